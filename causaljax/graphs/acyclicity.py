@@ -1,0 +1,172 @@
+"""Acyclicity penalties: differentiable, 0 on acyclic graphs, positive off them.
+
+All three read the non-negative matrix A = W * W (elementwise), whose entry
+[i, j] weighs the edge i -> j. A penalty is no test: ``ops.is_acyclic`` is exact.
+
+The three functions are for one evaluation. A descent evaluates at every step, a
+little further on each time; ``WARM`` holds their gradients in a form that reuses
+the last step's work, in matrix products alone.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.graphs.ops import matmul
+from causaljax.types import Array, PyTree
+
+_FLOOR = 1e-6  # added to W * W by the power iteration
+
+
+@jax.custom_jvp
+def _trace_expm(a: Array) -> Array:
+    return jnp.trace(jax.scipy.linalg.expm(a))
+
+
+@_trace_expm.defjvp
+def _trace_expm_jvp(primals, tangents):
+    # d tr e^A = <(e^A)^T, dA>: one exponential serves value and gradient.
+    (a,), (tangent,) = primals, tangents
+    exponential = jax.scipy.linalg.expm(a)
+    return jnp.trace(exponential), jnp.sum(exponential.T * tangent)
+
+
+def expm_penalty(weights: Array) -> Array:
+    """Trace-exponential penalty, tr exp(W * W) - d.
+
+    Args:
+      weights: ``[d, d]`` float.
+
+    Returns:
+      ``[]`` float, no unit; grows like the exponential of the cycles' weight.
+
+    Differentiable: in weights, any number of times.
+    Source: Zheng et al. 2018 (NOTEARS), theorem 1.
+
+    Example:
+      >>> import numpy as np
+      >>> float(expm_penalty(np.array([[0.0, 2.0], [0.0, 0.0]], np.float32)))
+      0.0
+    """
+    return _trace_expm(weights * weights) - weights.shape[0]
+
+
+def logdet_penalty(weights: Array, scale: Array | float = 1.0) -> Array:
+    """Log-determinant penalty, -log det(s I - W * W) + d log s.
+
+    Args:
+      weights: ``[d, d]`` float with the spectral radius of W * W below ``scale``;
+        outside, the value means nothing.
+      scale: ``[]`` float, s > 0.
+
+    Returns:
+      ``[]`` float, no unit.
+
+    Differentiable: in weights and scale, inside the domain.
+    Source: Bello et al. 2022 (DAGMA), theorem 1.
+    """
+    d = weights.shape[0]
+    shifted = scale * jnp.eye(d, dtype=weights.dtype) - weights * weights
+    return d * jnp.log(scale) - jnp.linalg.slogdet(shifted)[1]
+
+
+def power_iteration(
+    weights: Array, left: Array, right: Array, num_iterations: int
+) -> tuple[Array, Array]:
+    """Improves guesses of the leading left and right eigenvectors of W * W.
+
+    The iterated matrix is W * W plus a small positive constant, so that the
+    eigenvectors exist, are positive and are unique even for an acyclic graph.
+
+    Args:
+      weights: ``[d, d]`` float.
+      left: ``[d]`` float, positive, norm 1.
+      right: ``[d]`` float, positive, norm 1.
+      num_iterations: how many products with each vector.
+
+    Returns:
+      (left, right), each ``[d]``, norm 1.
+
+    Source: Nazaret et al. 2024 (SDCD), appendix on the spectral constraint.
+    """
+    a = weights * weights + _FLOOR
+
+    def iterate(_, vectors):
+        left, right = vectors
+        left, right = matmul(left, a), matmul(a, right)
+        return left / jnp.linalg.norm(left), right / jnp.linalg.norm(right)
+
+    return jax.lax.fori_loop(0, num_iterations, iterate, (left, right))
+
+
+def spectral_penalty(weights: Array, left: Array, right: Array) -> Array:
+    """Spectral penalty, the largest eigenvalue of W * W as u' (W * W) v / u'v.
+
+    Args:
+      weights: ``[d, d]`` float.
+      left: ``[d]`` float, u, from ``power_iteration``.
+      right: ``[d]`` float, v, from ``power_iteration``.
+
+    Returns:
+      ``[]`` float, no unit; exact once the power iteration has converged.
+
+    Differentiable: in weights, with gradient u v' / u'v as if u and v were
+    constants, which at convergence is the derivative of the eigenvalue.
+    Source: Lee et al. 2019 (NO-BEARS); Nazaret et al. 2024 (SDCD).
+    """
+    left, right = jax.lax.stop_gradient((left, right))
+    product = matmul(left, matmul(weights * weights, right))
+    return product / matmul(left, right)
+
+
+class WarmPenalty(NamedTuple):
+    """A penalty's gradient along a descent.
+
+    ``start(weights)`` gives the memory at weights of 0.
+    ``gradient(weights, memory) -> (gradient, memory, valid)``: ``valid`` False
+    says that the point lies too far from the last one, or outside the penalty's
+    domain; gradient and memory are then of no use.
+    """
+
+    start: Callable[[Array], PyTree]
+    gradient: Callable[[Array, PyTree], tuple[Array, PyTree, Array]]
+
+
+def _expm_gradient(weights, memory):
+    return jax.grad(expm_penalty)(weights), memory, jnp.isfinite(weights).all()
+
+
+def _logdet_gradient(weights, inverse):
+    """2 W * (I - W * W)^-T, the inverse corrected by one Newton-Schulz step.
+
+    With R = I - (I - A) M for the last inverse M, a norm of R below 1 shows that
+    no matrix on the way from the last point is singular: the domain was not left.
+    """
+    identity = jnp.eye(weights.shape[0], dtype=weights.dtype)
+    error = identity - matmul(identity - weights * weights, inverse)
+    inverse = inverse + matmul(inverse, error)
+    return 2 * weights * inverse.T, inverse, jnp.sum(error * error) < 0.25
+
+
+def _spectral_gradient(weights, vectors):
+    vectors = power_iteration(weights, *vectors, num_iterations=5)
+    gradient = jax.grad(spectral_penalty)(weights, *vectors)
+    return gradient, vectors, jnp.isfinite(gradient).all()
+
+
+def _uniform_vectors(weights):
+    vector = jnp.full_like(weights[0], weights.shape[0] ** -0.5)
+    return vector, vector
+
+
+WARM = {
+    "logdet": WarmPenalty(
+        lambda weights: jnp.eye(weights.shape[0], dtype=weights.dtype),
+        _logdet_gradient,
+    ),
+    "expm": WarmPenalty(lambda weights: (), _expm_gradient),
+    "spectral": WarmPenalty(_uniform_vectors, _spectral_gradient),
+}
+"""The penalties by name."""

@@ -1,0 +1,134 @@
+"""Distances between graphs and accuracy of edges; one pair at a time, vmap-able.
+
+Structural intervention distance needs combinatorics on the host and lives in
+``causaljax.evaluation``.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from causaljax.graphs.ops import dag_to_cpdag
+from causaljax.types import Array
+
+
+class Accuracy(NamedTuple):
+    """Precision, recall and their harmonic mean; 0 where undefined."""
+
+    precision: Array  # [] float in [0, 1]
+    recall: Array  # [] float in [0, 1]
+    f1: Array  # [] float in [0, 1]
+
+
+def shd(truth: Array, estimate: Array) -> Array:
+    """Structural Hamming distance: pairs of variables joined differently.
+
+    A reversed, a missing, an extra and an undirected instead of a directed edge
+    each count 1.
+
+    Args:
+      truth: ``[d, d]`` bool, a DAG or CPDAG.
+      estimate: ``[d, d]`` bool, likewise.
+
+    Returns:
+      ``[]`` int32.
+
+    Source: Tsamardinos, Brown and Aliferis 2006 (MMHC).
+    """
+    differs = truth.astype(bool) != estimate.astype(bool)
+    return jnp.triu(differs | differs.T, 1).sum()
+
+
+def cpdag_shd(truth: Array, estimate: Array) -> Array:
+    """Structural Hamming distance between the equivalence classes of two DAGs.
+
+    Args:
+      truth: ``[d, d]`` bool, acyclic.
+      estimate: ``[d, d]`` bool, acyclic.
+
+    Returns:
+      ``[]`` int32.
+    """
+    return shd(dag_to_cpdag(truth), dag_to_cpdag(estimate))
+
+
+def edge_accuracy(truth: Array, estimate: Array) -> Accuracy:
+    """Precision, recall and F1 of the directed edges.
+
+    Args:
+      truth: ``[d, d]`` bool.
+      estimate: ``[d, d]`` bool.
+    """
+    return _accuracy(truth.astype(bool), estimate.astype(bool))
+
+
+def skeleton_accuracy(truth: Array, estimate: Array) -> Accuracy:
+    """Precision, recall and F1 of the edges without their directions.
+
+    Args:
+      truth: ``[d, d]`` bool.
+      estimate: ``[d, d]`` bool.
+    """
+    truth, estimate = truth.astype(bool), estimate.astype(bool)
+    return _accuracy(jnp.triu(truth | truth.T), jnp.triu(estimate | estimate.T))
+
+
+def _accuracy(truth, estimate):
+    hits, found, real = (truth & estimate).sum(), estimate.sum(), truth.sum()
+    return Accuracy(
+        precision=hits / jnp.maximum(found, 1),
+        recall=hits / jnp.maximum(real, 1),
+        f1=2 * hits / jnp.maximum(found + real, 1),
+    )
+
+
+def auroc(truth: Array, strength: Array) -> Array:
+    """Area under the ROC curve over ordered pairs: P(edge outranks non-edge).
+
+    Ties count one half.
+
+    Args:
+      truth: ``[d, d]`` bool; the diagonal is ignored.
+      strength: ``[d, d]`` float, e.g. edge probabilities or absolute weights.
+
+    Returns:
+      ``[]`` float; NaN if there is no edge or no non-edge.
+    """
+    truth, strength = _off_diagonal(truth.astype(bool)), _off_diagonal(strength)
+    ordered = jnp.sort(strength)
+    # The mean rank of a value is half way between its first and last place.
+    first = jnp.searchsorted(ordered, strength, side="left")
+    last = jnp.searchsorted(ordered, strength, side="right")
+    ranks = (first + last + 1) / 2
+    edges = truth.sum()
+    others = truth.size - edges
+    statistic = jnp.where(truth, ranks, 0).sum() - edges * (edges + 1) / 2
+    return statistic / (edges * others)
+
+
+def auprc(truth: Array, strength: Array) -> Array:
+    """Average precision over ordered pairs: the area under precision-recall steps.
+
+    sum_t (R_t - R_{t-1}) P_t over the distinct strengths t in falling order, the
+    convention of scikit-learn's ``average_precision_score``.
+
+    Args:
+      truth: ``[d, d]`` bool; the diagonal is ignored.
+      strength: ``[d, d]`` float.
+
+    Returns:
+      ``[]`` float; NaN if there is no edge.
+    """
+    truth, strength = _off_diagonal(truth.astype(bool)), _off_diagonal(strength)
+    order = jnp.argsort(-strength)
+    hits = jnp.cumsum(truth[order])
+    falling = -strength[order]
+    last = jnp.searchsorted(falling, falling, side="right") - 1  # end of the tie
+    precision = hits[last] / (last + 1)
+    return jnp.where(truth[order], precision, 0).sum() / truth.sum()
+
+
+def _off_diagonal(matrix):
+    d = matrix.shape[0]
+    # Dropping the first entry, every (d + 1)-th is a diagonal one.
+    return matrix.ravel()[1:].reshape(d - 1, d + 1)[:, :-1].ravel()

@@ -1,0 +1,109 @@
+"""The only loop over a kernel's steps."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+
+from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
+
+
+@functools.partial(jax.jit, static_argnames=("kernel", "num_steps"))
+def advance(
+    kernel: Kernel,
+    key: Array,
+    state: PyTree,
+    problem: Problem,
+    config: PyTree,
+    num_steps: int,
+) -> tuple[PyTree, PyTree]:
+    """Takes ``num_steps`` steps from a state.
+
+    Step t, counted from the start of the run, gets the key ``fold_in(key, t)``;
+    stopping after any step and going on later, with the same key, gives the same
+    numbers to the last bit.
+
+    Args:
+      kernel: the method.
+      key: typed key of the steps.
+      state: from ``kernel.init`` or an earlier call.
+      problem: the table.
+      config: the kernel's ``Config``.
+      num_steps: how many steps, static.
+
+    Returns:
+      The new state, and the diagnostics of all steps stacked along axis 0.
+
+    Differentiable: in what the kernel's step is.
+    """
+
+    def body(state, _):
+        step_key = jax.random.fold_in(key, state.step)
+        return kernel.step(step_key, state, problem, config)
+
+    return jax.lax.scan(body, state, length=num_steps)
+
+
+_init = jax.jit(
+    lambda kernel, key, problem, config: kernel.init(key, problem, config),
+    static_argnames="kernel",
+)
+_finalise = jax.jit(
+    lambda kernel, key, state, problem, config: kernel.finalise(
+        key, state, problem, config
+    ),
+    static_argnames="kernel",
+)
+
+
+def run(
+    kernel: Kernel,
+    key: Array,
+    problem: Problem,
+    config: PyTree,
+    *,
+    num_chunks: int = 1,
+    on_chunk: Callable[[int, PyTree], None] | None = None,
+) -> tuple[Posterior, PyTree]:
+    """Fits a problem from start to end: init, all steps, finalise.
+
+    Args:
+      kernel: the method.
+      key: typed key; the same key, problem, config and backend give the same
+        answer, whatever ``num_chunks``.
+      problem: the table.
+      config: the kernel's ``Config``; ``config.num_steps`` steps are taken.
+      num_chunks: into how many calls of ``advance`` the steps are cut.
+      on_chunk: called on the host after each of them with the steps taken so far
+        and their diagnostics, for progress bars; not under jit.
+
+    Returns:
+      The posterior, and the diagnostics of the last step.
+
+    Differentiable: in the kernel's problem and config leaves, up to finalise.
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from causaljax import run, types
+      >>> from causaljax.kernels import dagma
+      >>> cause = np.random.default_rng(0).normal(size=500)
+      >>> effect = 2 * cause + np.random.default_rng(1).normal(size=500)
+      >>> problem = types.make_problem(np.stack([cause, effect], 1, dtype="float32"))
+      >>> config = dagma.Config(num_steps=2000)
+      >>> posterior, _ = run.run(dagma.KERNEL, jax.random.key(0), problem, config)
+      >>> posterior.graphs[0].astype(int).tolist()
+      [[0, 1], [0, 0]]
+    """
+    init_key, step_key, final_key = jax.random.split(key, 3)
+    state = _init(kernel, init_key, problem, config)
+    total = config.num_steps
+    # All chunks but the last have one length, so one compiled loop serves them.
+    length = -(-total // num_chunks)
+    info = None
+    for start in range(0, total, length):
+        num_steps = min(length, total - start)
+        state, trace = advance(kernel, step_key, state, problem, config, num_steps)
+        info = jax.tree.map(lambda leaf: leaf[-1], trace)
+        if on_chunk is not None:
+            on_chunk(start + num_steps, info)
+    return _finalise(kernel, final_key, state, problem, config), info

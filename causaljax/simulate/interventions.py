@@ -1,0 +1,141 @@
+"""What is done to a system, regime by regime.
+
+Regime 0 is the system left alone. An intervention is data, not a kind: the three
+functions below fill the same arrays, and regimes or variables of different kinds
+may share one ``Intervention``.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from causaljax.types import Array
+
+
+class Intervention(NamedTuple):
+    """How each regime differs from the system left alone.
+
+    The value of a variable with mechanism f and noise e (standard deviation 1) is
+
+        f(parents) + scale * noise_scale * e + shift    where ``cut`` is False,
+                     scale * e               + shift    where ``cut`` is True.
+
+    ``shift``, and ``scale`` where ``cut``, are in the units of the table as
+    returned. Where ``targets`` is False: no cut, shift 0, scale 1.
+    """
+
+    targets: Array  # [r, d] bool, row 0 all False
+    cut: Array  # [r, d] bool, True where parents no longer matter
+    shift: Array  # [r, d] float, added
+    scale: Array  # [r, d] float, >= 0, multiplies the noise
+
+
+def perfect_intervention(
+    targets: ArrayLike, mean: ArrayLike = 0.0, sd: ArrayLike = 0.0
+) -> Intervention:
+    """Sets the targets from outside, whatever their parents: do(x = value).
+
+    Args:
+      targets: ``[r, d]`` bool, row 0 all False.
+      mean: ``[]`` or ``[r, d]``, the value.
+      sd: ``[]`` or ``[r, d]``, at least 0; the value's standard deviation. 0 sets
+        a constant; otherwise the value has the simulation's noise family.
+
+    Returns:
+      The intervention.
+
+    Raises:
+      ValueError: if ``targets`` is not a matrix.
+
+    Differentiable: in ``mean`` and ``sd``.
+    Source: Pearl 2009, section 3.2.
+    """
+    return _on_targets(targets, cut=True, shift=mean, scale=sd)
+
+
+def shift_intervention(targets: ArrayLike, amount: ArrayLike) -> Intervention:
+    """Adds a constant to the mechanism of the targets.
+
+    Args:
+      targets: ``[r, d]`` bool, row 0 all False.
+      amount: ``[]`` or ``[r, d]``.
+
+    Returns:
+      The intervention.
+
+    Raises:
+      ValueError: if ``targets`` is not a matrix.
+
+    Differentiable: in ``amount``.
+    """
+    return _on_targets(targets, cut=False, shift=amount, scale=1.0)
+
+
+def scale_intervention(targets: ArrayLike, factor: ArrayLike) -> Intervention:
+    """Multiplies the noise of the targets.
+
+    Args:
+      targets: ``[r, d]`` bool, row 0 all False.
+      factor: ``[]`` or ``[r, d]``, at least 0.
+
+    Returns:
+      The intervention.
+
+    Raises:
+      ValueError: if ``targets`` is not a matrix.
+
+    Differentiable: in ``factor``.
+    """
+    return _on_targets(targets, cut=False, shift=0.0, scale=factor)
+
+
+def draw_targets(
+    key: Array, num_variables: int, num_regimes: int, targets_per_regime: int
+) -> Array:
+    """Targets for every regime but the first, which is left alone.
+
+    Variables are dealt from one shuffled pack that is used again from the start
+    when it runs out: targets are distinct within a regime, and the numbers of
+    regimes in which two variables are targets differ by at most 1. With
+    ``num_regimes = d + 1`` and one target a regime, each variable has its regime.
+
+    Args:
+      key: consumed.
+      num_variables: d, static.
+      num_regimes: r, static, at least 1, regime 0 included.
+      targets_per_regime: static, from 1 to d.
+
+    Returns:
+      ``[r, d]`` bool, row 0 all False.
+
+    Raises:
+      ValueError: if a count is out of range.
+    """
+    if num_regimes < 1:
+        raise ValueError(f"num_regimes must be at least 1, not {num_regimes}")
+    if not 1 <= targets_per_regime <= num_variables:
+        raise ValueError(
+            f"targets_per_regime must be from 1 to num_variables = {num_variables}, "
+            f"not {targets_per_regime}"
+        )
+    pack = jax.random.permutation(key, num_variables)
+    regime = jnp.repeat(jnp.arange(1, num_regimes), targets_per_regime)
+    dealt = pack[jnp.arange(regime.size) % num_variables]
+    return jnp.zeros((num_regimes, num_variables), bool).at[regime, dealt].set(True)
+
+
+def _on_targets(targets, *, cut, shift, scale):
+    """An intervention that acts alike on all targets and leaves the rest alone."""
+    targets = jnp.asarray(targets, bool)
+    if targets.ndim != 2:
+        raise ValueError(
+            f"targets must have two dimensions [r, d], not shape {targets.shape}"
+        )
+    return Intervention(
+        targets=targets,
+        cut=targets & cut,
+        shift=jnp.where(targets, jnp.asarray(shift, float), 0),
+        scale=jnp.where(targets, jnp.asarray(scale, float), 1),
+    )

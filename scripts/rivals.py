@@ -1,0 +1,245 @@
+"""Run the libraries a user would pick instead, each in an environment of its own.
+
+Rival libraries pin old or huge stacks, so none can be a dependency or an extra of
+causaljax. Each gets a virtual environment, made on first use under
+`~/.cache/causaljax/rivals` (or the folder that `CAUSALJAX_RIVALS` names), and is
+called there by subprocess: npz in, npz out. The caller needs numpy only.
+
+    python scripts/rivals.py                     what is there
+    python scripts/rivals.py install NAME|all    make environments
+    python scripts/rivals.py check               fit each to small known graphs
+
+pip's own settings hold: where `torch` would bring a GPU stack, point pip
+(`PIP_FIND_LINKS`, `PIP_EXTRA_INDEX_URL`) at a CPU build first.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class RivalResult(NamedTuple):
+    """What a rival found and what it cost.
+
+    `graph` is int8 with 1 at `[i, j]` for i -> j and in both places for an undirected
+    edge; `weights` holds the effect of i on j. Times are of the fit, without imports.
+    """
+
+    graph: np.ndarray  # [d, d]
+    weights: np.ndarray | None  # [d, d], None if the rival has none
+    seconds: float
+    cpu_seconds: float  # all threads together
+    version: str  # of the rival's package, with the package's name
+
+
+# A loader runs in the rival's environment: it imports, untimed, and returns the timed
+# `fit(x, **options) -> (graph, weights or None)`, both as in `RivalResult`.
+
+
+def _dagma():
+    from dagma.linear import DagmaLinear
+
+    def fit(x, **options):  # lambda1, w_threshold, ...: see DagmaLinear.fit
+        weights = DagmaLinear(loss_type="l2").fit(x, **options)  # x = x @ weights + e
+        return weights != 0, weights
+
+    return fit
+
+
+def _flop():
+    from flopsearch import flop
+
+    def fit(x, lambda_bic=2.0, restarts=20):
+        cpdag = flop(x, lambda_bic, restarts=restarts)  # 1: i -> j, 2: both ways
+        return cpdag != 0, None
+
+    return fit
+
+
+def _boss():
+    from causallearn.search.PermutationBased.BOSS import boss
+
+    def fit(x, lambda_value=2.0, seed=0):
+        random.seed(seed)  # BOSS shuffles with the global generator
+        parameters = {"lambda_value": lambda_value}
+        marks = boss(x, "local_score_BIC_from_cov", parameters, verbose=False).graph
+        return marks == -1, None  # [i, j] is the mark at i: -1 a tail, 1 a head
+
+    return fit
+
+
+def _direct_lingam():
+    from lingam import DirectLiNGAM
+
+    def fit(x, **options):  # random_state, measure, ...: see DirectLiNGAM
+        weights = DirectLiNGAM(**options).fit(x).adjacency_matrix_.T
+        return weights != 0, weights
+
+    return fit
+
+
+# One row each: pinned requirements, the rival's own package last, and the loader.
+RIVALS = {
+    "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
+    "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
+    "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
+    "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
+}
+
+
+def _home(name: str) -> tuple[Path, str, bool]:
+    """Give a rival's folder, the stamp it should bear, and whether it does."""
+    root = Path(os.environ.get("CAUSALJAX_RIVALS") or "~/.cache/causaljax/rivals")
+    folder = root.expanduser().absolute() / name
+    stamp = "python{}.{} ".format(*sys.version_info) + RIVALS[name][0]
+    ready = (folder / "bin/python").exists() and (folder / "stamp").exists()
+    return folder, stamp, ready and (folder / "stamp").read_text() == stamp
+
+
+def _call(task: str, command: list[Any], threads: int = 2, timeout=None) -> None:
+    # The OPENBLAS settings work around old builds and slow a current numpy.
+    dropped = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONPATH", "PYTHONHOME"}
+    environ = {k: v for k, v in os.environ.items() if k not in dropped}
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "RAYON"):
+        environ[f"{library}_NUM_THREADS"] = str(threads)
+    environ |= {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1"}
+    try:
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{task} did not end within {timeout:g} s.") from None
+    if done.returncode:
+        tail = "\n".join(done.stderr.strip().splitlines()[-12:])
+        raise RuntimeError(f"{task} failed with exit code {done.returncode}:\n{tail}")
+
+
+def install(name: str) -> Path:
+    """Return the Python of a rival's environment, made first if missing or outdated."""
+    if name not in RIVALS:
+        raise ValueError(f"no rival {name!r}; choose from {', '.join(RIVALS)}.")
+    folder, stamp, ready = _home(name)
+    python = folder / "bin/python"
+    if ready:
+        return python
+    print(f"making {folder} with {stamp}", file=sys.stderr)
+    pip = [python, "-m", "pip", "install", "--quiet", *RIVALS[name][0].split()]
+    try:
+        _call(f"making {folder}", [sys.executable, "-m", "venv", "--clear", folder])
+        _call(f"installing {name} ({stamp})", pip)
+        (folder / "stamp").write_text(stamp)
+    except BaseException:  # an interrupt too must not leave half an environment
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return python
+
+
+def _load(path: Path | str) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as data:
+        return {key: v if v.ndim else v.item() for key, v in data.items()}
+
+
+def run(
+    name: str,
+    x: np.ndarray,
+    *,
+    timeout: float | None = None,
+    threads: int = 2,
+    **options: Any,
+) -> RivalResult:
+    """Fit a rival to a data set in the rival's own environment.
+
+    Args:
+        name: A key of `RIVALS`; its environment is made if need be.
+        x: `[n, d]` data, handed over as float64 and otherwise as they are.
+        timeout: Seconds the rival may take, imports included but not installation.
+        threads: Threads its numerical libraries may use.
+        **options: Numbers, strings or arrays for its fit; None means its default.
+
+    Raises:
+        ValueError: If there is no such rival.
+        RuntimeError: If it cannot be installed, fails or runs out of time.
+    """
+    python = install(name)
+    options = {key: value for key, value in options.items() if value is not None}
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
+        np.savez(given, x=np.asarray(x, dtype=np.float64), **options)
+        # -P: no script beside this one may shadow a module of the rival.
+        command = [python, "-P", Path(__file__).absolute(), "fit", name, given, found]
+        _call(f"rival {name}", command, threads, timeout)
+        return RivalResult(**{"weights": None} | _load(found))
+
+
+def _fit(name: str, given: str, found: str) -> None:
+    """Fit inside the rival's environment, from one npz file to another."""
+    options, (requirements, load) = _load(given), RIVALS[name]
+    x, fit = options.pop("x"), load()
+    wall, cpu = time.perf_counter(), time.process_time()
+    graph, weights = fit(x, **options)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    package = requirements.split()[-1].split("==")[0]
+    result = {} if weights is None else {"weights": weights}
+    result["version"] = f"{package} {installed_version(package)}"
+    np.savez(found, graph=graph.astype("i1"), seconds=wall, cpu_seconds=cpu, **result)
+
+
+def _check() -> None:
+    """Fit every rival to a collider, a chain and a random graph."""
+    rng = np.random.default_rng(0)
+    order = np.ix_(*[rng.permutation(10)] * 2)
+    truths = {
+        "0>2<1": np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]]),
+        "2>1>0": np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]]),
+        "random": np.triu(rng.random((10, 10)) < 0.3, 1)[order].astype(int),
+    }
+    data = {}
+    for kind, true in truths.items():
+        weights = true * rng.uniform(0.7, 1.5, true.shape)
+        noise = rng.uniform(-np.sqrt(3), np.sqrt(3), (1000, len(true)))
+        data[kind] = noise @ np.linalg.inv(np.eye(len(true)) - weights)
+    # Without reversals, SHD is the wrong links plus the undirected edges.
+    print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
+    for name in RIVALS:
+        for kind, true in truths.items():
+            result = run(name, data[kind], timeout=300)
+            graph, wrong = result.graph, result.graph != true
+            both, links = graph & graph.T, (graph | graph.T) != (true | true.T)
+            counts = [int(np.triu(m).sum()) for m in (links, both, wrong | wrong.T)]
+            row = "{:7}{:13}{:12}{:5}".format(true.sum(), *counts)
+            cost = f"{result.seconds:8.3f}{result.cpu_seconds:8.3f}"
+            print(f"{name:15}{kind:6}{row}{cost}  {result.version}")
+
+
+def main() -> None:
+    """Run the command line; `fit` is what `run` calls in a rival's environment."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = ["list", "install", "check", "fit"]
+    parser.add_argument("command", nargs="?", default="list", choices=commands)
+    parser.add_argument("names", nargs="*", help="rivals to install, or `all`")
+    args = parser.parse_args()
+    if args.command == "install":
+        for name in RIVALS if args.names in ([], ["all"]) else args.names:
+            print(install(name))
+    elif args.command == "check":
+        _check()
+    elif args.command == "fit":
+        _fit(*args.names)
+    else:
+        for name, (requirements, _) in RIVALS.items():
+            state = "installed" if _home(name)[2] else "missing"
+            print(f"{name:15}{state:11}{requirements}")
+
+
+if __name__ == "__main__":
+    main()
