@@ -1,0 +1,6 @@
+"""One thin class a method, over DataFrames."""
+
+from causaljax.estimators.base import BaseGraphEstimator
+from causaljax.estimators.linear import LinearDAG
+
+__all__ = ["BaseGraphEstimator", "LinearDAG"]

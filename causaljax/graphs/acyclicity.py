@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from causaljax.graphs.ops import matmul
 from causaljax.types import Array, PyTree
 
-_FLOOR = 1e-6  # added to W * W by the power iteration
+_FLOOR = 1e-12  # added to W * W by the power iteration; more biases long paths
 
 
 @jax.custom_jvp
@@ -128,10 +128,15 @@ class WarmPenalty(NamedTuple):
     ``gradient(weights, memory) -> (gradient, memory, valid)``: ``valid`` False
     says that the point lies too far from the last one, or outside the penalty's
     domain; gradient and memory are then of no use.
+
+    ``damping`` is Adam's epsilon. The spectral gradient touches one cycle at a
+    time; edges it leaves alone must move in proportion to the score's small pull
+    and not at Adam's full speed, or cycles return as fast as they go.
     """
 
     start: Callable[[Array], PyTree]
     gradient: Callable[[Array, PyTree], tuple[Array, PyTree, Array]]
+    damping: float
 
 
 def _expm_gradient(weights, memory):
@@ -165,8 +170,9 @@ WARM = {
     "logdet": WarmPenalty(
         lambda weights: jnp.eye(weights.shape[0], dtype=weights.dtype),
         _logdet_gradient,
+        damping=1e-8,
     ),
-    "expm": WarmPenalty(lambda weights: (), _expm_gradient),
-    "spectral": WarmPenalty(_uniform_vectors, _spectral_gradient),
+    "expm": WarmPenalty(lambda weights: (), _expm_gradient, damping=1e-8),
+    "spectral": WarmPenalty(_uniform_vectors, _spectral_gradient, damping=0.1),
 }
 """The penalties by name."""

@@ -12,6 +12,7 @@ the spectral penalty.
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import chex
@@ -31,7 +32,6 @@ _SCORES = {
 _LAST_MU = 1e-4
 _PATH = 0.9  # the part of the run in which mu falls; the rest settles
 _LAST_RATE = 0.03  # the learning rate at the end, as a part of that at the start
-_ADAM = optax.scale_by_adam(b1=0.9, b2=0.99, eps_root=1e-16)
 
 
 @jax.tree_util.register_dataclass
@@ -82,12 +82,24 @@ def check_config(config: Config) -> None:
         value = getattr(config, name)
         if value not in choices:
             raise ValueError(f"{name} must be one of {list(choices)}, not {value!r}")
-    for name in ("sparsity", "threshold"):
-        if not getattr(config, name) >= 0:
-            raise ValueError(f"{name} must be at least 0, not {getattr(config, name)}")
-    for name in ("learning_rate", "num_steps"):
-        if not getattr(config, name) > 0:
-            raise ValueError(f"{name} must be positive, not {getattr(config, name)}")
+    for name in ("sparsity", "threshold", "learning_rate", "num_steps"):
+        value = getattr(config, name)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be a number, not {value!r}") from None
+        positive = name in ("learning_rate", "num_steps")
+        if not (math.isfinite(number) and (number > 0 if positive else number >= 0)):
+            bound = "positive" if positive else "at least 0"
+            raise ValueError(f"{name} must be finite and {bound}, not {value!r}")
+    if not isinstance(config.num_steps, int):
+        raise ValueError(f"num_steps must be a whole number, not {config.num_steps!r}")
+
+
+def _adam(config):
+    damping = acyclicity.WARM[config.acyclicity].damping
+    # A positive eps_root keeps the derivative of the root finite at 0.
+    return optax.scale_by_adam(b1=0.9, b2=0.99, eps=damping, eps_root=1e-16)
 
 
 def init(key: Array, problem: Problem, config: Config) -> State:
@@ -109,7 +121,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         step=jnp.zeros((), jnp.int32),
         weights=weights,
         accepted=weights,
-        moments=_ADAM.init(weights),
+        moments=_adam(config).init(weights),
         memory=acyclicity.WARM[config.acyclicity].start(weights),
         statistics=stats,
         free=free | problem.required,
@@ -122,7 +134,7 @@ def step(
     """One Adam step, or half a step back where the last one went too far."""
     del key
     weights = state.weights
-    progress = state.step / config.num_steps
+    progress = state.step.astype(weights.dtype) / config.num_steps
     mu = _LAST_MU ** jnp.minimum(progress / _PATH, 1)
     rate = config.learning_rate * _LAST_RATE**progress
 
@@ -140,7 +152,7 @@ def step(
     finite = jnp.isfinite(loss) & jnp.isfinite(gradient).all()
     valid = valid & finite
 
-    update, moments = _ADAM.update(jnp.where(valid, gradient, 0), state.moments)
+    update, moments = _adam(config).update(jnp.where(valid, gradient, 0), state.moments)
     ahead = weights - (rate * update).astype(weights.dtype)
     back = (weights + state.accepted) / 2
 
@@ -165,11 +177,23 @@ def step(
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
-    """The strongest edges that form no cycle, with least-squares weights."""
+    """The strongest edges without a cycle, re-estimated by least squares.
+
+    The descent is slow to settle sizes and quick to settle directions. So its
+    weights, largest first, give an acyclic graph and with it an order; each
+    variable is then regressed on all that precede it, and coefficients of absolute
+    value above ``threshold`` are the edges. With fewer than two rows a variable
+    such a regression means little, and the graph's own edges are kept.
+    """
     del key
-    graph = greedy_acyclic(
-        jnp.abs(state.accepted), config.threshold, problem.required
-    )
+    sizes = jnp.abs(state.accepted)
+    graph = greedy_acyclic(sizes, config.threshold, problem.required)
+    order = greedy_acyclic(sizes, 0.0, problem.required)
+    earlier = transitive_closure(order) & state.free
+    enough = _num_rows(problem) > 2 * sizes.shape[0]
+    candidates = jnp.where(enough, earlier, graph)
+    weights = linear_gaussian.coefficients(candidates, state.statistics)
+    graph = candidates & (jnp.abs(weights) > config.threshold) | problem.required
     weights = linear_gaussian.coefficients(graph, state.statistics)
     return Posterior(
         edge_prob=graph.astype(weights.dtype),
@@ -177,6 +201,10 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         log_weight=jnp.zeros_like(weights[0, :1]),
         extra={"weights": weights[None]},
     )
+
+
+def _num_rows(problem):
+    return ((problem.weight > 0) & problem.observed.all(axis=1)).sum()
 
 
 KERNEL = Kernel(init, step, finalise)

@@ -41,16 +41,16 @@ def statistics(problem: Problem, *, interventional: bool) -> Statistics:
 
     Differentiable: in x and weight.
     """
-    complete = problem.weight * problem.observed.all(axis=1)
+    complete = jnp.where(problem.observed.all(axis=1), problem.weight, 0)
     if interventional:
-        usable = (complete[:, None] * ~problem.intervened).T  # [d, n]
+        usable = jnp.where(problem.intervened, 0, complete[:, None]).T  # [d, n]
     else:
         usable = jnp.where(problem.intervened.any(), jnp.nan, complete)[None]
     count = usable.sum(axis=1)
 
     def covariance(row_weight):
         row_weight = row_weight / jnp.maximum(row_weight.sum(), 1e-30)
-        centred = problem.x - matmul(row_weight, problem.x)
+        centred = problem.x - matmul(row_weight, problem.x)[None, :]
         return matmul((centred * row_weight[:, None]).T, centred)
 
     total = jnp.maximum(complete.sum(), 1e-30)
@@ -137,7 +137,8 @@ def coefficients(graph: Array, stats: Statistics) -> Array:
 
     def regress(parents, c, target):
         scale = jnp.where(parents, jnp.maximum(jnp.diagonal(c), 1e-30), 1) ** -0.5
-        system = jnp.where(parents[:, None] & parents, c, 0) * scale[:, None] * scale
+        system = jnp.where(parents[:, None] & parents[None, :], c, 0)
+        system = system * scale[:, None] * scale[None, :]
         # The ridge, in units of variances, is far below what float32 resolves
         # of well-conditioned data and keeps copies of a column solvable.
         ridge = jnp.where(parents, 1 + 1e-6, 1) - jnp.diagonal(system)

@@ -1,0 +1,233 @@
+"""The command line: ``causaljax fit``, ``causaljax datasets``."""
+
+import argparse
+import ast
+import difflib
+import importlib
+import sys
+import warnings
+
+import causaljax
+
+METHODS = {"linear": "LinearDAG"}
+"""Names of ``--method`` and the estimators behind them."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns 0, or 2 after one line on a user's mistake."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (ValueError, TypeError) as error:
+        print(f"causaljax: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="causaljax", description=causaljax.__doc__)
+    parser.add_argument(
+        "--version", action="version", version=f"causaljax {causaljax.__version__}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="learn a causal graph from a table")
+    fit.set_defaults(command=_fit)
+    fit.add_argument("data", help="a .csv, .tsv or .parquet file, or a data set's name")
+    fit.add_argument("--method", choices=METHODS, default="linear")
+    fit.add_argument("--out", metavar="DIR", help="folder for the results")
+    fit.add_argument(
+        "--interventions-column",
+        metavar="C",
+        help="column that names each row's intervention targets, separated by ';'",
+    )
+    fit.add_argument(
+        "--regimes-column", metavar="C", help="column that labels each row's regime"
+    )
+    for kind in ("required", "forbidden"):
+        fit.add_argument(
+            f"--{kind}", metavar="FILE", help=f"table of {kind} edges: cause, effect"
+        )
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of the method; may be repeated",
+    )
+
+    datasets = commands.add_parser("datasets", help="list the data sets that ship")
+    datasets.set_defaults(command=_datasets)
+    return parser
+
+
+def _datasets(options):
+    del options
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "rows", "columns", "what")
+    for name, load in causaljax.datasets.DATASETS.items():
+        dataset = load()
+        rows, columns = dataset.data.shape
+        table.add_row(name, str(rows), str(columns), dataset.description)
+    Console().print(table)
+
+
+def _fit(options):
+    if options.out is not None:
+        causaljax.files.check_writable(options.out)
+    estimator = _estimator(options)
+    table, truth, source = _load(options.data)
+    interventions = _take(table, options.interventions_column, "interventions")
+    regimes = _take(table, options.regimes_column, "regimes")
+    knowledge = causaljax.Knowledge(
+        **{
+            kind: causaljax.files.read_edges(getattr(options, kind))
+            for kind in ("required", "forbidden")
+            if getattr(options, kind) is not None
+        }
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        estimator.fit(
+            table,
+            interventions=None
+            if interventions is None
+            else [_split(cell, table.columns) for cell in interventions],
+            regimes=regimes,
+            knowledge=knowledge,
+        )
+    for warning in caught:
+        print(f"causaljax: warning: {warning.message}", file=sys.stderr)
+    _show(estimator, source, table.shape)
+    if truth is not None:
+        _compare(truth, estimator)
+    if options.out is not None:
+        causaljax.files.write_results(
+            options.out,
+            estimator.graph_,
+            estimator.adjacency_,
+            _record(options, estimator, source, table.shape),
+        )
+        print(f"Wrote {', '.join(causaljax.files.RESULTS)} to {options.out}")
+
+
+def _estimator(options):
+    """The method's estimator, its parameters set from --set and --seed."""
+    rooms = importlib.import_module("causaljax.estimators")
+    estimator = getattr(rooms, METHODS[options.method])()
+    names = sorted(set(estimator.get_params()) - {"progress", "random_state"})
+    for setting in options.set:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise ValueError(f"--set {setting}: write KEY=VALUE")
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"it has {names}"
+            raise ValueError(f"--set {setting}: {options.method} has no {name}; {hint}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text  # a word such as logdet
+        estimator.set_params(**{name: value})
+    return estimator.set_params(progress=sys.stderr.isatty(), random_state=options.seed)
+
+
+def _load(data):
+    """(table, true adjacency or None, what it is) of a file or a shipped data set."""
+    datasets = causaljax.datasets.DATASETS
+    if data in datasets:
+        dataset = datasets[data]()
+        return dataset.table, dataset.truth, f"{data}: {dataset.table_description}"
+    return causaljax.files.read_table(data), None, data
+
+
+def _take(table, column, option):
+    """Removes a column from the table and returns it; None if none was named."""
+    if column is None:
+        return None
+    if column not in table.columns:
+        close = difflib.get_close_matches(column, list(map(str, table.columns)), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {list(table)}"
+        raise ValueError(f"--{option}-column: the table has no {column!r}; {hint}")
+    return table.pop(column)
+
+
+def _split(cell, columns):
+    """The targets named in a cell; a whole column's name may itself hold a ';'."""
+    if not isinstance(cell, str) or cell in columns:
+        return cell
+    return [name.strip() for name in cell.split(";") if name.strip()]
+
+
+def _show(estimator, source, shape):
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    info = estimator.info_
+    console.print(f"{source}, {shape[0]} rows, {shape[1]} columns", highlight=False)
+    console.print(
+        f"{estimator!r}: {estimator.graph_.number_of_edges()} edges "
+        f"in {info['seconds']:.1f} s",
+        highlight=False,
+        markup=False,
+    )
+    table = Table("source", "target", "probability", "weight")
+    for row in causaljax.files.edge_table(estimator.graph_).itertuples(index=False):
+        table.add_row(
+            row.source, row.target, f"{row.probability:.2f}", f"{row.weight:.3g}"
+        )
+    console.print(table)
+
+
+def _compare(truth, estimator):
+    from rich.console import Console
+    from rich.table import Table
+
+    compare, measures = causaljax.evaluation.compare_graphs, ("shd", "sid", "f1")
+    rows = {"this graph": compare(truth, estimator.adjacency_)}
+    rows |= causaljax.evaluation.baselines(truth)
+    edges = int(truth.to_numpy().sum())
+    table = Table(
+        "",
+        "SHD",
+        "SID",
+        "F1",
+        "precision",
+        "recall",
+        title=f"Against the consensus graph of {edges} edges",
+    )
+    for name, row in rows.items():
+        cells = [
+            f"{row[measure]:.3g}" for measure in (*measures, "precision", "recall")
+        ]
+        table.add_row(name, *cells)
+    Console().print(table)
+
+
+def _record(options, estimator, source, shape):
+    import jax
+
+    parameters = estimator.get_params()
+    del parameters["progress"], parameters["random_state"]
+    info = dict(estimator.info_)
+    return {
+        "causaljax": causaljax.__version__,
+        "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
+        "data": {"source": source, "rows": shape[0], "columns": shape[1]},
+        "method": options.method,
+        "config": parameters,
+        "seed": options.seed,
+        "timings": {"fit_seconds": info.pop("seconds")},
+        "convergence": info,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,341 @@
+"""Between DataFrames and arrays: validation, names, scales, prior knowledge.
+
+All mistakes a user can make in a table are found here, before anything compiles,
+and reported with the column or row and the way to mend it.
+"""
+
+import dataclasses
+import difflib
+import warnings
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from causaljax.types import Problem, make_problem
+
+_COLLINEAR = 1e-9  # least eigenvalue of a correlation matrix that counts as 0
+_CONSTANT = 1e-12  # sd below which, in units of the largest entry, a column is flat
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the arrays leave out: names, and the units the columns came in.
+
+    ``x = (table - means) / scales``; scales are 1 where nothing was standardised.
+    """
+
+    names: tuple[str, ...]  # d of them
+    means: np.ndarray  # [d] float64
+    scales: np.ndarray  # [d] float64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """Edges known beforehand; every method obeys them exactly.
+
+    Args:
+      required: pairs (cause, effect) that must be edges.
+      forbidden: pairs (cause, effect) that must not be edges.
+      tiers: groups of columns in temporal order; no edge leads from a later group
+        to an earlier one. Columns in no group are free.
+
+    Example:
+      >>> knowledge = Knowledge(required=[("dose", "response")], tiers=[["age"]])
+    """
+
+    required: Sequence[tuple[Hashable, Hashable]] = ()
+    forbidden: Sequence[tuple[Hashable, Hashable]] = ()
+    tiers: Sequence[Sequence[Hashable]] = ()
+
+
+def to_problem(
+    table: Any,
+    *,
+    interventions: Any = None,
+    regimes: Any = None,
+    knowledge: Knowledge | None = None,
+    standardise: bool = True,
+) -> tuple[Problem, Columns]:
+    """Turns a table and what is known about it into arrays.
+
+    Args:
+      table: DataFrame or two-dimensional array of finite numbers, n >= 2 rows and
+        d >= 2 columns. It is not modified.
+      interventions: which cells were set from outside: a bool frame or array of
+        the table's shape, or for each row a column name, a list of column names,
+        or None (NaN) where nothing was.
+      regimes: one label a row, NaN or None where unknown.
+      knowledge: required and forbidden edges, tiers.
+      standardise: divide each column by its standard deviation. Columns are
+        centred in any case.
+
+    Returns:
+      ``(problem, columns)``; the problem's ``x`` is float32.
+
+    Raises:
+      ValueError: naming the column, row or edge and the fix.
+      TypeError: if the table is sparse or an entry is not a number.
+
+    Warns:
+      UserWarning: if columns are copies or linear combinations of others, or a
+        variable is intervened on in every row.
+    """
+    values, names = _numbers(table)
+    scales = values.std(axis=0)
+    _reject_constant(values, scales, names)
+    means = values.mean(axis=0)
+    centred = values - means
+    _warn_collinear(centred / scales, names)
+    if not standardise:
+        scales = np.ones_like(scales)
+
+    intervened = _intervened(interventions, values.shape, names)
+    for name in np.array(names)[intervened.all(axis=0)]:
+        warnings.warn(
+            f"column {name!r} is intervened on in every row: the data say nothing "
+            "about its causes",
+            stacklevel=3,
+        )
+    allowed, required = _edge_masks(knowledge or Knowledge(), names)
+    problem = make_problem(
+        (centred / scales).astype(np.float32),
+        intervened=intervened,
+        regime=_regimes(regimes, len(values)),
+        allowed=allowed,
+        required=required,
+    )
+    return problem, Columns(names=names, means=means, scales=scales)
+
+
+def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
+    """A ``[d, d]`` matrix as a DataFrame, causes as rows and effects as columns."""
+    return pd.DataFrame(
+        np.array(matrix),
+        index=pd.Index(columns.names, name="from"),
+        columns=pd.Index(columns.names, name="to"),
+    )
+
+
+def to_networkx(graph: Any, edge_prob: Any, weights: Any, columns: Columns):
+    """A ``[d, d]`` graph as a DiGraph whose edges carry probability and weight.
+
+    Args:
+      graph: ``[d, d]`` bool, acyclic.
+      edge_prob: ``[d, d]`` float.
+      weights: ``[d, d]`` float.
+      columns: the names.
+
+    Returns:
+      ``networkx.DiGraph`` over all columns; values are Python floats, so that
+      every networkx writer accepts them.
+    """
+    result = nx.DiGraph(kind="dag")
+    result.add_nodes_from(columns.names)
+    for i, j in np.argwhere(np.asarray(graph)):
+        result.add_edge(
+            columns.names[i],
+            columns.names[j],
+            probability=float(edge_prob[i, j]),
+            weight=float(weights[i, j]),
+        )
+    return result
+
+
+def _numbers(table):
+    """The table as ``[n, d]`` float64 with d column names."""
+    if hasattr(table, "toarray"):
+        raise TypeError("sparse tables are not supported; pass table.toarray()")
+    if isinstance(table, pd.DataFrame):
+        names = tuple(str(name) for name in table.columns)
+        _reject_duplicates(names)
+        columns = [_column(table.iloc[:, k], names[k]) for k in range(len(names))]
+        values = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
+    else:
+        array = np.asarray(table)
+        if np.iscomplexobj(array):
+            raise ValueError("Complex data not supported; pass real numbers")
+        if array.ndim != 2:
+            raise ValueError(
+                f"expected a table with rows and columns, got {array.ndim} "
+                "dimension(s). Reshape your data: one row a sample"
+            )
+        values = array.astype(np.float64)
+        names = tuple(f"x{k}" for k in range(array.shape[1]))
+    n, d = values.shape
+    for count, word, what in ((n, "sample", "rows"), (d, "feature", "columns")):
+        if count < 2:
+            raise ValueError(
+                f"found {count} {word}(s) (shape={values.shape}) while a minimum of 2 "
+                f"is required: a causal graph needs at least 2 {what}"
+            )
+    finite = np.isfinite(values)
+    for k in np.flatnonzero(~finite.all(axis=0)):
+        kinds = {"NaN": np.isnan(values[:, k]), "inf": np.isinf(values[:, k])}
+        found = " and ".join(
+            f"{m.sum()} {kind}" for kind, m in kinds.items() if m.any()
+        )
+        row = int(np.flatnonzero(~finite[:, k])[0])
+        raise ValueError(
+            f"column {names[k]!r} holds {found} (first in row {row}): drop these rows, "
+            "fill them in or drop the column"
+        )
+    return values, names
+
+
+def _column(series, name):
+    numeric = pd.api.types.is_numeric_dtype(series.dtype)
+    if not numeric or pd.api.types.is_complex_dtype(series.dtype):
+        raise ValueError(
+            f"column {name!r} is of type {series.dtype}, not numeric: convert it to "
+            "numbers or drop it"
+        )
+    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _reject_duplicates(names):
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"column name {twice[0]!r} occurs {names.count(twice[0])} times: give each "
+            "column a name of its own"
+        )
+
+
+def _reject_constant(values, scales, names):
+    for k in np.flatnonzero(scales <= _CONSTANT * np.abs(values).max(axis=0)):
+        raise ValueError(
+            f"column {names[k]!r} is constant ({values[0, k]:g} in every row): it has "
+            "neither causes nor effects here; drop it"
+        )
+
+
+def _warn_collinear(standardised, names):
+    n, d = standardised.shape
+    if n <= d:  # every table this short is collinear
+        return
+    eigenvalues, vectors = np.linalg.eigh(standardised.T @ standardised / n)
+    for vector in vectors.T[eigenvalues < _COLLINEAR]:
+        involved = [names[k] for k in np.flatnonzero(np.abs(vector) > 1e-3)]
+        relation = (
+            "copies of each other" if len(involved) == 2 else "linearly dependent"
+        )
+        warnings.warn(
+            f"columns {involved} are {relation}: edges among them are arbitrary; drop "
+            "all but the ones you mean",
+            stacklevel=4,
+        )
+
+
+def _position(name, names, where):
+    """The index of a column name, or an error with the closest match."""
+    if str(name) not in names:
+        close = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; columns: {list(names)}"
+        raise ValueError(f"{where} names an unknown column {name!r}{hint}")
+    return names.index(str(name))
+
+
+def _intervened(interventions, shape, names):
+    n = shape[0]
+    if interventions is None:
+        return np.zeros(shape, bool)
+    if isinstance(interventions, pd.DataFrame):
+        given = tuple(str(name) for name in interventions.columns)
+        _reject_duplicates(given)
+        for name in given:
+            _position(name, names, "interventions")
+        if len(given) != len(names):
+            missing = sorted(set(names) - set(given))
+            raise ValueError(f"interventions lack the columns {missing}: add them")
+        interventions = interventions.iloc[:, [given.index(name) for name in names]]
+    if isinstance(interventions, pd.DataFrame) or np.ndim(interventions) == 2:
+        mask = np.asarray(interventions)
+        if mask.shape == shape and np.isin(mask, (0, 1)).all():
+            return mask.astype(bool)
+        if isinstance(interventions, pd.DataFrame | np.ndarray):
+            raise ValueError(
+                f"interventions have shape {mask.shape} and type {mask.dtype}; a table "
+                f"of True and False of shape {shape} is needed, or one name a row"
+            )
+    rows = list(interventions)
+    if len(rows) != n:
+        raise ValueError(
+            f"interventions have {len(rows)} entries, the table has {n} rows: give one "
+            "entry a row, None where nothing was intervened on"
+        )
+    mask = np.zeros(shape, bool)
+    for row, targets in enumerate(rows):
+        for target in _targets(targets):
+            mask[row, _position(target, names, f"interventions, row {row},")] = True
+    return mask
+
+
+def _targets(entry):
+    if isinstance(entry, Iterable) and not isinstance(entry, str):
+        return list(entry)
+    return [] if entry is None or pd.isna(entry) else [entry]
+
+
+def _regimes(regimes, n):
+    if regimes is None:
+        return None
+    labels = list(regimes)
+    if len(labels) != n:
+        raise ValueError(
+            f"regimes have {len(labels)} entries, the table has {n} rows: give one "
+            "label a row, None where it is unknown"
+        )
+    codes, _ = pd.factorize(pd.Series(labels, dtype=object))
+    return codes.astype(np.int32)
+
+
+def _edge_masks(knowledge, names):
+    """``allowed`` and ``required``, each ``[d, d]`` bool, from edge knowledge."""
+    d = len(names)
+    forbidden, required = np.zeros((d, d), bool), np.zeros((d, d), bool)
+    for field, mask in (("forbidden", forbidden), ("required", required)):
+        for pair in getattr(knowledge, field):
+            if isinstance(pair, str) or len(pair) != 2:
+                raise ValueError(
+                    f"knowledge.{field} holds {pair!r}; give pairs (cause, effect)"
+                )
+            i, j = (_position(name, names, f"knowledge.{field}") for name in pair)
+            if i == j:
+                raise ValueError(
+                    f"knowledge.{field} names {names[i]!r} as its own cause: remove "
+                    "the pair"
+                )
+            mask[i, j] = True
+
+    tier = np.full(d, -1)
+    for rank, group in enumerate(knowledge.tiers):
+        if isinstance(group, str):
+            raise ValueError(
+                f"knowledge.tiers holds {group!r}; lists of columns are needed"
+            )
+        for name in group:
+            k = _position(name, names, "knowledge.tiers")
+            if tier[k] >= 0:
+                raise ValueError(
+                    f"knowledge.tiers puts {names[k]!r} into two groups: keep one"
+                )
+            tier[k] = rank
+    backwards = (tier[:, None] > tier) & (tier >= 0)
+
+    for i, j in np.argwhere(required & (forbidden | backwards)):
+        reason = "forbidden" if forbidden[i, j] else "against the tiers"
+        raise ValueError(
+            f"knowledge contradicts itself: {names[i]} -> {names[j]} is required and "
+            f"{reason}; remove one of the two"
+        )
+    asked = nx.from_numpy_array(required, create_using=nx.DiGraph)
+    if not nx.is_directed_acyclic_graph(asked):
+        cycle = [names[i] for i, _ in nx.find_cycle(asked)]
+        raise ValueError(
+            f"knowledge.required closes a cycle, {' -> '.join([*cycle, cycle[0]])}: "
+            "remove one of its edges"
+        )
+    return ~(forbidden | backwards), required

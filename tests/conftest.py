@@ -1,0 +1,30 @@
+"""Two CPU devices and jax at its strictest, for every test."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import optax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# optax raises a float to an integer power here, which "strict" does not let it.
+optax.tree.bias_correction = jax.numpy_dtype_promotion("standard")(
+    optax.tree.bias_correction
+)
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
