@@ -4,6 +4,15 @@ Everything loads on first use; importing the package starts nothing.
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from causaljax.estimators import LinearDAG as LinearDAG
+    from causaljax.frame import Knowledge as Knowledge
+    from causaljax.types import Kernel as Kernel
+    from causaljax.types import Posterior as Posterior
+    from causaljax.types import Problem as Problem
+    from causaljax.types import make_problem as make_problem
 
 __version__ = "0.1.0"
 
@@ -32,7 +41,7 @@ _ROOMS = (
 __all__ = sorted([*_HOME, *_ROOMS])
 
 
-def __getattr__(name):
+def __getattr__(name: str):
     if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME:

@@ -2,10 +2,10 @@
 
 import argparse
 import ast
-import difflib
-import importlib
 import sys
 import warnings
+
+import numpy as np
 
 import causaljax
 
@@ -118,16 +118,14 @@ def _fit(options):
 
 def _estimator(options):
     """The method's estimator, its parameters set from --set and --seed."""
-    rooms = importlib.import_module("causaljax.estimators")
-    estimator = getattr(rooms, METHODS[options.method])()
+    estimator = getattr(causaljax.estimators, METHODS[options.method])()
     names = sorted(set(estimator.get_params()) - {"progress", "random_state"})
     for setting in options.set:
         name, separator, text = setting.partition("=")
         if not separator:
             raise ValueError(f"--set {setting}: write KEY=VALUE")
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {names}"
+            hint = causaljax.frame.suggest(name, names)
             raise ValueError(f"--set {setting}: {options.method} has no {name}; {hint}")
         try:
             value = ast.literal_eval(text)
@@ -142,7 +140,9 @@ def _load(data):
     datasets = causaljax.datasets.DATASETS
     if data in datasets:
         dataset = datasets[data]()
-        return dataset.table, dataset.truth, f"{data}: {dataset.table_description}"
+        # Intensities are positive and skewed; their logarithms are what is compared.
+        table = np.log(dataset.observational)
+        return table, dataset.truth, f"{data} (log of the observational part)"
     return causaljax.files.read_table(data), None, data
 
 
@@ -151,8 +151,7 @@ def _take(table, column, option):
     if column is None:
         return None
     if column not in table.columns:
-        close = difflib.get_close_matches(column, list(map(str, table.columns)), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {list(table)}"
+        hint = causaljax.frame.suggest(column, [str(name) for name in table.columns])
         raise ValueError(f"--{option}-column: the table has no {column!r}; {hint}")
     return table.pop(column)
 
@@ -164,25 +163,18 @@ def _split(cell, columns):
     return [name.strip() for name in cell.split(";") if name.strip()]
 
 
-def _show(estimator, source, shape):
+def _show(estimator, data, shape):
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    info = estimator.info_
-    console.print(f"{source}, {shape[0]} rows, {shape[1]} columns", highlight=False)
-    console.print(
-        f"{estimator!r}: {estimator.graph_.number_of_edges()} edges "
-        f"in {info['seconds']:.1f} s",
-        highlight=False,
-        markup=False,
-    )
+    edges, seconds = estimator.graph_.number_of_edges(), estimator.info_["seconds"]
+    print(f"{data}, {shape[0]} rows, {shape[1]} columns")
+    print(f"{estimator!r}: {edges} edges in {seconds:.1f} s")
     table = Table("source", "target", "probability", "weight")
-    for row in causaljax.files.edge_table(estimator.graph_).itertuples(index=False):
-        table.add_row(
-            row.source, row.target, f"{row.probability:.2f}", f"{row.weight:.3g}"
-        )
-    console.print(table)
+    for source, target, edge in estimator.graph_.edges(data=True):
+        numbers = f"{edge['probability']:.2f}", f"{edge['weight']:.3g}"
+        table.add_row(source, target, *numbers)
+    Console().print(table)
 
 
 def _compare(truth, estimator):

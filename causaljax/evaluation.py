@@ -6,7 +6,6 @@ intervention distance, which needs combinatorics, from the package gadjid.
 
 import gadjid
 import jax
-import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -67,19 +66,25 @@ def compare_graphs(
     if strength is not None:
         graphs["strength"] = strength
     matrices, names = _aligned(graphs)
-    for role in ("truth", "estimate"):
-        _check_dag(matrices[role], role, names)
-    strength = matrices.get("strength", matrices["estimate"])
-    if not np.isfinite(strength).all():
+    real = _dag(matrices["truth"], "truth", names)
+    found = _dag(matrices["estimate"], "estimate", names)
+    ranking = matrices.get("strength", matrices["estimate"])
+    if not np.isfinite(ranking).all():
         raise ValueError("strength must be finite; fill its gaps, e.g. with 0")
 
-    scores = _scores(
-        matrices["truth"].astype(bool),
-        matrices["estimate"].astype(bool),
-        strength.astype(np.float32),
+    scores = _scores(real, found, ranking.astype(np.float32))
+    shd, cpdag_shd, edges, skeleton, auroc, auprc = jax.tree.map(
+        lambda score: score.item(), scores
     )
-    scores = {metric: value.item() for metric, value in scores.items()}
-    return scores | {"sid": _sid(matrices["truth"], matrices["estimate"])}
+    return {
+        "shd": shd,
+        "cpdag_shd": cpdag_shd,
+        "sid": _sid(real, found),
+        **edges._asdict(),
+        **{f"skeleton_{name}": value for name, value in skeleton._asdict().items()},
+        "auroc": auroc,
+        "auprc": auprc,
+    }
 
 
 def sid(truth: GraphLike, estimate: GraphLike) -> int:
@@ -103,9 +108,10 @@ def sid(truth: GraphLike, estimate: GraphLike) -> int:
     of Henckel, Wuertzen and Weichwald 2024 (gadjid), its equal on DAGs.
     """
     matrices, names = _aligned({"truth": truth, "estimate": estimate})
-    for role, matrix in matrices.items():
-        _check_dag(matrix, role, names)
-    return _sid(**matrices)
+    return _sid(
+        _dag(matrices["truth"], "truth", names),
+        _dag(matrices["estimate"], "estimate", names),
+    )
 
 
 def baselines(truth: GraphLike, *, seed: int = 0) -> dict[str, dict[str, float]]:
@@ -122,36 +128,105 @@ def baselines(truth: GraphLike, *, seed: int = 0) -> dict[str, dict[str, float]]
     Raises:
       ValueError: as in ``compare_graphs``.
     """
-    matrices, _ = _aligned({"truth": truth})
-    matrix = matrices["truth"]
-    empty = compare_graphs(truth, np.zeros(matrix.shape, int))
+    matrices, names = _aligned({"truth": truth})
+    real = _dag(matrices["truth"], "truth", names)
+    empty = compare_graphs(real, np.zeros_like(real))
+    size = len(real)
+    edges_per_variable = real.sum().item() / size
     draw = jax.jit(erdos_renyi, static_argnums=(1, 2))
-    size = len(matrix)
     rows = [
-        compare_graphs(truth, np.asarray(draw(key, size, matrix.sum() / size)))
+        compare_graphs(real, np.asarray(draw(key, size, edges_per_variable)))
         for key in jax.random.split(jax.random.key(seed), _NUM_RANDOM_GRAPHS)
     ]
     random = {metric: float(np.mean([row[metric] for row in rows])) for metric in empty}
     return {"empty graph": empty, "random graph": random}
 
 
+def _aligned(graphs):
+    """Float matrices by role, in one order of the variables, and their names."""
+    matrices, names, size = {}, None, None
+    for role, graph in graphs.items():
+        matrix, own_names = _matrix(graph, role)
+        size = len(matrix) if size is None else size
+        if names is None:
+            names = own_names
+        elif own_names is not None:
+            if set(own_names) != set(names):
+                unknown = sorted(set(own_names) - set(names), key=str)
+                absent = sorted(set(names) - set(own_names), key=str)
+                raise ValueError(
+                    f"{role} does not name the same variables as "
+                    f"{' and '.join(matrices)}: it has {unknown} more and lacks "
+                    f"{absent}"
+                )
+            order = [own_names.index(name) for name in names]
+            matrix = matrix[np.ix_(order, order)]
+        if len(matrix) != size:
+            raise ValueError(
+                f"{role} has {len(matrix)} variables, {next(iter(matrices))} has {size}"
+            )
+        matrices[role] = matrix
+    return matrices, names
+
+
+def _matrix(graph, role):
+    """A graph as a square float matrix, and its names or None."""
+    names = None
+    if isinstance(graph, nx.DiGraph):
+        names = list(graph)
+        graph = [[graph.has_edge(i, j) for j in names] for i in names]
+    elif isinstance(graph, pd.DataFrame):
+        names = list(graph.columns)
+        if len(set(names)) < len(names):
+            raise ValueError(f"{role} has two columns of one name: {names}")
+        if sorted(graph.index, key=str) != sorted(names, key=str):
+            raise ValueError(
+                f"the rows and columns of {role} must name the same variables; "
+                "a CSV file is read with index_col=0"
+            )
+        graph = graph.loc[names].to_numpy(dtype=float, na_value=np.nan)
+    matrix = np.asarray(graph, dtype=float)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
+        raise ValueError(
+            f"{role} must be a square matrix [d, d] with d at least 2, not of shape "
+            f"{matrix.shape}"
+        )
+    return matrix, names
+
+
+def _dag(matrix, role, names):
+    """The matrix as booleans, checked to be an acyclic 0/1 matrix."""
+    odd = matrix[~np.isin(matrix, (0, 1))]
+    if odd.size:
+        raise ValueError(
+            f"{role} must hold only 0 and 1, not {odd[0]}; set a threshold first"
+        )
+    graph = nx.from_numpy_array(matrix, create_using=nx.DiGraph)
+    if not nx.is_directed_acyclic_graph(graph):
+        cycle = [source for source, _ in nx.find_cycle(graph)]
+        cycle = [node if names is None else names[node] for node in cycle]
+        raise ValueError(
+            f"{role} must be acyclic, or SID and CPDAG SHD are not defined; it has "
+            f"the cycle {' -> '.join(map(str, [*cycle, cycle[0]]))}"
+        )
+    return matrix.astype(bool)
+
+
 @jax.jit
 def _scores(truth, estimate, strength):
-    edges = metrics.edge_accuracy(truth, estimate)
-    skeleton = metrics.skeleton_accuracy(truth, estimate)
-    return {
-        "shd": metrics.shd(truth, estimate),
-        "cpdag_shd": metrics.cpdag_shd(truth, estimate),
-        **edges._asdict(),
-        **{f"skeleton_{name}": value for name, value in skeleton._asdict().items()},
-        "auroc": metrics.auroc(truth, strength),
-        "auprc": metrics.auprc(truth, strength),
-    }
+    return (
+        metrics.shd(truth, estimate),
+        metrics.cpdag_shd(truth, estimate),
+        metrics.edge_accuracy(truth, estimate),
+        metrics.skeleton_accuracy(truth, estimate),
+        metrics.auroc(truth, strength),
+        metrics.auprc(truth, strength),
+    )
 
 
 def _sid(truth, estimate):
     # gadjid reads int8 only and panics, past `except Exception`, on a cycle.
-    _, mistakes = gadjid.parent_aid(
+    _, mistakes = gadjid.parent_aid(  # pyrefly: ignore[missing-attribute]
         truth.astype(np.int8),
         estimate.astype(np.int8),
         edge_direction="from row to column",

@@ -93,9 +93,9 @@ def to_problem(
         scales = np.ones_like(scales)
 
     intervened = _intervened(interventions, values.shape, names)
-    for name in np.array(names)[intervened.all(axis=0)]:
+    for k in np.flatnonzero(intervened.all(axis=0)):
         warnings.warn(
-            f"column {name!r} is intervened on in every row: the data say nothing "
+            f"column {names[k]!r} is intervened on in every row: the data say nothing "
             "about its causes",
             stacklevel=3,
         )
@@ -229,12 +229,19 @@ def _warn_collinear(standardised, names):
         )
 
 
+def suggest(name: Any, names: Sequence[str]) -> str:
+    """What to say after an unknown name: the closest one, or all there are."""
+    lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(str(name).lower(), lower, n=1)
+    return f"did you mean {lower[close[0]]!r}?" if close else f"there are {list(names)}"
+
+
 def _position(name, names, where):
     """The index of a column name, or an error with the closest match."""
     if str(name) not in names:
-        close = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f"; columns: {list(names)}"
-        raise ValueError(f"{where} names an unknown column {name!r}{hint}")
+        raise ValueError(
+            f"{where} names an unknown column {name!r}; {suggest(name, names)}"
+        )
     return names.index(str(name))
 
 
@@ -251,15 +258,14 @@ def _intervened(interventions, shape, names):
             missing = sorted(set(names) - set(given))
             raise ValueError(f"interventions lack the columns {missing}: add them")
         interventions = interventions.iloc[:, [given.index(name) for name in names]]
-    if isinstance(interventions, pd.DataFrame) or np.ndim(interventions) == 2:
+    if isinstance(interventions, pd.DataFrame | np.ndarray) and interventions.ndim == 2:
         mask = np.asarray(interventions)
-        if mask.shape == shape and np.isin(mask, (0, 1)).all():
-            return mask.astype(bool)
-        if isinstance(interventions, pd.DataFrame | np.ndarray):
+        if mask.shape != shape or not np.isin(mask, (0, 1)).all():
             raise ValueError(
-                f"interventions have shape {mask.shape} and type {mask.dtype}; a table "
-                f"of True and False of shape {shape} is needed, or one name a row"
+                f"interventions have shape {mask.shape} and type {mask.dtype}; give a "
+                f"table of True and False of shape {shape}, or one name a row"
             )
+        return mask.astype(bool)
     rows = list(interventions)
     if len(rows) != n:
         raise ValueError(

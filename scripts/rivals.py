@@ -178,7 +178,8 @@ def run(
         # -P: no script beside this one may shadow a module of the rival.
         command = [python, "-P", Path(__file__).absolute(), "fit", name, given, found]
         _call(f"rival {name}", command, threads, timeout)
-        return RivalResult(**{"weights": None} | _load(found))
+        answer: dict[str, Any] = {"weights": None} | _load(found)
+        return RivalResult(**answer)
 
 
 def _fit(name: str, given: str, found: str) -> None:
@@ -189,7 +190,7 @@ def _fit(name: str, given: str, found: str) -> None:
     graph, weights = fit(x, **options)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     package = requirements.split()[-1].split("==")[0]
-    result = {} if weights is None else {"weights": weights}
+    result: dict[str, Any] = {} if weights is None else {"weights": weights}
     result["version"] = f"{package} {installed_version(package)}"
     np.savez(found, graph=graph.astype("i1"), seconds=wall, cpu_seconds=cpu, **result)
 

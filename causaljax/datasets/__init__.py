@@ -74,12 +74,13 @@ def load_sachs() -> Dataset:
     with (folder / "sachs_interventional_7466.csv.gz").open("rb") as file:
         table = pd.read_csv(file, compression="gzip")
     with (folder / "conditions.csv").open("rb") as file:
-        conditions = pd.read_csv(file, index_col="condition", keep_default_na=False)
+        conditions = pd.read_csv(file, keep_default_na=False)
     with (folder / "edges_sachs17.csv").open("rb") as file:
         edges = pd.read_csv(file)
 
     condition = table.pop("condition")
-    targets = [conditions.at[label, "target"] or None for label in condition]
+    targets = dict(zip(conditions["condition"], conditions["target"], strict=True))
+    interventions = [targets[label] or None for label in condition]
     truth = pd.DataFrame(0, index=table.columns, columns=table.columns)
     for cause, effect in edges.itertuples(index=False):
         truth.loc[cause, effect] = 1
@@ -91,7 +92,7 @@ def load_sachs() -> Dataset:
         ),
         data=table,
         condition=condition,
-        interventions=pd.Series(targets, dtype=object, name="intervention"),
+        interventions=pd.Series(interventions, dtype=object, name="intervention"),
         truth=truth,
     )
 

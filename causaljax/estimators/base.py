@@ -171,6 +171,7 @@ class BaseGraphEstimator:
         return f"{type(self).__name__}({changed})"
 
     def __sklearn_tags__(self):
+        # pyrefly: ignore [missing-module-attribute]
         from sklearn.utils import InputTags, Tags, TargetTags
 
         return Tags(

@@ -156,9 +156,10 @@ def _logdet_gradient(weights, inverse):
 
 
 def _spectral_gradient(weights, vectors):
-    vectors = power_iteration(weights, *vectors, num_iterations=5)
-    gradient = jax.grad(spectral_penalty)(weights, *vectors)
-    return gradient, vectors, jnp.isfinite(gradient).all()
+    # jax.grad of the penalty, but with the vectors left differentiable.
+    left, right = power_iteration(weights, *vectors, num_iterations=5)
+    gradient = 2 * weights * left[:, None] * right[None, :] / matmul(left, right)
+    return gradient, (left, right), jnp.isfinite(gradient).all()
 
 
 def _uniform_vectors(weights):
@@ -168,7 +169,9 @@ def _uniform_vectors(weights):
 
 WARM = {
     "logdet": WarmPenalty(
-        lambda weights: jnp.eye(weights.shape[0], dtype=weights.dtype),
+        lambda weights: (
+            jnp.zeros_like(weights) + jnp.eye(len(weights), dtype=weights.dtype)
+        ),
         _logdet_gradient,
         damping=1e-8,
     ),

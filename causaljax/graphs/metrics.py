@@ -100,7 +100,7 @@ def auroc(truth: Array, strength: Array) -> Array:
     first = jnp.searchsorted(ordered, strength, side="left")
     last = jnp.searchsorted(ordered, strength, side="right")
     ranks = (first + last + 1) / 2
-    edges = truth.sum()
+    edges = truth.sum(dtype=strength.dtype)
     others = truth.size - edges
     statistic = jnp.where(truth, ranks, 0).sum() - edges * (edges + 1) / 2
     return statistic / (edges * others)
@@ -125,7 +125,7 @@ def auprc(truth: Array, strength: Array) -> Array:
     falling = -strength[order]
     last = jnp.searchsorted(falling, falling, side="right") - 1  # end of the tie
     precision = hits[last] / (last + 1)
-    return jnp.where(truth[order], precision, 0).sum() / truth.sum()
+    return jnp.where(truth[order], precision, 0).mean(where=truth[order])
 
 
 def _off_diagonal(matrix):

@@ -31,6 +31,8 @@ _SCORES = {
 }
 _LAST_MU = 1e-4
 _PATH = 0.9  # the part of the run in which mu falls; the rest settles
+_AT_REST = 0.25  # mean absolute Adam update below which the descent has come to rest
+_ACYCLIC = 0.01  # penalty below which no cycle is left but by rounding
 _LAST_RATE = 0.03  # the learning rate at the end, as a part of that at the start
 
 
@@ -72,7 +74,7 @@ class Info(NamedTuple):
 
     loss: Array  # [] float, score plus sparsity, nats (or squared units) per row
     penalty: Array  # [] float, sum of A * dh/dA: 0 on acyclic graphs, as h is
-    converged: Array  # [] bool, the weights have come to rest
+    converged: Array  # [] bool, the weights are at rest and free of cycles
     nonfinite: Array  # [] bool, the loss or its gradient is not finite
 
 
@@ -115,13 +117,15 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         least = jax.vmap(jnp.diagonal)(stats.covariance).max(axis=0).min()
         stats = stats._replace(covariance=stats.covariance / least)
     weights = jnp.zeros_like(stats.covariance[0])
+    # Inside shard_map a carry made from the data is one that may vary with it.
+    moments = _adam(config).init(weights)
     # Required edges forbid all that would close a cycle with them.
     free = problem.allowed & ~transitive_closure(problem.required).T
     return State(
         step=jnp.zeros((), jnp.int32),
         weights=weights,
         accepted=weights,
-        moments=_adam(config).init(weights),
+        moments=moments._replace(count=jnp.zeros_like(weights[0, 0], jnp.int32)),
         memory=acyclicity.WARM[config.acyclicity].start(weights),
         statistics=stats,
         free=free | problem.required,
@@ -153,7 +157,7 @@ def step(
     valid = valid & finite
 
     update, moments = _adam(config).update(jnp.where(valid, gradient, 0), state.moments)
-    ahead = weights - (rate * update).astype(weights.dtype)
+    ahead = weights - (rate * jnp.asarray(update)).astype(weights.dtype)
     back = (weights + state.accepted) / 2
 
     def choose(new, old):
@@ -166,11 +170,15 @@ def step(
         moments=choose(moments, state.moments),
         memory=choose(memory, state.memory),
     )
-    change = jnp.abs(new_state.weights - weights).max()
+    # Adam's update is 1 at full speed; at rest it is small and changes sign. The
+    # learning rate has no say in it.
+    speed = jnp.where(state.free, jnp.abs(jnp.asarray(update)), 0).sum()
+    speed = speed / jnp.maximum(state.free.sum(), 1).astype(speed.dtype)
+    penalty = 0.5 * jnp.sum(weights * cycles_gradient)
     info = Info(
         loss=loss,
-        penalty=0.5 * jnp.sum(weights * cycles_gradient),
-        converged=valid & (change < 1e-3),
+        penalty=penalty,
+        converged=valid & (speed < _AT_REST) & (penalty < _ACYCLIC),
         nonfinite=~finite,
     )
     return new_state, info

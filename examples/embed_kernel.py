@@ -1,0 +1,38 @@
+"""A kernel inside another JAX program: a sweep and a gradient, each one compile."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from causaljax import run, simulate
+from causaljax.kernels import dagma
+
+key = jax.random.key(0)
+graph = simulate.erdos_renyi(key, 10, 2)
+problem, truth = simulate.simulate_linear(key, graph, 500)
+config = dagma.Config(num_steps=3000, interventional=False)
+
+
+@jax.jit
+def num_edges(sparsity):
+    """Edges of the graph at one sparsity."""
+    settings = dataclasses.replace(config, sparsity=sparsity)
+    posterior, _ = run.run(dagma.KERNEL, key, problem, settings)
+    return posterior.graphs[0].sum()
+
+
+print("edges by sparsity", jax.vmap(num_edges)(jnp.array([0.02, 0.1, 0.5, 2.0])))
+
+
+@jax.jit
+@jax.grad
+def sensitivity(sparsity):
+    """How the summed absolute weights answer to sparsity, through 200 steps."""
+    settings = dataclasses.replace(config, sparsity=sparsity)
+    state = dagma.KERNEL.init(key, problem, settings)
+    state, _ = run.advance(dagma.KERNEL, key, state, problem, settings, 200)
+    return jnp.abs(state.weights).sum()
+
+
+print("sensitivity", sensitivity(0.1))

@@ -1,0 +1,127 @@
+"""The command line, from a file to files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causaljax import cli, files
+
+FAST = ["--set", "num_steps=300", "--set", "noise=equal_variance"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Ten rows a regime of a -> b -> c, b set from outside in half of them."""
+    rng = np.random.default_rng(0)
+    a, e, f = rng.normal(size=(3, 400))
+    target = np.where(np.arange(400) < 200, "", "b")
+    b = np.where(target == "b", 3 * e, 2 * a + e)
+    frame = pd.DataFrame({"a": a, "b": b, "c": b - a + f})
+    frame = frame.assign(target=target, batch=np.arange(400) % 2)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    return tmp_path / "data.csv"
+
+
+COLUMNS = ["--interventions-column", "target", "--regimes-column", "batch"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_becomes_files(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["fit", str(data), "--out", str(out), *COLUMNS, *FAST]) == 0
+    assert "3 columns" in capsys.readouterr().out
+    edges = pd.read_csv(out / "edges.csv")
+    assert set(zip(edges.source, edges.target, strict=True)) == {
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    }
+    assert edges.weight.round(0).tolist() == [2, -1, 1]
+    record = json.loads((out / "run.json").read_text())
+    assert record["config"]["num_steps"] == 300
+    assert record["config"]["noise"] == "equal_variance"
+    assert record["seed"] == 0
+    assert record["timings"]["fit_seconds"] > 0
+    assert set(record["convergence"]) == {"loss", "penalty", "converged", "nonfinite"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
+    required, forbidden = tmp_path / "required.csv", tmp_path / "forbidden.csv"
+    required.write_text("cause,effect\nc,a\n")
+    forbidden.write_text("cause,effect\nb,c\n")
+    out = tmp_path / "out"
+    command = ["fit", str(data), "--out", str(out), *COLUMNS, *FAST]
+    command += ["--required", str(required), "--forbidden", str(forbidden)]
+    assert cli.main(command) == 0
+    adjacency = pd.read_csv(out / "adjacency.csv", index_col=0)
+    assert adjacency.loc["c", "a"] == 1
+    assert adjacency.loc["b", "c"] == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--set", "sparsty=1"], "did you mean 'sparsity'"),
+        (["--set", "sparsity"], "KEY=VALUE"),
+        (["--set", "sparsity=-1"], "sparsity must be finite and at least 0"),
+        (["--set", "sparsity=high"], "sparsity must be a number, not 'high'"),
+        (["--set", "num_steps=1.5"], "num_steps must be a whole number"),
+        (["--set", "noise=loud"], "noise must be one of"),
+        (["--set", "random_state=1"], "has no random_state"),
+        (["--interventions-column", "targt"], "did you mean 'target'"),
+        (["--regimes-column", "nope"], "no 'nope'"),
+        (["--required", "nothing.csv"], "nothing.csv: no such file"),
+        ([], "'target' is of type"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
+    out = tmp_path / "out"
+    chosen = (
+        extra
+        if "--interventions-column" in extra or not extra
+        else [
+            *COLUMNS[:2],
+            *extra,
+        ]
+    )
+    assert cli.main(["fit", str(data), "--out", str(out), *chosen]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.startswith("causaljax: error: ")
+    assert message.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_missing_file_is_one_line_and_exit_2(capsys):
+    assert cli.main(["fit", "nothing.csv"]) == 2
+    assert capsys.readouterr().err == "causaljax: error: nothing.csv: no such file\n"
+
+
+@pytest.mark.parametrize("arguments", [["fit"], ["fit", "x.csv", "--seed", "x"], []])
+def test_wrong_usage_exits_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_sachs_needs_no_file(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["fit", "sachs", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for word in ("853 rows, 11 columns", "17 edges", "empty graph", "random graph"):
+        assert word in printed
+    assert sorted(path.name for path in out.iterdir()) == sorted(files.RESULTS)
+    assert json.loads((out / "run.json").read_text())["convergence"]["converged"]
+
+
+def test_datasets_and_version(capsys):
+    assert cli.main(["datasets"]) == 0
+    assert "sachs" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("causaljax ")

@@ -1,0 +1,516 @@
+"""The laws of `design.md`, for every kernel. A new kernel is a new row."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from operator import attrgetter
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import networkx as nx
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+from causaljax import run
+from causaljax.graphs.ops import is_acyclic, matmul
+from causaljax.kernels import dagma
+from causaljax.types import Kernel, Posterior, Problem, make_problem
+
+NUM_ROWS = 40
+NUM_STEPS = 60
+NUM_FITS = 4  # in a batch, over two devices
+QUICK = {"xla_backend_optimization_level": 0}
+
+
+def linear_problem(seed, dtype=np.float32):
+    """A linear table, [40, 4]: 2 -> 0 -> 3 -> 1 <- 2; the last rows set 3."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(NUM_ROWS, 4)) * [1.0, 0.5, 1.0, 0.7]
+    intervened = np.zeros((NUM_ROWS, 4), bool)
+    intervened[-10:, 3] = True
+    x[:, 0] += 1.5 * x[:, 2]
+    x[:, 3] += np.where(intervened[:, 3], 0, -1.2 * x[:, 0])
+    x[:, 1] += 1.1 * x[:, 2] + 0.9 * x[:, 3]
+    return make_problem(
+        x.astype(dtype),
+        intervened=intervened,
+        regime=intervened[:, 3],
+        weight=rng.uniform(0.5, 1.5, NUM_ROWS),
+    )
+
+
+class Row(NamedTuple):
+    kernel: Kernel
+    config: object  # of NUM_STEPS steps
+    problem: Callable[..., Problem]  # (seed, dtype) -> a table with a clear answer
+    parameters: Callable = attrgetter("weights")  # what of a state is smooth in x
+    sweep: tuple[str, ...] = ("sparsity",)  # config leaves the parameters feel
+
+
+REGISTRY = {
+    f"dagma-{noise}-{acyclicity}": Row(
+        kernel=dagma.KERNEL,
+        config=dagma.Config(
+            noise=noise,
+            acyclicity=acyclicity,
+            num_steps=NUM_STEPS,
+            learning_rate=0.1,
+            sparsity=0.05,
+        ),
+        problem=linear_problem,
+        sweep=("sparsity", "learning_rate"),
+    )
+    for noise, acyclicity in itertools.product(
+        ("equal_variance", "gaussian"), ("logdet", "expm", "spectral")
+    )
+}
+
+
+@pytest.fixture(params=REGISTRY)
+def row(request):
+    return REGISTRY[request.param]
+
+
+def fit(row, problem, config=None, seed=0, **options):
+    key, config = jax.random.key(seed), row.config if config is None else config
+    posterior, info = run.run(row.kernel, key, problem, config, **options)
+    return jax.tree.map(np.asarray, (posterior, info))
+
+
+def start(row, problem, config):
+    # Through the program that run.run compiled.
+    return run._init(row.kernel, jax.random.key(1), problem, config)
+
+
+def advance(row, state, problem, config, num_steps):
+    return run.advance(
+        row.kernel, jax.random.key(2), state, problem, config, num_steps=num_steps
+    )[0]
+
+
+def traceable_fit(row):
+    """All of a fit as one function of arrays."""
+
+    def whole(key, problem, config):
+        init_key, step_key, final_key = jax.random.split(key, 3)
+        state = row.kernel.init(init_key, problem, config)
+        state, info = run.advance(
+            row.kernel, step_key, state, problem, config, num_steps=NUM_STEPS
+        )
+        posterior = row.kernel.finalise(final_key, state, problem, config)
+        return posterior, jax.tree.map(lambda leaf: leaf[-1], info)
+
+    return whole
+
+
+def signature(tree):
+    """The structure of a pytree, and the shape and dtype of each leaf."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def assert_same(actual, expected, tolerance=0.0):
+    """Trees are equal; real numbers up to a tolerance."""
+    assert signature(actual) == signature(expected)
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+        if not jnp.issubdtype(one.dtype, jnp.floating):
+            np.testing.assert_array_equal(one, other)
+        else:
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def scaled_configs(row):
+    """A batch of configs in which every leaf varies."""
+    factors = np.linspace(0.8, 1.2, NUM_FITS, dtype=np.float32)
+    return jax.tree.map(lambda leaf: np.float32(leaf) * factors, row.config)
+
+
+def take(tree, index):
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+# Shapes and types
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [(0, "f4"), (1, "f4"), (1, "f8")])
+def test_shapes_and_dtypes_follow_the_inputs(row, mode, dtype):
+    kernel, config = row.kernel, row.config
+    with jax.enable_x64(bool(mode)):
+        problem = row.problem(0, dtype)
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        state = jax.eval_shape(kernel.init, key, problem, config)
+        stepped, info = jax.eval_shape(kernel.step, key, state, problem, config)
+        posterior = jax.eval_shape(kernel.finalise, key, state, problem, config)
+
+    assert signature(stepped) == signature(state)
+    assert isinstance(state, tuple)
+    assert hasattr(state, "_fields")
+    assert (state.step.shape, state.step.dtype) == ((), jnp.int32)
+    assert {leaf.shape for leaf in info} == {()}
+
+    n, d = problem.x.shape
+    assert isinstance(posterior, Posterior)
+    samples = posterior.log_weight.shape[0]
+    assert posterior.edge_prob.shape == (d, d)
+    assert (posterior.graphs.shape, posterior.graphs.dtype) == ((samples, d, d), bool)
+    for leaf in jax.tree.leaves((state, info, posterior)):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            assert leaf.dtype == dtype
+
+
+def test_values_have_the_shapes_foretold(row):
+    problem = row.problem(0)
+    foretold = jax.eval_shape(
+        traceable_fit(row), jax.random.key(0), problem, row.config
+    )
+    assert signature(fit(row, problem)) == signature(foretold)
+
+
+def test_step_counts_itself(row):
+    problem = row.problem(0)
+    state = start(row, problem, row.config)
+    assert state.step == 0
+    assert advance(row, state, problem, row.config, 20).step == 20
+
+
+def test_config_cannot_be_changed(row):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        row.config.num_steps = 1
+
+
+# Answers
+
+
+def masked_problem(row):
+    """One edge forbidden that the answer had, and one required that it had not."""
+    problem = row.problem(0)
+    graph = fit(row, problem)[0].graphs[0]
+    forbidden = np.argwhere(graph)[0]
+    joined = graph | graph.T | np.eye(len(graph), dtype=bool)
+    free = np.argwhere(~joined)[0]
+    allowed, required = np.array(problem.allowed), np.array(problem.required)
+    allowed[tuple(forbidden)] = False
+    required[tuple(free)] = True
+    return problem._replace(allowed=jnp.array(allowed), required=jnp.array(required))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_posterior_is_valid(row, masked):
+    problem = masked_problem(row) if masked else row.problem(0)
+    posterior, info = fit(row, problem)
+    assert not info.nonfinite
+    assert posterior.graphs.any()
+    assert (posterior.edge_prob >= 0).all()
+    assert (posterior.edge_prob <= 1).all()
+    assert np.exp(posterior.log_weight).sum() == pytest.approx(1, abs=1e-5)
+    for graph in posterior.graphs:
+        assert is_acyclic(graph)
+        assert nx.is_directed_acyclic_graph(nx.DiGraph(list(np.argwhere(graph))))
+    assert posterior.graphs[:, problem.required].all()
+    assert (posterior.edge_prob[problem.required] == 1).all()
+    assert not posterior.graphs[:, ~problem.allowed].any()
+    assert not posterior.edge_prob[~problem.allowed].any()
+
+
+def test_relabelled_variables_relabel_the_answer(row):
+    problem = masked_problem(row)
+    labels = np.array([3, 1, 0, 2])
+    relabelled = problem._replace(
+        x=problem.x[:, labels],
+        observed=problem.observed[:, labels],
+        intervened=problem.intervened[:, labels],
+        allowed=problem.allowed[np.ix_(labels, labels)],
+        required=problem.required[np.ix_(labels, labels)],
+    )
+    expected, _ = fit(row, problem)
+    actual, _ = fit(row, relabelled)
+    assert not np.array_equal(actual.graphs, expected.graphs)
+    assert_same(
+        (actual.edge_prob, actual.graphs),
+        (
+            expected.edge_prob[np.ix_(labels, labels)],
+            expected.graphs[:, labels][:, :, labels],
+        ),
+        1e-3,
+    )
+
+
+def test_padding_changes_nothing(row):
+    problem = row.problem(0)
+    full = NUM_ROWS - 8
+    rng = np.random.default_rng(1)
+    garbage = 10.0 ** rng.uniform(0, 15, (8, 4)) * rng.choice([-1, 1], (8, 4))
+    padded = problem._replace(
+        x=problem.x.at[full:].set(garbage.astype(np.float32)),
+        observed=problem.observed.at[full + 4 :].set(rng.random((4, 4)) < 0.8),
+        intervened=problem.intervened.at[full:].set(rng.random((8, 4)) < 0.5),
+        regime=problem.regime.at[full:].set(7),
+        weight=problem.weight.at[full:].set(0),
+    )
+    rows = {name: getattr(problem, name)[:full] for name in problem._fields[:5]}
+    answer = fit(row, padded)
+    assert_same(answer, fit(row, problem._replace(**rows)), 1e-3)
+    heavy = fit(row, padded._replace(weight=problem.weight))
+    assert not np.allclose(heavy[1].loss, answer[1].loss)
+
+
+# One computation, whatever the way to run it
+
+
+def test_same_key_same_answer(row):
+    assert_same(fit(row, row.problem(0), seed=5), fit(row, row.problem(0), seed=5))
+
+
+def test_resuming_changes_no_bit(row):
+    problem, config = row.problem(0), row.config
+    state = start(row, problem, config)
+    at_once = advance(row, state, problem, config, NUM_STEPS)
+    early = advance(row, state, problem, config, 20)
+    late = advance(row, early, problem, config, 40)
+    assert_same(late, at_once)
+    assert not np.array_equal(row.parameters(early), row.parameters(at_once))
+
+
+def test_chunks_change_no_bit(row):
+    problem, seen = row.problem(0), []
+    chunked = fit(row, problem, num_chunks=3, on_chunk=lambda *c: seen.append(c[0]))
+    assert_same(chunked, fit(row, problem))
+    assert seen == [20, 40, 60]
+
+
+def test_jit_is_eager(row):
+    problem, config, key = row.problem(0), row.config, jax.random.key(2)
+    state = row.kernel.init(jax.random.key(1), problem, config)
+    for t in range(20):
+        step_key = jax.random.fold_in(key, t)
+        state, _ = row.kernel.step(step_key, state, problem, config)
+    posterior = row.kernel.finalise(jax.random.key(3), state, problem, config)
+
+    jitted = advance(row, start(row, problem, config), problem, config, 20)
+    assert_same(state, jitted, 1e-3)
+    assert_same(
+        posterior,
+        run._finalise(row.kernel, jax.random.key(3), jitted, problem, config),
+        1e-3,
+    )
+
+
+def test_one_trace_serves_every_real_setting(row):
+    traces = []
+
+    def counted(function):
+        def wrapper(*arguments):
+            traces.append(function.__name__)
+            return function(*arguments)
+
+        return wrapper
+
+    kernel, problem = Kernel(*map(counted, row.kernel)), row.problem(0)
+
+    def trace(config):
+        jax.eval_shape(lambda: run.run(kernel, jax.random.key(0), problem, config))
+        return len(traces)
+
+    once = trace(row.config)
+    assert set(traces) == {"init", "step", "finalise"}
+    for factor in (0.5, 2.0):
+        scaled = jax.tree.map(lambda leaf, by=factor: leaf * by, row.config)
+        assert trace(scaled) == once
+    assert trace(dataclasses.replace(row.config, num_steps=1)) > once
+
+
+def test_vmap_over_one_setting_is_a_loop(row):
+    problem, name = row.problem(0), row.sweep[0]
+    values = jnp.array([0.01, 0.1, 0.5])
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    @jax.vmap
+    def sweep(value):
+        config = dataclasses.replace(row.config, **{name: value})
+        state = row.kernel.init(jax.random.key(1), problem, config)
+        return row.parameters(advance(row, state, problem, config, 20))
+
+    def once(value):
+        config = dataclasses.replace(row.config, **{name: value})
+        state = start(row, problem, config)
+        return row.parameters(advance(row, state, problem, config, 20))
+
+    loop = [once(float(value)) for value in values]
+    assert_same(sweep(values), jnp.stack(loop), 1e-3)
+    assert not np.allclose(loop[0], loop[2], atol=1e-2)
+
+
+@functools.cache
+def batch_of(name):
+    row = REGISTRY[name]
+    problems = [row.problem(seed) for seed in range(NUM_FITS)]
+    problems = jax.tree.map(lambda *leaves: jnp.stack(leaves), *problems)
+    return problems, scaled_configs(row)
+
+
+@functools.cache
+def batch_answers(name):
+    row = REGISTRY[name]
+    problems, configs = batch_of(name)
+    return [
+        fit(row, take(problems, i), jax.tree.map(float, take(configs, i)), seed=i)
+        for i in range(NUM_FITS)
+    ]
+
+
+def batch_keys():
+    return jax.vmap(jax.random.key)(jnp.arange(NUM_FITS))
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("way", ["vmap", "sharded", "sharded, checked"])
+def test_a_batch_is_a_loop(name, way):
+    problems, configs = batch_of(name)
+    batched = jax.vmap(traceable_fit(REGISTRY[name]))
+    if way != "vmap":
+        batched = jax.shard_map(
+            batched,
+            mesh=jax.make_mesh((2,), ("fit",), axis_types=(AxisType.Auto,)),
+            in_specs=PartitionSpec("fit"),
+            out_specs=PartitionSpec("fit"),
+            check_vma=way == "sharded, checked",
+        )
+    answers = jax.jit(batched, compiler_options=QUICK)(batch_keys(), problems, configs)
+    devices = answers[0].edge_prob.sharding.device_set
+    assert len(devices) == (1 if way == "vmap" else 2)
+    loop = batch_answers(name)
+    for i in range(NUM_FITS):
+        assert_same(take(answers, i), loop[i], 5e-3)
+    assert not np.array_equal(loop[0][1].loss, loop[1][1].loss)
+
+
+# Gradients
+
+
+def smooth_answer(row, num_steps=20):
+    """Sum of squared parameters after some steps, as a function of x and config."""
+
+    def answer(x, config, problem):
+        problem = problem._replace(x=x)
+        init_key, step_key = jax.random.split(jax.random.key(0))
+        state = row.kernel.init(init_key, problem, config)
+        state, _ = run.advance(
+            row.kernel, step_key, state, problem, config, num_steps=num_steps
+        )
+        return sum(
+            jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(row.parameters(state))
+        )
+
+    answer = jax.value_and_grad(answer, argnums=(0, 1))
+    return jax.jit(answer, compiler_options=QUICK)
+
+
+def test_gradients_are_finite_in_float32(row):
+    problem = row.problem(0)
+    _, gradients = smooth_answer(row)(problem.x, row.config, problem)
+    for leaf in jax.tree.leaves(gradients):
+        assert leaf.dtype == np.float32
+        assert np.isfinite(leaf).all()
+    assert (gradients[0] != 0).any()
+    for name in row.sweep:
+        assert getattr(gradients[1], name) != 0
+
+
+def test_gradients_are_those_of_finite_differences(row, x64):
+    problem = row.problem(0, np.float64)
+    answer = smooth_answer(row)
+    _, (by_x, by_config) = answer(problem.x, row.config, problem)
+    small = 1e-6
+    for name in row.sweep:
+        value = getattr(row.config, name)
+        ends = [
+            answer(
+                problem.x,
+                dataclasses.replace(row.config, **{name: value + sign * small}),
+                problem,
+            )[0]
+            for sign in (1, -1)
+        ]
+        slope = (ends[0] - ends[1]) / (2 * small)
+        np.testing.assert_allclose(getattr(by_config, name), slope, rtol=1e-4)
+
+    direction = np.random.default_rng(0).normal(size=problem.x.shape)
+    ends = [
+        answer(problem.x + sign * small * direction, row.config, problem)[0]
+        for sign in (1, -1)
+    ]
+    slope = (ends[0] - ends[1]) / (2 * small)
+    np.testing.assert_allclose((by_x * direction).sum(), slope, rtol=1e-4)
+
+
+# Export
+
+
+def export_text(function, *arguments):
+    """StableHLO of a function of a key and arrays, for three platforms."""
+
+    def with_key(key_data, *arguments):
+        return function(jax.random.wrap_key_data(key_data), *arguments)
+
+    platforms = ["cpu", "cuda", "tpu"]
+    export = jax.export.export(jax.jit(with_key), platforms=platforms)
+    exported = export(jax.ShapeDtypeStruct((2,), jnp.uint32), *arguments)
+    assert list(exported.platforms) == platforms
+    return exported.mlir_module()
+
+
+PRODUCTS = ("stablehlo.dot_general", "stablehlo.dot ", "stablehlo.convolution")
+
+
+def products(text):
+    return [line for line in text.splitlines() if any(op in line for op in PRODUCTS)]
+
+
+def imprecise_products(text):
+    """Products that an accelerator may compute in less than float32."""
+    return [line for line in products(text) if line.count("HIGHEST") != 2]
+
+
+def test_step_exports_with_every_product_at_highest_precision(row):
+    kernel, problem, config = row.kernel, row.problem(0), row.config
+    key = jax.random.key(0)
+    state = jax.eval_shape(kernel.init, key, problem, config)
+    texts = [
+        export_text(kernel.init, problem, config),
+        export_text(kernel.step, state, problem, config),
+        export_text(kernel.finalise, state, problem, config),
+    ]
+    for text in texts:
+        assert products(text)
+        assert imprecise_products(text) == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        jnp.dot,
+        jnp.convolve,
+        functools.partial(jnp.dot, precision="high"),
+        lambda a, b: matmul(a, b) + jnp.dot(a, b),
+        lambda a, b: jax.lax.map(lambda c: jnp.dot(c, b), jnp.outer(a, b)),
+    ],
+)
+def test_export_law_notices_an_imprecise_product(function):
+    text = export_text(lambda key, *ab: function(*ab), jnp.ones(3), jnp.ones(3))
+    assert imprecise_products(text)
+
+
+def test_export_law_accepts_precise_products():
+    def function(key, a, b):
+        return jnp.convolve(a, b, precision="highest")[:3] + matmul(a, b)
+
+    text = export_text(function, jnp.ones(3), jnp.ones(3))
+    found = products(text)
+    assert {op for op in PRODUCTS for line in found if op in line} == {
+        "stablehlo.dot_general",
+        "stablehlo.convolution",
+    }
+    assert imprecise_products(text) == []

@@ -1,0 +1,252 @@
+"""What users get wrong is named, and what they passed is left alone."""
+
+import contextlib
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import numpy as np
+import pandas as pd
+import pytest
+
+from causaljax import Knowledge
+from causaljax.frame import to_frame, to_networkx, to_problem
+
+NAMES = ["a", "b", "c", "d"]
+
+
+@pytest.fixture
+def table():
+    values = np.random.default_rng(0).normal(size=(30, 4)) * [1, 10, 100, 1e6] + 5
+    return pd.DataFrame(values, columns=NAMES)
+
+
+def test_columns_are_centred_and_standardised(table):
+    problem, columns = to_problem(table)
+    x = np.asarray(problem.x)
+    assert x.dtype == np.float32
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(x.std(axis=0), 1, rtol=1e-5)
+    np.testing.assert_allclose(x * columns.scales + columns.means, table, rtol=1e-5)
+
+
+def test_columns_as_given_are_only_centred(table):
+    problem, columns = to_problem(table, standardise=False)
+    np.testing.assert_allclose(
+        np.asarray(problem.x), table - table.mean(), rtol=1e-4, atol=1e-4
+    )
+    assert columns.scales.tolist() == [1, 1, 1, 1]
+
+
+def test_numbers_of_every_kind_are_accepted(table):
+    table["a"] = np.arange(30)
+    table["b"] = pd.array([True, False] * 15, dtype="boolean")
+    table["c"] = pd.array([1, 2, 5] * 10, dtype="Int64")
+    table["d"] = table["d"].astype("float32")
+    problem, _ = to_problem(table)
+    assert problem.x.shape == (30, 4)
+
+
+def test_array_columns_get_names():
+    _, columns = to_problem(np.random.default_rng(0).normal(size=(5, 2)))
+    assert columns.names == ("x0", "x1")
+
+
+def broken(column, value):
+    def spoil(table):
+        table.loc[7, column] = value
+        return table
+
+    return spoil
+
+
+def repeat_name(table):
+    return table.set_axis(["a", "b", "a", "d"], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (broken("b", np.nan), ["'b'", "1 NaN", "row 7", "drop"]),
+        (broken("c", np.inf), ["'c'", "1 inf", "row 7", "drop"]),
+        (broken("c", -np.inf), ["'c'", "1 inf"]),
+        (lambda t: t.assign(c=3.0), ["'c'", "constant (3", "drop it"]),
+        (lambda t: t.assign(c=1e9), ["'c'", "constant"]),
+        (repeat_name, ["'a'", "2 times", "a name of its own"]),
+        (lambda t: t.assign(d="text"), ["'d'", "not numeric", "convert"]),
+        (lambda t: t.assign(d=t.d.astype(object)), ["'d'", "object", "convert"]),
+        (lambda t: t.assign(d=pd.Timestamp("2026-01-01")), ["'d'", "datetime"]),
+        (lambda t: t.assign(d=t.d + 1j), ["'d'", "complex"]),
+        (lambda t: t.assign(d=t.d.astype("category")), ["'d'", "category"]),
+        (lambda t: t.iloc[:1], ["1 sample", "2 rows"]),
+        (lambda t: t.iloc[:0], ["0 sample"]),
+        (lambda t: t[["a"]], ["1 feature", "2 columns"]),
+        (lambda t: t[[]], ["0 feature"]),
+        (lambda t: t["a"].to_numpy(), ["1 dimension"]),
+    ],
+)
+def test_bad_tables_are_named(table, spoil, words):
+    with pytest.raises(ValueError, match=".") as error:
+        to_problem(spoil(table))
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "redundant",
+    [
+        lambda t: t.assign(d=t.a),
+        lambda t: t.assign(d=3 * t.a - 2),
+        lambda t: t.assign(d=t.a - 2 * t.c),
+    ],
+)
+def test_redundant_columns_are_warned_of(table, redundant):
+    with pytest.warns(UserWarning, match=r"\['a'.*'d'\] are") as caught:
+        to_problem(redundant(table))
+    assert "'b'" not in str(caught[0].message)
+
+
+def test_interventions_in_every_form_mean_the_same(table):
+    mask = np.zeros((30, 4), bool)
+    mask[3, 1] = mask[4, 2] = mask[4, 0] = True
+    names = [None] * 30
+    names[3], names[4] = "b", ["c", "a"]
+    shuffled = pd.DataFrame(mask, columns=NAMES)[["d", "b", "a", "c"]]
+    for form in (mask, names, pd.Series(names), shuffled):
+        problem, _ = to_problem(table, interventions=form)
+        np.testing.assert_array_equal(problem.intervened, mask)
+    blank = pd.Series([np.nan] * 30)
+    assert not to_problem(table, interventions=blank)[0].intervened.any()
+
+
+@pytest.mark.parametrize(
+    ("interventions", "words"),
+    [
+        (["b"] * 29, ["29 entries", "30 rows"]),
+        (["b"] * 29 + ["B"], ["row 29", "'B'", "did you mean 'b'"]),
+        (["b"] * 29 + ["zzz"], ["row 29", "'zzz'", "there are"]),
+        (np.zeros((30, 3), bool), ["(30, 3)", "(30, 4)"]),
+        (np.full((30, 4), 2), ["True and False"]),
+        (pd.DataFrame(np.zeros((30, 3), bool), columns=NAMES[:3]), ["'d'", "add"]),
+    ],
+)
+def test_bad_interventions_are_named(table, interventions, words):
+    with pytest.raises(ValueError, match="interventions") as error:
+        to_problem(table, interventions=interventions)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_variable_that_was_always_set_is_warned_of(table):
+    with pytest.warns(UserWarning, match="'b' is intervened on in every row"):
+        to_problem(table, interventions=["b"] * 30)
+
+
+def test_regimes_become_codes(table):
+    labels = ["x", None, "y", "x", np.nan] + ["y"] * 25
+    problem, _ = to_problem(table, regimes=labels)
+    assert problem.regime[:5].tolist() == [0, -1, 1, 0, -1]
+    assert to_problem(table)[0].regime.tolist() == [-1] * 30
+    with pytest.raises(ValueError, match="29 entries, the table has 30 rows"):
+        to_problem(table, regimes=labels[1:])
+
+
+def test_knowledge_becomes_masks(table):
+    knowledge = Knowledge(
+        required=[("a", "b")], forbidden=[("c", "d")], tiers=[["a", "c"], ["d"]]
+    )
+    problem, _ = to_problem(table, knowledge=knowledge)
+    assert np.argwhere(problem.required).tolist() == [[0, 1]]
+    denied = ~np.asarray(problem.allowed) & ~np.eye(4, dtype=bool)
+    assert np.argwhere(denied).tolist() == [[2, 3], [3, 0], [3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "words"),
+    [
+        ({"required": [("a", "B")]}, ["required", "'B'", "did you mean 'b'"]),
+        ({"forbidden": [("q", "a")]}, ["forbidden", "'q'"]),
+        ({"tiers": [["a"], ["x"]]}, ["tiers", "'x'"]),
+        ({"required": [("a", "a")]}, ["'a'", "its own cause"]),
+        ({"required": ["ab"]}, ["pairs"]),
+        ({"required": [("a", "b", "c")]}, ["pairs"]),
+        (
+            {"required": [("a", "b")], "forbidden": [("a", "b")]},
+            ["a -> b", "forbidden"],
+        ),
+        ({"required": [("a", "b")], "tiers": [["b"], ["a"]]}, ["a -> b", "tiers"]),
+        ({"required": [("a", "b"), ("b", "c"), ("c", "a")]}, ["cycle", "a -> b -> c"]),
+        ({"tiers": [["a"], ["a"]]}, ["'a'", "two groups"]),
+        ({"tiers": ["ab"]}, ["lists"]),
+    ],
+)
+def test_bad_knowledge_is_named(table, knowledge, words):
+    with pytest.raises(ValueError, match=".") as error:
+        to_problem(table, knowledge=Knowledge(**knowledge))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_nothing_the_user_passed_is_modified(table):
+    mask = pd.DataFrame(np.eye(30, 4, dtype=bool), columns=NAMES)
+    names = ["a"] + [None] * 29
+    before = table.copy(), mask.copy(), list(names)
+    to_problem(table, interventions=mask, regimes=names)
+    to_problem(table, interventions=names)
+    pd.testing.assert_frame_equal(table, before[0])
+    pd.testing.assert_frame_equal(mask, before[1])
+    assert names == before[2]
+
+
+def test_results_carry_names_and_plain_floats(table):
+    _, columns = to_problem(table)
+    graph = np.zeros((4, 4), bool)
+    graph[0, 2] = True
+    weights = graph * np.float32(0.5)
+    result = to_networkx(graph, graph.astype(np.float32), weights, columns)
+    assert list(result.nodes) == NAMES
+    assert result.edges["a", "c"] == {"probability": 1.0, "weight": 0.5}
+    assert type(result.edges["a", "c"]["weight"]) is float
+    assert to_frame(graph, columns).loc["a", "c"]
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(
+    values=hnp.arrays(
+        np.float64,
+        st.tuples(st.integers(0, 6), st.integers(0, 4)),
+        elements=st.floats(allow_nan=True, allow_infinity=True, width=64),
+    ),
+    names=st.lists(st.text(max_size=3), min_size=4, max_size=4),
+)
+@pytest.mark.filterwarnings("ignore:columns:UserWarning")
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid:RuntimeWarning")
+def test_any_frame_is_fitted_for_use_or_refused(values, names):
+    table = pd.DataFrame(values, columns=names[: values.shape[1]])
+    before = table.copy()
+    flat = len(values) < 2 or (values == values[:1]).all(axis=0).any()
+    repeated = table.columns.duplicated().any()
+    if flat or repeated or table.shape[1] < 2 or not np.isfinite(values).all():
+        with pytest.raises(ValueError, match="column|sample|feature"):
+            to_problem(table)
+    else:
+        with contextlib.suppress(ValueError):  # a column may be flat up to rounding
+            problem, _ = to_problem(table)
+            assert np.isfinite(np.asarray(problem.x)).all()
+    pd.testing.assert_frame_equal(table, before)
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(order=st.permutations(NAMES))
+def test_column_order_only_relabels(order):
+    values = np.random.default_rng(1).normal(size=(20, 4))
+    table = pd.DataFrame(values, columns=NAMES)
+    knowledge = Knowledge(required=[("a", "b")], tiers=[["a"], ["d"]])
+    plain, _ = to_problem(table, knowledge=knowledge)
+    moved, columns = to_problem(table[order], knowledge=knowledge)
+    place = [columns.names.index(name) for name in NAMES]
+    np.testing.assert_array_equal(np.asarray(moved.x)[:, place], plain.x)
+    for field in ("allowed", "required"):
+        mask = np.asarray(getattr(moved, field))[np.ix_(place, place)]
+        np.testing.assert_array_equal(mask, getattr(plain, field))
