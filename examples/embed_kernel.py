@@ -8,9 +8,11 @@ import jax.numpy as jnp
 from causaljax import run, simulate
 from causaljax.kernels import dagma
 
-key = jax.random.key(0)
-graph = simulate.erdos_renyi(key, 10, 2)
-problem, truth = simulate.simulate_linear(key, graph, 500)
+graph_key, data_key, sweep_key, step_key, init_key = jax.random.split(
+    jax.random.key(0), 5
+)
+graph = simulate.erdos_renyi(graph_key, 10, 2)
+problem, truth = simulate.simulate_linear(data_key, graph, 500)
 config = dagma.Config(num_steps=3000, interventional=False)
 
 
@@ -18,7 +20,7 @@ config = dagma.Config(num_steps=3000, interventional=False)
 def num_edges(sparsity):
     """Edges of the graph at one sparsity."""
     settings = dataclasses.replace(config, sparsity=sparsity)
-    posterior, _ = run.run(dagma.KERNEL, key, problem, settings)
+    posterior, _ = run.run(dagma.KERNEL, sweep_key, problem, settings)
     return posterior.graphs[0].sum()
 
 
@@ -30,8 +32,8 @@ print("edges by sparsity", jax.vmap(num_edges)(jnp.array([0.02, 0.1, 0.5, 2.0]))
 def sensitivity(sparsity):
     """How the summed absolute weights answer to sparsity, through 200 steps."""
     settings = dataclasses.replace(config, sparsity=sparsity)
-    state = dagma.KERNEL.init(key, problem, settings)
-    state, _ = run.advance(dagma.KERNEL, key, state, problem, settings, 200)
+    state = dagma.KERNEL.init(init_key, problem, settings)
+    state, _ = run.advance(dagma.KERNEL, step_key, state, problem, settings, 200)
     return jnp.abs(state.weights).sum()
 
 

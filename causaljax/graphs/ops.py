@@ -31,8 +31,8 @@ def transitive_closure(graph: Array) -> Array:
       ``[d, d]`` bool, [i, j] True if a directed path of length >= 1 leads from
       i to j.
     """
-    d = graph.shape[0]
-    reach = graph.astype(bool)
+    reach = jnp.asarray(graph, bool)
+    d = reach.shape[0]
     for _ in range(math.ceil(math.log2(max(d, 2)))):
         paths = reach.astype(jnp.float32)
         reach = reach | (matmul(paths, paths) > 0)
@@ -91,6 +91,7 @@ def greedy_acyclic(strength: Array, threshold: Array | float, required: Array) -
     Returns:
       ``[d, d]`` bool, acyclic, a superset of ``required``.
     """
+    strength, required = jnp.asarray(strength), jnp.asarray(required, bool)
     d = strength.shape[0]
     strength = jnp.where(jnp.isfinite(strength), strength, 0)
     candidate = (strength > threshold) & ~required & ~jnp.eye(d, dtype=bool)
@@ -138,7 +139,7 @@ def dag_to_cpdag(graph: Array) -> Array:
       >>> int(dag_to_cpdag(chain).sum())  # both edges are undirected
       4
     """
-    graph = graph.astype(bool)
+    graph = jnp.asarray(graph, bool)
     order = topological_order(graph)
     position = jnp.argsort(order)
 
