@@ -57,17 +57,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 50, 100])
     parser.add_argument("--graphs", nargs="+", choices=GRAPHS, default=list(GRAPHS))
+    parser.add_argument("--acyclicity", nargs="+", default=["logdet"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rivals", nargs="*", default=["dagma"])
     parser.add_argument("--threads", type=int, default=2, help="of the rivals")
     options = parser.parse_args()
 
     methods = {
-        "LinearDAG logdet": lambda table: ours(table, {"acyclicity": "logdet"}),
-        "LinearDAG spectral": lambda table: ours(table, {"acyclicity": "spectral"}),
-        "LinearDAG expm": lambda table: ours(table, {"acyclicity": "expm"}),
         "empty graph": lambda table: (np.zeros((table.shape[1],) * 2, int), 0.0, None),
     }
+    for name in options.acyclicity:
+        methods[f"LinearDAG {name}"] = lambda table, name=name: ours(
+            table, {"acyclicity": name}
+        )
     for name in options.rivals:
         methods[name] = lambda table, name=name: theirs(table, name, options.threads)
 
