@@ -6,11 +6,14 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 
 import causaljax
 
 METHODS = {"linear": "LinearDAG"}
 """Names of ``--method`` and the estimators behind them."""
+
+_SORTABLE = 0.9  # sortability from which a result may ride on it
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -135,13 +138,13 @@ def _estimator(options):
     return estimator.set_params(progress=sys.stderr.isatty(), random_state=options.seed)
 
 
-def _load(data):
+def _load(data: str) -> tuple[pd.DataFrame, pd.DataFrame | None, str]:
     """(table, true adjacency or None, what it is) of a file or a shipped data set."""
     datasets = causaljax.datasets.DATASETS
     if data in datasets:
         dataset = datasets[data]()
         # Intensities are positive and skewed; their logarithms are what is compared.
-        table = np.log(dataset.observational)
+        table = dataset.observational.map(np.log)
         return table, dataset.truth, f"{data} (log of the observational part)"
     return causaljax.files.read_table(data), None, data
 
@@ -170,11 +173,34 @@ def _show(estimator, data, shape):
     edges, seconds = estimator.graph_.number_of_edges(), estimator.info_["seconds"]
     print(f"{data}, {shape[0]} rows, {shape[1]} columns")
     print(f"{estimator!r}: {edges} edges in {seconds:.1f} s")
-    table = Table("source", "target", "probability", "weight")
+    table = Table("source", "", "target", "probability", "weight")
     for source, target, edge in estimator.graph_.edges(data=True):
+        mark = "--" if edge["undirected"] else "->"
         numbers = f"{edge['probability']:.2f}", f"{edge['weight']:.3g}"
-        table.add_row(source, target, *numbers)
+        table.add_row(source, mark, target, *numbers)
     Console().print(table)
+    for note in _notes(estimator):
+        print(note)
+
+
+def _notes(estimator):
+    """What a reader of the result should know of how it came about."""
+    info = estimator.info_
+    if info["noise"] == "gaussian" and estimator.graph_.graph["kind"] == "cpdag":
+        yield "Edges marked -- fit the data equally well in either direction."
+    if "nongaussian_evidence" in info:
+        nats = info["nongaussian_evidence"]
+        verdict = "for" if nats > 0 else "against"
+        yield f"Noise: {info['noise']}, {abs(nats):.0f} nats {verdict} non-Gaussian."
+    criterion = "variance" if info["noise"] == "equal_variance" else "r2"
+    share = info[f"{criterion}_sortability"]
+    if share is not None and share > _SORTABLE:
+        name = {"variance": "variances", "r2": "R2 values"}[criterion]
+        yield (
+            f"Caution: sorting the columns by their {name} gives nearly this order "
+            f"(sortability {share:.2f}), and regressing on it a graph at SHD "
+            f"{info[f'sort_by_{criterion}_shd']}. The directions may be those of scale."
+        )
 
 
 def _compare(truth, estimator):

@@ -74,9 +74,13 @@ def read_edges(path: str | Path) -> list[tuple[str, str]]:
 
 
 def edge_table(graph: nx.DiGraph) -> pd.DataFrame:
-    """The edges of a fitted graph as rows source, target, probability, weight."""
-    rows = [(u, v, e["probability"], e["weight"]) for u, v, e in graph.edges(data=True)]
-    return pd.DataFrame(rows, columns=["source", "target", "probability", "weight"])
+    """The edges of a fitted graph: source, target, probability, weight, undirected.
+
+    Where ``undirected`` is True source and target might as well be swapped.
+    """
+    marks = ["probability", "weight", "undirected"]
+    rows = [(u, v, *(e[m] for m in marks)) for u, v, e in graph.edges(data=True)]
+    return pd.DataFrame(rows, columns=["source", "target", *marks])
 
 
 def check_writable(folder: str | Path) -> None:

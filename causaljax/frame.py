@@ -73,7 +73,7 @@ def to_problem(
         centred in any case.
 
     Returns:
-      ``(problem, columns)``; the problem's ``x`` is float32.
+      ``(problem, columns)``; the problem's ``x`` has jax's default float type.
 
     Raises:
       ValueError: naming the column, row or edge and the fix.
@@ -101,7 +101,7 @@ def to_problem(
         )
     allowed, required = _edge_masks(knowledge or Knowledge(), names)
     problem = make_problem(
-        (centred / scales).astype(np.float32),
+        centred / scales,
         intervened=intervened,
         regime=_regimes(regimes, len(values)),
         allowed=allowed,
@@ -119,20 +119,27 @@ def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
     )
 
 
-def to_networkx(graph: Any, edge_prob: Any, weights: Any, columns: Columns):
-    """A ``[d, d]`` graph as a DiGraph whose edges carry probability and weight.
+def to_networkx(
+    graph: Any, essential: Any, edge_prob: Any, weights: Any, columns: Columns
+) -> nx.DiGraph:
+    """A ``[d, d]`` graph as a DiGraph whose edges carry what is known of them.
 
     Args:
       graph: ``[d, d]`` bool, acyclic.
+      essential: ``[d, d]`` bool, with a 1 at both places where the direction of an
+        edge of the graph is not identified; such an edge is ``undirected``.
       edge_prob: ``[d, d]`` float.
       weights: ``[d, d]`` float.
       columns: the names.
 
     Returns:
-      ``networkx.DiGraph`` over all columns; values are Python floats, so that
-      every networkx writer accepts them.
+      ``networkx.DiGraph`` over all columns, edges with ``probability``, ``weight``
+      and ``undirected``, its ``kind`` "cpdag" if an edge is undirected and "dag"
+      otherwise; all of Python's own types, so that every networkx writer accepts
+      them.
     """
-    result = nx.DiGraph(kind="dag")
+    undirected = np.asarray(essential) & np.asarray(essential).T
+    result = nx.DiGraph(kind="cpdag" if undirected.any() else "dag")
     result.add_nodes_from(columns.names)
     for i, j in np.argwhere(np.asarray(graph)):
         result.add_edge(
@@ -140,6 +147,7 @@ def to_networkx(graph: Any, edge_prob: Any, weights: Any, columns: Columns):
             columns.names[j],
             probability=float(edge_prob[i, j]),
             weight=float(weights[i, j]),
+            undirected=bool(undirected[i, j]),
         )
     return result
 

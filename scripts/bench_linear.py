@@ -1,19 +1,25 @@
-"""Linear DAG scoring against the library a user would pick instead.
+"""Linear DAG scoring against the libraries a user would pick instead.
 
-    python scripts/bench_linear.py                        everything, about an hour
-    python scripts/bench_linear.py --sizes 20 --seeds 1   a quick look
+    python scripts/bench_linear.py equal_variance     raw columns, one noise variance
+    python scripts/bench_linear.py gaussian           standardised, unequal variances
+    python scripts/bench_linear.py nongaussian        standardised, four noises
+    python scripts/bench_linear.py bootstrap          calibration of edge confidence
 
-Data are simulated: linear, Gaussian noise of one variance, columns as generated,
-weights of .5 to 2 in absolute value. Rivals run in the same go on the same data, in
-environments of their own (`scripts/rivals.py`). SHD counts a reversal once; figures
-are medians over seeds. Warm seconds are wall seconds of a fit whose program is
-compiled; compile seconds are what the first fit of a shape takes on top.
+Data are simulated: linear, weights of .5 to 2 in absolute value, noise of standard
+deviation 1 (equal_variance) or .5 to 2, n = 1000. Rivals run in the same go on the
+same data, in environments of their own (`scripts/rivals.py`); the slow ones on as
+many seeds as `--rival-seeds` says. SHD counts a reversal, and an undirected edge in
+place of a directed one, once. Figures are medians over seeds. Warm seconds are wall
+seconds of a fit whose program is compiled; compile seconds are what the first fit of
+a shape takes on top.
 """
 
 import argparse
 import resource
 import statistics
 import time
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,91 +27,223 @@ import rivals
 
 import causaljax
 from causaljax import simulate
-from causaljax.evaluation import compare_graphs
+from causaljax.graphs.metrics import shd
+from causaljax.graphs.ops import dag_to_cpdag
 
 GRAPHS = {"ER2": simulate.erdos_renyi, "SF2": simulate.scale_free}
 NUM_ROWS = 1000
 
 
-def simulated(family: str, num_variables: int, seed: int):
+class Study(NamedTuple):
+    """One kind of data, the settings to fit it with, and what to compare."""
+
+    noises: tuple[str, ...]
+    data: dict[str, Any]  # of simulate_linear
+    settings: dict[str, dict[str, Any]]  # of LinearDAG, by name
+    rivals: tuple[str, ...]
+    measure: str  # "SHD" of graphs or "CPDAG SHD" of equivalence classes
+
+
+UNEQUAL = {"noise_scale": (0.5, 2.0), "scaling": "standardised"}
+STUDIES = {
+    "equal_variance": Study(
+        noises=("gaussian",),
+        data={},
+        settings={
+            acyclicity: {"noise": "equal_variance", "acyclicity": acyclicity}
+            for acyclicity in ("logdet", "spectral", "expm")
+        },
+        rivals=("dagma",),
+        measure="SHD",
+    ),
+    "gaussian": Study(
+        noises=("gaussian",),
+        data=UNEQUAL,
+        settings={
+            "gaussian": {"noise": "gaussian"},
+            "auto": {},
+            "descent": {"noise": "gaussian", "acyclicity": "logdet"},
+        },
+        rivals=("flop", "boss", "dagma"),
+        measure="CPDAG SHD",
+    ),
+    "nongaussian": Study(
+        noises=("exponential", "gumbel", "uniform", "laplace"),
+        data=UNEQUAL,
+        settings={"nongaussian": {"noise": "nongaussian"}, "auto": {}},
+        rivals=("direct_lingam", "flop"),
+        measure="SHD",
+    ),
+}
+
+
+def simulated(family, num_variables, noise, data, seed):
     """(table [n, d], true graph [d, d]) as numpy arrays."""
     graph_key, data_key = jax.random.split(jax.random.key(seed))
     graph = GRAPHS[family](graph_key, num_variables, 2)
-    problem, truth = simulate.simulate_linear(data_key, graph, NUM_ROWS)
+    problem, truth = simulate.simulate_linear(
+        data_key, graph, NUM_ROWS, noise=noise, **data
+    )
     return np.asarray(problem.x), np.asarray(truth.graph)
 
 
-def ours(table, options):
-    """(graph, warm seconds, compile seconds)."""
-    model = causaljax.LinearDAG(noise="equal_variance", **options)
+def fitted(table, settings):
+    """(graph, its class, warm seconds, compile seconds)."""
+    model = causaljax.LinearDAG(**settings)
     seconds = []
     for _ in range(2):
         start = time.perf_counter()
         model.fit(table)
         seconds.append(time.perf_counter() - start)
-    return model.adjacency_.to_numpy(), seconds[1], seconds[0] - seconds[1]
+    graph, cpdag = model.adjacency_.to_numpy(), model.cpdag_.to_numpy()
+    return graph, cpdag, seconds[1], seconds[0] - seconds[1]
 
 
-def theirs(table, name, threads):
-    """(graph, seconds, None)."""
+def rivalled(table, name, threads):
+    """Likewise of a rival, without compile seconds."""
     result = rivals.run(name, table, threads=threads)
-    return result.graph, result.seconds, None
+    is_dag = not (result.graph & result.graph.T).any()
+    cpdag = np.asarray(dag_to_cpdag(result.graph)) if is_dag else result.graph
+    return result.graph, cpdag, result.seconds, None
+
+
+def distance(measure, truth, graph, cpdag):
+    """SHD of the graph as claimed, or of the class."""
+    if measure == "SHD":
+        return int(shd(truth, graph))
+    return int(shd(dag_to_cpdag(truth), cpdag))
+
+
+def compare(study, options):
+    """Prints the table of a study."""
+    layout = "{:12} {:4} {:>4} {:14} {:>6} {:24} {:>5} {:>8} {:>8}"
+    print(study.measure, "of each seed and its median; F1 of directed edges")
+    header = ("noise", "data", "d", "method", "median", "each", "F1", "warm s")
+    print(layout.format(*header, "compile"), flush=True)
+    for size in options.sizes:
+        for family in options.graphs:
+            for noise in options.noises or study.noises:
+                cases = [
+                    simulated(family, size, noise, study.data, seed)
+                    for seed in range(options.first, options.first + options.seeds)
+                ]
+                empty = np.zeros((size, size), int)
+                methods: dict[str, Any] = {
+                    "empty graph": lambda _, e=empty: (e, e, 0.0, None)
+                }
+                for name in options.settings or study.settings:
+                    setting = study.settings[name]
+                    methods[name] = lambda t, s=setting: fitted(t, s)
+                for name in study.rivals if options.rivals is None else options.rivals:
+                    methods[f"* {name}"] = lambda t, r=name: rivalled(
+                        t, r, options.threads
+                    )
+                for name, method in methods.items():
+                    few = cases[: options.rival_seeds] if "*" in name else cases
+                    row = summary(study.measure, method, few)
+                    print(layout.format(noise, family, size, name, *row), flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory of this process: {peak:.2f} GiB")
+
+
+def summary(measure, method, cases):
+    """The figures of a row, as text."""
+    distances, scores, warm, compiling = [], [], [], []
+    for table, truth in cases:
+        graph, cpdag, seconds, compile_seconds = method(table)
+        distances.append(distance(measure, truth, graph, cpdag))
+        hits, found, real = (truth & (graph > 0)).sum(), graph.sum(), truth.sum()
+        scores.append(2 * hits / (found + real))
+        warm.append(seconds)
+        compiling.append(compile_seconds)
+    return (
+        f"{statistics.median(distances):g}",
+        " ".join(map(str, distances)),
+        f"{statistics.median(scores):.2f}",
+        f"{statistics.median(warm):.2f}",
+        "" if compiling[0] is None else f"{max(compiling):.1f}",
+    )
+
+
+def calibrate(options):
+    """Prints and draws how often edges of a confidence are true."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    probabilities, truths, seconds = [], [], []
+    model = causaljax.LinearDAG(n_bootstrap=options.replicates)
+    for seed in range(options.first, options.first + options.tables):
+        noise = ("gaussian", *STUDIES["nongaussian"].noises)[seed % 5]
+        family = list(GRAPHS)[seed % 2]
+        table, truth = simulated(family, 20, noise, UNEQUAL, seed)
+        start = time.perf_counter()
+        model.fit(table)
+        seconds.append(time.perf_counter() - start)
+        off_diagonal = ~np.eye(20, dtype=bool)
+        probabilities.append(model.edge_probabilities_.to_numpy()[off_diagonal])
+        truths.append(truth[off_diagonal])
+    stated, true = np.concatenate(probabilities), np.concatenate(truths)
+    bins = np.clip((stated * 10).astype(int), 0, 9)
+    counts = np.bincount(bins, minlength=10)
+    mean_stated = np.bincount(bins, stated, 10) / np.maximum(counts, 1)
+    mean_true = np.bincount(bins, true, 10) / np.maximum(counts, 1)
+    gaps = np.abs(mean_stated - mean_true)
+    sure = stated > 0  # pairs that no replicate joined flatter every method
+    sure_counts = np.bincount(bins[sure], minlength=10)
+    sure_stated = np.bincount(bins[sure], stated[sure], 10) / np.maximum(sure_counts, 1)
+    sure_true = np.bincount(bins[sure], true[sure], 10) / np.maximum(sure_counts, 1)
+    print("stated  true  pairs")
+    for row in zip(mean_stated, mean_true, counts, strict=True):
+        print("{:6.2f} {:5.2f} {:6d}".format(*row))
+    print(f"expected calibration error {np.sum(gaps * counts) / counts.sum():.3f}")
+    sure_error = np.sum(np.abs(sure_stated - sure_true) * sure_counts) / sure.sum()
+    print(f"  over pairs with a stated probability above 0: {sure_error:.3f}")
+    warm = statistics.median(seconds[1:])
+    print(f"{options.replicates} replicates, d = 20: {warm:.1f} s warm")
+
+    figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    shown = counts > 0
+    axes.plot(mean_stated[shown], mean_true[shown], "o-")
+    for x, y, count in zip(
+        mean_stated[shown], mean_true[shown], counts[shown], strict=True
+    ):
+        axes.annotate(str(count), (x, y), textcoords="offset points", xytext=(6, -12))
+    axes.set(
+        xlabel="stated probability of a directed edge",
+        ylabel="share of true edges",
+        title=f"{options.tables} tables, {options.replicates} replicates each",
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.out / "calibration.png", dpi=120)
+    print(f"wrote {options.out / 'calibration.png'}")
 
 
 def main():
-    """Prints the table."""
+    """Runs one study."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", choices=[*STUDIES, "bootstrap"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 50, 100])
     parser.add_argument("--graphs", nargs="+", choices=GRAPHS, default=list(GRAPHS))
-    parser.add_argument("--acyclicity", nargs="+", default=["logdet"])
+    parser.add_argument("--noises", nargs="+", choices=simulate.NOISE)
+    parser.add_argument("--settings", nargs="+", help="some of the study's settings")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rivals", nargs="*", default=["dagma"])
-    parser.add_argument("--threads", type=int, default=2, help="of the rivals")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--rivals", nargs="*", help="some of the study's rivals")
+    parser.add_argument("--rival-seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1, help="of the rivals")
+    parser.add_argument("--tables", type=int, default=50, help="of bootstrap")
+    parser.add_argument("--replicates", type=int, default=100, help="of bootstrap")
+    parser.add_argument("--out", type=Path, default=Path("results"))
     options = parser.parse_args()
-
-    methods = {
-        "empty graph": lambda table: (np.zeros((table.shape[1],) * 2, int), 0.0, None),
-    }
-    for name in options.acyclicity:
-        methods[f"LinearDAG {name}"] = lambda table, name=name: ours(
-            table, {"acyclicity": name}
-        )
-    for name in options.rivals:
-        methods[name] = lambda table, name=name: theirs(table, name, options.threads)
-
     device = jax.devices()[0].device_kind
     print(f"causaljax {causaljax.__version__}, jax {jax.__version__}, {device}")
-    header = ("data", "d", "method", "SHD", "each", "F1", "SID", "warm s", "compile s")
-    layout = "{:5} {:>4} {:20} {:>5} {:24} {:>5} {:>6} {:>8} {:>9}"
-    print(layout.format(*header), flush=True)
-    for size in options.sizes:
-        for family in options.graphs:
-            cases = [simulated(family, size, seed) for seed in range(options.seeds)]
-            for name, method in methods.items():
-                scores, warm, compiling = [], [], []
-                for table, truth in cases:
-                    graph, seconds, compile_seconds = method(table)
-                    scores.append(compare_graphs(truth, graph))
-                    warm.append(seconds)
-                    compiling.append(compile_seconds)
-                shds = [score["shd"] for score in scores]
-                first = "" if compiling[0] is None else f"{max(compiling):.1f}"
-                print(
-                    layout.format(
-                        family,
-                        size,
-                        name,
-                        f"{statistics.median(shds):g}",
-                        " ".join(f"{shd:g}" for shd in shds),
-                        f"{statistics.median(s['f1'] for s in scores):.2f}",
-                        f"{statistics.median(s['sid'] for s in scores):g}",
-                        f"{statistics.median(warm):.2f}",
-                        first,
-                    ),
-                    flush=True,
-                )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory of this process: {peak:.2f} GiB")
+    if options.study == "bootstrap":
+        calibrate(options)
+    else:
+        compare(STUDIES[options.study], options)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def table():
 def graph():
     result = nx.DiGraph(kind="dag")
     result.add_nodes_from(["a", "b"])
-    result.add_edge("a", "b", probability=1.0, weight=-0.5)
+    result.add_edge("a", "b", probability=1.0, weight=-0.5, undirected=False)
     return result
 
 
@@ -77,7 +77,13 @@ def test_results_read_back(graph, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == sorted(files.RESULTS)
     edges = pd.read_csv(folder / "edges.csv")
     assert edges.to_dict("records") == [
-        {"source": "a", "target": "b", "probability": 1.0, "weight": -0.5}
+        {
+            "source": "a",
+            "target": "b",
+            "probability": 1.0,
+            "weight": -0.5,
+            "undirected": False,
+        }
     ]
     adjacency = pd.read_csv(folder / "adjacency.csv", index_col=0)
     assert adjacency.loc["a", "b"] == 1

@@ -203,9 +203,17 @@ def test_results_carry_names_and_plain_floats(table):
     graph = np.zeros((4, 4), bool)
     graph[0, 2] = True
     weights = graph * np.float32(0.5)
-    result = to_networkx(graph, graph.astype(np.float32), weights, columns)
+    result = to_networkx(graph, graph, graph.astype(np.float32), weights, columns)
     assert list(result.nodes) == NAMES
-    assert result.edges["a", "c"] == {"probability": 1.0, "weight": 0.5}
+    assert result.edges["a", "c"] == {
+        "probability": 1.0,
+        "weight": 0.5,
+        "undirected": False,
+    }
+    assert result.graph["kind"] == "dag"
+    either = to_networkx(graph, graph | graph.T, graph * 0.5, weights, columns)
+    assert either.edges["a", "c"]["undirected"]
+    assert either.graph["kind"] == "cpdag"
     assert type(result.edges["a", "c"]["weight"]) is float
     assert to_frame(graph, columns).loc["a", "c"]
 

@@ -3,31 +3,46 @@
 import inspect
 import time
 import warnings
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from causaljax import frame
 from causaljax.run import run
-from causaljax.types import Kernel, Problem, PyTree
+from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
 _NUM_CHUNKS = 20  # how often a progress bar moves
+
+
+class Learned(NamedTuple):
+    """What a method hands back to ``fit``, over variables and not yet columns."""
+
+    graph: Array  # [d, d] bool, the one graph to show
+    essential: Array  # [d, d] bool, both ways where a direction is not identified
+    weights: Array  # [d, d] float, of the graph, in units of the problem
+    posterior: Posterior
+    info: dict[str, Any]
 
 
 class BaseGraphEstimator:
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
-    ``_configure``; both are all it has.
+    ``_learn``; it may have ``_standardises`` and ``_double_precision`` besides.
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
       adjacency_: DataFrame ``[d, d]`` of 0 and 1, acyclic, row -> column.
+      cpdag_: DataFrame ``[d, d]`` of 0 and 1, the class of graphs that the data
+        cannot tell from ``adjacency_``; an undirected edge has a 1 at both places.
+        Equal to ``adjacency_`` where directions are identified.
       weights_: DataFrame ``[d, d]``, the change of the column's variable for one
         unit of the row's, in the units of the table; 0 off the graph.
-      graph_: ``networkx.DiGraph``; edges carry ``probability`` and ``weight``.
-      posterior_: the kernel's ``Posterior``, as numpy arrays.
+      graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
+        ``undirected``.
+      posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged`` and the ``seconds`` of the fit.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
@@ -36,13 +51,17 @@ class BaseGraphEstimator:
     progress: bool
     random_state: int
 
-    def _configure(self, problem: Problem) -> tuple[Kernel, PyTree]:
-        """Picks the kernel and its config; raises ValueError for a bad option."""
+    def _learn(self, problem: Problem, columns: frame.Columns) -> Learned:
+        """Checks options, runs kernels; raises ValueError for a bad option."""
         raise NotImplementedError
 
     def _standardises(self) -> bool:
         """Whether columns are brought to standard deviation 1 before the fit."""
         return True
+
+    def _double_precision(self) -> bool:
+        """Whether the method needs float64."""
+        return False
 
     def fit(
         self,
@@ -72,20 +91,21 @@ class BaseGraphEstimator:
         del y
         if not isinstance(self.random_state, int | np.integer):
             raise ValueError(f"random_state must be an int, not {self.random_state!r}")
-        problem, columns = frame.to_problem(
-            X,
-            interventions=interventions,
-            regimes=regimes,
-            knowledge=knowledge,
-            standardise=self._standardises(),
-        )
-        kernel, config = self._configure(problem)
         start = time.perf_counter()
-        posterior, info = self._run(kernel, problem, config)
-        posterior, info = jax.tree.map(np.asarray, (posterior, info))
-        seconds = time.perf_counter() - start
-        self._store(posterior, info, columns, seconds)
-        self.n_features_in_ = len(columns.names)
+        # The global flag stays as the user set it.
+        double = jax.enable_x64(True) if self._double_precision() else nullcontext()
+        with double:
+            problem, columns = frame.to_problem(
+                X,
+                interventions=interventions,
+                regimes=regimes,
+                knowledge=knowledge,
+                standardise=self._standardises(),
+            )
+            learned = self._learn(problem, columns)
+            arrays = jax.tree.map(np.asarray, learned._replace(info={}))
+        info = learned.info | {"seconds": time.perf_counter() - start}
+        self._store(arrays._replace(info=info), columns)
         names = getattr(X, "columns", None)
         if names is not None and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.array(names, dtype=object)
@@ -93,47 +113,51 @@ class BaseGraphEstimator:
             del self.feature_names_in_
         return self
 
-    def _run(self, kernel, problem, config):
+    def _run(
+        self, kernel: Kernel, problem: Problem, config: PyTree
+    ) -> tuple[Posterior, dict[str, Any]]:
+        """Runs a kernel, with a progress bar if one is wanted; warns of failure."""
         key = jax.random.key(self.random_state)
-        if not self.progress:
-            return run(kernel, key, problem, config)
-        from rich.progress import Progress
+        if self.progress:
+            from rich.progress import Progress
 
-        with Progress(transient=True) as bar:
-            task = bar.add_task(f"{type(self).__name__}", total=config.num_steps)
-            return run(
-                kernel,
-                key,
-                problem,
-                config,
-                num_chunks=_NUM_CHUNKS,
-                on_chunk=lambda steps, _: bar.update(task, completed=steps),
-            )
-
-    def _store(self, posterior, info, columns, seconds):
-        best = int(np.argmax(posterior.log_weight))
-        graph = posterior.graphs[best]
-        # From standard deviations back to the units of the table.
-        scales = columns.scales
-        weights = posterior.extra["weights"][best] * scales / scales[:, None]
-        self.posterior_ = posterior
-        self.edge_probabilities_ = frame.to_frame(posterior.edge_prob, columns)
-        self.adjacency_ = frame.to_frame(graph.astype(int), columns)
-        self.weights_ = frame.to_frame(weights, columns)
-        self.graph_ = frame.to_networkx(graph, posterior.edge_prob, weights, columns)
-        self.info_ = {name: leaf.item() for name, leaf in info._asdict().items()}
-        self.info_["seconds"] = seconds
-        if self.info_["nonfinite"]:
+            with Progress(transient=True) as bar:
+                task = bar.add_task(type(self).__name__, total=config.num_steps)
+                posterior, last = run(
+                    kernel,
+                    key,
+                    problem,
+                    config,
+                    num_chunks=_NUM_CHUNKS,
+                    on_chunk=lambda steps, _: bar.update(task, completed=steps),
+                )
+        else:
+            posterior, last = run(kernel, key, problem, config)
+        info = {name: leaf.item() for name, leaf in last._asdict().items()}
+        if info["nonfinite"]:
             warnings.warn(
-                "the loss is not finite: the graph is not to be trusted; look for "
+                "the score is not finite: the graph is not to be trusted; look for "
                 "columns of extreme scale",
-                stacklevel=3,
+                stacklevel=4,
             )
-        elif not self.info_["converged"]:
-            warnings.warn(
-                "the fit has not converged; raise num_steps or lower learning_rate",
-                stacklevel=3,
-            )
+        elif not info["converged"]:
+            warnings.warn("the fit has not converged; raise num_steps", stacklevel=4)
+        return posterior, info
+
+    def _store(self, learned, columns):
+        # From standard deviations back to the units of the table.
+        weights = learned.weights * columns.scales / columns.scales[:, None]
+        graph, edge_prob = learned.graph, learned.posterior.edge_prob
+        self.posterior_ = learned.posterior
+        self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
+        self.adjacency_ = frame.to_frame(graph.astype(int), columns)
+        self.cpdag_ = frame.to_frame(learned.essential.astype(int), columns)
+        self.weights_ = frame.to_frame(weights, columns)
+        self.graph_ = frame.to_networkx(
+            graph, learned.essential, edge_prob, weights, columns
+        )
+        self.info_ = learned.info
+        self.n_features_in_ = len(columns.names)
 
     # scikit-learn's contract, without importing scikit-learn.
 

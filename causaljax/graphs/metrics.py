@@ -7,6 +7,7 @@ Structural intervention distance needs combinatorics on the host and lives in
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from causaljax.graphs.ops import dag_to_cpdag
 from causaljax.types import Array
@@ -20,7 +21,7 @@ class Accuracy(NamedTuple):
     f1: Array  # [] float in [0, 1]
 
 
-def shd(truth: Array, estimate: Array) -> Array:
+def shd(truth: ArrayLike, estimate: ArrayLike) -> Array:
     """Structural Hamming distance: pairs of variables joined differently.
 
     A reversed, a missing, an extra and an undirected instead of a directed edge
@@ -35,11 +36,11 @@ def shd(truth: Array, estimate: Array) -> Array:
 
     Source: Tsamardinos, Brown and Aliferis 2006 (MMHC).
     """
-    differs = truth.astype(bool) != estimate.astype(bool)
+    differs = jnp.asarray(truth, bool) != jnp.asarray(estimate, bool)
     return jnp.triu(differs | differs.T, 1).sum()
 
 
-def cpdag_shd(truth: Array, estimate: Array) -> Array:
+def cpdag_shd(truth: ArrayLike, estimate: ArrayLike) -> Array:
     """Structural Hamming distance between the equivalence classes of two DAGs.
 
     Args:
@@ -52,24 +53,24 @@ def cpdag_shd(truth: Array, estimate: Array) -> Array:
     return shd(dag_to_cpdag(truth), dag_to_cpdag(estimate))
 
 
-def edge_accuracy(truth: Array, estimate: Array) -> Accuracy:
+def edge_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Accuracy:
     """Precision, recall and F1 of the directed edges.
 
     Args:
       truth: ``[d, d]`` bool.
       estimate: ``[d, d]`` bool.
     """
-    return _accuracy(truth.astype(bool), estimate.astype(bool))
+    return _accuracy(jnp.asarray(truth, bool), jnp.asarray(estimate, bool))
 
 
-def skeleton_accuracy(truth: Array, estimate: Array) -> Accuracy:
+def skeleton_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Accuracy:
     """Precision, recall and F1 of the edges without their directions.
 
     Args:
       truth: ``[d, d]`` bool.
       estimate: ``[d, d]`` bool.
     """
-    truth, estimate = truth.astype(bool), estimate.astype(bool)
+    truth, estimate = jnp.asarray(truth, bool), jnp.asarray(estimate, bool)
     return _accuracy(jnp.triu(truth | truth.T), jnp.triu(estimate | estimate.T))
 
 
@@ -82,7 +83,7 @@ def _accuracy(truth, estimate):
     )
 
 
-def auroc(truth: Array, strength: Array) -> Array:
+def auroc(truth: ArrayLike, strength: ArrayLike) -> Array:
     """Area under the ROC curve over ordered pairs: P(edge outranks non-edge).
 
     Ties count one half.
@@ -94,19 +95,19 @@ def auroc(truth: Array, strength: Array) -> Array:
     Returns:
       ``[]`` float; NaN if there is no edge or no non-edge.
     """
-    truth, strength = _off_diagonal(truth.astype(bool)), _off_diagonal(strength)
-    ordered = jnp.sort(strength)
+    real, values = _off_diagonal(truth).astype(bool), _off_diagonal(strength)
+    ordered = jnp.sort(values)
     # The mean rank of a value is half way between its first and last place.
-    first = jnp.searchsorted(ordered, strength, side="left")
-    last = jnp.searchsorted(ordered, strength, side="right")
+    first = jnp.searchsorted(ordered, values, side="left")
+    last = jnp.searchsorted(ordered, values, side="right")
     ranks = (first + last + 1) / 2
-    edges = truth.sum(dtype=strength.dtype)
-    others = truth.size - edges
-    statistic = jnp.where(truth, ranks, 0).sum() - edges * (edges + 1) / 2
+    edges = real.sum(dtype=values.dtype)
+    others = real.size - edges
+    statistic = jnp.where(real, ranks, 0).sum() - edges * (edges + 1) / 2
     return statistic / (edges * others)
 
 
-def auprc(truth: Array, strength: Array) -> Array:
+def auprc(truth: ArrayLike, strength: ArrayLike) -> Array:
     """Average precision over ordered pairs: the area under precision-recall steps.
 
     sum_t (R_t - R_{t-1}) P_t over the distinct strengths t in falling order, the
@@ -119,16 +120,17 @@ def auprc(truth: Array, strength: Array) -> Array:
     Returns:
       ``[]`` float; NaN if there is no edge.
     """
-    truth, strength = _off_diagonal(truth.astype(bool)), _off_diagonal(strength)
-    order = jnp.argsort(-strength)
-    hits = jnp.cumsum(truth[order])
-    falling = -strength[order]
+    real, values = _off_diagonal(truth).astype(bool), _off_diagonal(strength)
+    order = jnp.argsort(-values)
+    hits = jnp.cumsum(real[order])
+    falling = -values[order]
     last = jnp.searchsorted(falling, falling, side="right") - 1  # end of the tie
     precision = hits[last] / (last + 1)
-    return jnp.where(truth[order], precision, 0).mean(where=truth[order])
+    return jnp.where(real[order], precision, 0).mean(where=real[order])
 
 
-def _off_diagonal(matrix):
+def _off_diagonal(matrix: ArrayLike) -> Array:
+    matrix = jnp.asarray(matrix)
     d = matrix.shape[0]
     # Dropping the first entry, every (d + 1)-th is a diagonal one.
     return matrix.ravel()[1:].reshape(d - 1, d + 1)[:, :-1].ravel()

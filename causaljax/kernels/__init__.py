@@ -1,5 +1,5 @@
 """Methods as pure functions, one file each; see ``causaljax.types.Kernel``."""
 
-from causaljax.kernels import dagma
+from causaljax.kernels import dagma, order
 
-__all__ = ["dagma"]
+__all__ = ["dagma", "order"]

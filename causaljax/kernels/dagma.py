@@ -13,7 +13,7 @@ the spectral penalty.
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -118,7 +118,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         stats = stats._replace(covariance=stats.covariance / least)
     weights = jnp.zeros_like(stats.covariance[0])
     # Inside shard_map a carry made from the data is one that may vary with it.
-    moments = _adam(config).init(weights)
+    moments: Any = _adam(config).init(weights)
     # Required edges forbid all that would close a cycle with them.
     free = problem.allowed & ~transitive_closure(problem.required).T
     return State(
@@ -160,7 +160,7 @@ def step(
     ahead = weights - (rate * jnp.asarray(update)).astype(weights.dtype)
     back = (weights + state.accepted) / 2
 
-    def choose(new, old):
+    def choose(new: PyTree, old: PyTree) -> PyTree:
         return jax.tree.map(lambda a, b: jnp.where(valid, a, b), new, old)
 
     new_state = state._replace(

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from causaljax.graphs.ops import matmul
+from causaljax.models import tableau
 from causaljax.types import Array, Problem
 
 
@@ -22,6 +23,31 @@ class Statistics(NamedTuple):
 
     covariance: Array  # [k, d, d] float, about the mean of the rows used
     share: Array  # [k] float, the part of all rows used, by weight
+
+
+def row_weights(problem: Problem, *, interventional: bool) -> Array:
+    """The weight of each row in the statistics of each variable.
+
+    Args:
+      problem: the table.
+      interventional: as in ``statistics``.
+
+    Returns:
+      ``[k, n]`` float, 0 where the row has a gap or the variable is intervened
+      on; k = d, or 1 (one for all variables, NaN if there is an intervention).
+
+    Differentiable: in weight.
+    """
+    complete = jnp.where(problem.observed.all(axis=1), problem.weight, 0)
+    if interventional:
+        return jnp.where(problem.intervened, 0, complete[:, None]).T
+    broken = (problem.intervened & (complete > 0)[:, None]).any()
+    return jnp.where(broken, jnp.nan, complete)[None]
+
+
+def num_rows(problem: Problem) -> Array:
+    """The summed weight of the rows without a gap, ``[]`` float."""
+    return jnp.where(problem.observed.all(axis=1), problem.weight, 0).sum()
 
 
 def statistics(problem: Problem, *, interventional: bool) -> Statistics:
@@ -41,11 +67,7 @@ def statistics(problem: Problem, *, interventional: bool) -> Statistics:
 
     Differentiable: in x and weight.
     """
-    complete = jnp.where(problem.observed.all(axis=1), problem.weight, 0)
-    if interventional:
-        usable = jnp.where(problem.intervened, 0, complete[:, None]).T  # [d, n]
-    else:
-        usable = jnp.where(problem.intervened.any(), jnp.nan, complete)[None]
+    usable = row_weights(problem, interventional=interventional)
     count = usable.sum(axis=1)
 
     def covariance(row_weight):
@@ -53,7 +75,7 @@ def statistics(problem: Problem, *, interventional: bool) -> Statistics:
         centred = problem.x - matmul(row_weight, problem.x)[None, :]
         return matmul((centred * row_weight[:, None]).T, centred)
 
-    total = jnp.maximum(complete.sum(), 1e-30)
+    total = jnp.maximum(num_rows(problem), 1e-30)
     return Statistics(jax.lax.map(covariance, usable), count / total)
 
 
@@ -148,3 +170,48 @@ def coefficients(graph: Array, stats: Statistics) -> Array:
         return jnp.where(parents, solution[:, 0] * scale, 0)
 
     return jax.vmap(regress, out_axes=1)(graph.T, covariance, jnp.arange(d))
+
+
+def bic(
+    graph: Array, stats: Statistics, num_rows: Array, penalty: Array | float = 1.0
+) -> Array:
+    """Local scores of a graph by the Bayesian information criterion.
+
+    b_j = -n_j/2 log v_j - penalty log(n_j)/2 |pa_j|,  v_j = C_jj - C_jP C_PP^-1 C_Pj
+
+    with n_j = s_j num_rows, the number of rows in which j was not intervened on.
+    Larger is better; the constant -n_j/2 (1 + log 2 pi) and the price of means and
+    variances are left out. Without interventions, the members of a Markov
+    equivalence class have the same sum.
+
+    Args:
+      graph: ``[d, d]`` bool.
+      stats: the statistics.
+      num_rows: ``[]`` float, the summed weight of the rows without a gap.
+      penalty: ``[]`` float, 1 is Schwarz's criterion; a multiple of 2 asks more of
+        an edge, as FLOP does.
+
+    Returns:
+      ``[d]`` float, nats. A variable that is constant or never observed free has
+      0 minus its penalty; one that its parents determine has the variance
+      ``tableau.resolution`` times its own.
+
+    Differentiable: in stats.
+    Source: Schwarz 1978; Chickering 2002, section 2.3.
+    """
+    d = graph.shape[0]
+    swept = tableau.sweep(tableau.correlations(stats.covariance), graph)
+    remaining = jnp.diagonal(tableau.own_rows(swept))
+    remaining = jnp.maximum(remaining, tableau.resolution(remaining.dtype))
+    variance = variances(stats)
+    logs = jnp.log(remaining) + jnp.log(jnp.where(variance > 0, variance, 1))
+    rows = jnp.broadcast_to(stats.share, (d,)) * num_rows
+    price = penalty * jnp.log(jnp.maximum(rows, 1)) / 2
+    return -rows / 2 * logs - price * graph.sum(axis=0, dtype=rows.dtype)
+
+
+def variances(stats: Statistics) -> Array:
+    """Each variable's variance in its own rows, ``[d]`` float."""
+    d = stats.covariance.shape[-1]
+    own = jnp.diagonal(jnp.broadcast_to(stats.covariance, (d, d, d)), 0, 0, 1)
+    return jnp.diagonal(own)

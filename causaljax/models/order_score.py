@@ -1,0 +1,211 @@
+"""What an order of the variables is worth: the score of the best graph that fits it.
+
+    max over graphs  sum_j -n_j/2 log v_j - price_j |pa_j| + n_j J_j,
+
+where v_j is the residual variance of j on its parents, price_j what each of them
+costs, and J_j, for non-Gaussian noise only, the residuals' negentropy.
+
+Parents are found by growing and shrinking: each variable keeps the sweep tableau of
+the correlations on its parents (``models.tableau``), which tells in d operations
+what each candidate, in or out, would change.
+
+Nothing here is differentiable.
+
+Source: Teyssier and Koller 2005, "Ordering-based search".
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.models import linear_nongaussian, tableau
+from causaljax.types import Array
+
+IMPOSSIBLE = -1e12  # nats, of a place that required edges forbid
+
+
+class Criterion(NamedTuple):
+    """What is searched for. ``[w, u]`` of a matrix speaks of the edge u -> w."""
+
+    correlation: Array  # [k, d, d] float
+    rows: Array  # [d] float, the number of rows that inform a variable
+    price: Array  # [d] float, nats an edge costs
+    most: Array  # [d] int, parents a variable may grow to
+    unit: Array  # [] float, the score's part that depends on the columns' units
+    allowed: Array  # [d, d] bool
+    required: Array  # [d, d] bool
+    table: linear_nongaussian.Rows | None
+    shape_counts: Array  # [] bool, whether negentropy joins the score
+
+
+class Fit(NamedTuple):
+    """An order with every variable's parents and regression on them."""
+
+    order: Array  # [d] int
+    place: Array  # [d] int, the order's inverse
+    parents: Array  # [d, d] bool, [w, u] if u -> w
+    tableaux: Array  # [d, d, d] float
+    diagonals: Array  # [d, d] float, the tableaux' diagonals
+    own: Array  # [d, d] float, row w of tableau w
+    excess: Array  # [d] float, nats that negentropy adds
+
+    @property
+    def variance(self) -> Array:
+        """Residual variances, of 1, ``[d]`` float."""
+        return jnp.diagonal(self.diagonals)
+
+
+def least_gain(criterion: Criterion) -> Array:
+    """Nats a move has to gain: ties are everywhere inside a class. ``[]`` float."""
+    return tableau.resolution(criterion.rows.dtype) * jnp.maximum(
+        criterion.rows.max(), 1
+    )
+
+
+def variance_ratios(criterion, nodes, diagonals, own, parents, variance, candidates):
+    """What toggling each u does to the variance of ``nodes``, priced. ``[l, d]``.
+
+    The residual variance's ratio, times or by exp(2 price / n): a gain is < 1.
+    """
+    least = tableau.resolution(variance.dtype)
+    variance = jnp.maximum(variance[:, None], least)
+    ratio = jnp.maximum(1 - own * own / (diagonals * variance), least / variance)
+    cost = jnp.exp(2 * criterion.price[nodes] / jnp.maximum(criterion.rows[nodes], 1))[
+        :, None
+    ]
+    room = (parents.sum(axis=1) < criterion.most[nodes])[:, None]
+    can_add = (
+        candidates & criterion.allowed[nodes] & ~parents & (diagonals > least) & room
+    )
+    can_drop = parents & ~criterion.required[nodes]
+    return jnp.where(can_add, ratio * cost, jnp.where(can_drop, ratio / cost, jnp.inf))
+
+
+def is_gain(ratios):
+    """Whether variance ratios mean a gain, beyond rounding."""
+    return ratios < 1 - tableau.resolution(ratios.dtype)
+
+
+def negentropy_excess(criterion, nodes, parents, own, variance):
+    """Nats that the negentropy of the residuals of ``nodes`` adds. ``[l]``."""
+    if criterion.table is None:
+        return jnp.zeros_like(variance)
+
+    def excess():
+        per_row = linear_nongaussian.residual_negentropy(
+            nodes, own, parents, criterion.table
+        )
+        return criterion.rows[nodes] * per_row
+
+    return jax.lax.cond(
+        criterion.shape_counts, excess, lambda: jnp.zeros_like(variance)
+    )
+
+
+def local_scores(criterion, nodes, parents, variance, excess):
+    """Nats of ``nodes`` with the columns in units of their deviations. ``[l]``."""
+    least = tableau.resolution(variance.dtype)
+    scores = -criterion.rows[nodes] / 2 * jnp.log(jnp.maximum(variance, least))
+    return scores - criterion.price[nodes] * parents.sum(1, dtype=scores.dtype) + excess
+
+
+def score(fitted: Fit, criterion: Criterion) -> Array:
+    """The score of the graph, nats, ``[]`` float: the sum of its local scores.
+
+    Without negentropy it is the sum of ``linear_gaussian.bic``.
+    """
+    nodes = jnp.arange(fitted.order.shape[0])
+    local = local_scores(
+        criterion, nodes, fitted.parents, fitted.variance, fitted.excess
+    )
+    return local.sum() + criterion.unit
+
+
+def toggle_parents(tableaux, parents, toggles):
+    """Sweeps tableau w on every u of ``toggles[w]``, one at a time and in place."""
+
+    def toggle_one(carry):
+        tableaux, parents, toggles, w = carry
+        k = jnp.argmax(toggles[w])
+        one = tableau.toggle(tableaux[w], k, parents[w, k])
+        tableaux = jax.lax.dynamic_update_slice(
+            tableaux, one[None], (w, jnp.zeros_like(w), jnp.zeros_like(w))
+        )
+        parents = parents.at[w, k].set(~parents[w, k])
+        toggles = toggles.at[w, k].set(False)
+        return tableaux, parents, toggles, jnp.argmax(toggles.any(axis=1))
+
+    first = jnp.argmax(toggles.any(axis=1))
+    tableaux, parents, *_ = jax.lax.while_loop(
+        lambda carry: carry[2].any(), toggle_one, (tableaux, parents, toggles, first)
+    )
+    diagonals = jnp.diagonal(tableaux, axis1=1, axis2=2)
+    return tableaux, diagonals, tableau.own_rows(tableaux), parents
+
+
+def inverse_order(order):
+    """The place of each variable in an order."""
+    # Not argsort, which in shard_map forgets what its result varies over.
+    return jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
+
+
+def fit(order: Array, parents: Array, criterion: Criterion) -> Fit:
+    """The regressions of a graph, made afresh from the correlations.
+
+    Args:
+      order: ``[d]`` int, the variable at each place.
+      parents: ``[d, d]`` bool, [w, u] if u -> w; fits the order.
+      criterion: what is searched for.
+
+    Returns:
+      The fit.
+    """
+    d = order.shape[0]
+    tableaux = jnp.broadcast_to(criterion.correlation, (d, d, d))
+    tableaux, diagonals, own, parents = toggle_parents(
+        tableaux, jnp.zeros_like(parents), parents
+    )
+    excess = negentropy_excess(
+        criterion, jnp.arange(d), parents, own, jnp.diagonal(diagonals)
+    )
+    place = inverse_order(order)
+    return Fit(order, place, parents, tableaux, diagonals, own, excess)
+
+
+def settle(fitted: Fit, criterion: Criterion) -> Fit:
+    """The best single change of parents for every variable, until none gains."""
+    d = fitted.order.shape[0]
+    nodes = jnp.arange(d)
+    earlier = fitted.place[None, :] < fitted.place[:, None]
+
+    def change(carry):
+        fitted, _, count = carry
+        ratios = variance_ratios(
+            criterion,
+            nodes,
+            fitted.diagonals,
+            fitted.own,
+            fitted.parents,
+            fitted.variance,
+            earlier,
+        )
+        best = nodes[None, :] == jnp.argmin(ratios, axis=1)[:, None]
+        toggles = best & is_gain(ratios)
+        tableaux, diagonals, own, parents = toggle_parents(
+            fitted.tableaux, fitted.parents, toggles
+        )
+        fitted = fitted._replace(
+            tableaux=tableaux, diagonals=diagonals, own=own, parents=parents
+        )
+        return fitted, toggles.any(), count + 1
+
+    start = (fitted, fitted.parents[0, 0] | True, jnp.zeros_like(fitted.order[0]))
+    fitted, *_ = jax.lax.while_loop(
+        lambda carry: carry[1] & (carry[2] < 4 * d), change, start
+    )
+    return fitted._replace(
+        excess=negentropy_excess(
+            criterion, nodes, fitted.parents, fitted.own, fitted.variance
+        )
+    )

@@ -1,0 +1,256 @@
+"""The table of rooms in `design.md`, read off the imports."""
+
+import ast
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import causaljax
+
+ROOT = pathlib.Path(causaljax.__file__).parent
+LAYERS = {
+    "types": 0,
+    "graphs": 1,
+    "models": 2,
+    "simulate": 2,
+    "nets": 3,
+    "kernels": 4,  # third with nets, which it may use
+    "run": 5,
+    "bootstrap": 6,
+    "parallel": 6,
+    "frame": 7,
+    "checkpoint": 7,
+    "datasets": 7,
+    "evaluation": 7,
+    "files": 7,
+    "plots": 8,
+    "report": 8,
+    "estimators": 9,
+    "cli": 10,
+    "__init__": 10,
+}
+# What a room may import from the package, where lower is not enough.
+ONLY = {
+    "run": {"types"},
+    "parallel": {"types", "run"},
+    "frame": {"types"},
+    "checkpoint": {"types"},
+}
+DEVICE = {
+    "types",
+    "graphs",
+    "models",
+    "simulate",
+    "nets",
+    "kernels",
+    "run",
+    "bootstrap",
+}
+IMPORTS = (ast.Import, ast.ImportFrom)
+STANDARD = sys.stdlib_module_names
+DEVICE_MAY = {"jax", "chex"}
+ALSO = {"models": {"numpyro"}, "nets": {"flax", "optax"}, "kernels": {"optax"}}
+FLAX = {"nets"}
+TABLES = {
+    "frame",
+    "datasets",
+    "evaluation",
+    "files",
+    "plots",
+    "report",
+    "estimators",
+    "cli",
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT).with_suffix(""))
+
+
+def room_of(path):
+    return pathlib.PurePath(name_of(path)).parts[0]
+
+
+def imports_of(tree, package="causaljax"):
+    """Dotted names imported in a tree: "causaljax.types", "jax.numpy"."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == package:
+                yield from (f"{package}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def breaches(room, source):
+    """What a file of a room imports and should not."""
+    tree, may = ast.parse(source), DEVICE_MAY | ALSO.get(room, set())
+    at_once = [node for node in tree.body if isinstance(node, IMPORTS)]
+    if "sklearn" in {
+        name.split(".")[0] for node in at_once for name in imports_of(node)
+    }:
+        yield "sklearn"
+    for name in imports_of(tree):
+        top, *rest = name.split(".")
+        if top == "causaljax" and room not in {"__init__", "cli"}:
+            other = rest[0] if rest else "__init__"
+            same = other == room
+            lower = LAYERS.get(other, 99) < LAYERS[room]
+            if not same and not (lower and other in ONLY.get(room, LAYERS)):
+                yield name
+        elif top in STANDARD or top == "causaljax":
+            continue
+        elif top in forbidden_tops(room) or (room in DEVICE and top not in may):
+            yield name
+
+
+def forbidden_tops(room):
+    """Packages that only some rooms may import."""
+    tops = set() if room in FLAX else {"flax"}
+    tops |= set() if room == "estimators" else {"sklearn"}
+    return tops | (set() if room in TABLES else {"pandas", "networkx"})
+
+
+def prints(source):
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [c.lineno for c in calls if getattr(c.func, "id", None) == "print"]
+
+
+def test_every_file_is_in_a_room():
+    assert len(FILES) > 10
+    assert {room_of(path) for path in FILES} <= LAYERS.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_down(path):
+    assert list(breaches(room_of(path), path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("graphs", "from causaljax.models import bge"),
+        ("graphs", "from causaljax import models"),
+        ("types", "import causaljax.run"),
+        ("models", "from causaljax.simulate import scm"),
+        ("kernels", "from causaljax import run"),
+        ("kernels", "import causaljax"),
+        ("run", "from causaljax.graphs import ops"),
+        ("frame", "def f():\n    from causaljax.estimators import base"),
+        ("kernels", "import flax.linen as nn"),
+        ("kernels", "import numpy as np"),
+        ("graphs", "import networkx"),
+        ("run", "from rich import progress"),
+        ("parallel", "import pandas as pd"),
+        ("estimators", "from sklearn.base import BaseEstimator"),
+        ("estimators", "from flax import nnx"),
+    ],
+)
+def test_the_walk_notices_a_breach(room, source):
+    assert list(breaches(room, source))
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("graphs", "import math\nimport jax\nfrom causaljax.types import Array"),
+        ("kernels", "import optax\nfrom causaljax.nets import encoder"),
+        ("models", "import numpyro.distributions as dist"),
+        ("estimators", "import pandas\nfrom causaljax import frame, kernels"),
+    ],
+)
+def test_the_walk_lets_the_rest_pass(room, source):
+    assert list(breaches(room, source)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_are_short_and_silent(path):
+    source = path.read_text()
+    assert len(source.splitlines()) < 400
+    assert room_of(path) == "cli" or prints(source) == []
+    assert not {"utils", "helpers", "_src"} & set(path.relative_to(ROOT).parts)
+    assert path.stem not in {"util", "utils", "helper", "helpers", "common", "misc"}
+
+
+def test_print_is_noticed():
+    assert prints("x = 1\nprint(x)") == [2]
+
+
+# What an import does, in a process of its own
+
+REPORT = """
+import json, sys
+from jax._src import xla_bridge
+started = xla_bridge.backends_are_initialized()
+import jax
+print(json.dumps({
+    "modules": sorted(sys.modules),
+    "started": started,
+    "arrays": len(jax.live_arrays()),
+}))
+"""
+EVERYTHING = """
+import importlib, pkgutil
+import causaljax
+for module in pkgutil.walk_packages(causaljax.__path__, "causaljax."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+
+def after(code):
+    command = [sys.executable, "-c", code + REPORT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_importing_the_package_loads_and_starts_nothing():
+    report = after("import causaljax\n")
+    assert not report["started"]
+    assert report["arrays"] == 0
+    rooms = {name for name in report["modules"] if name.startswith("causaljax.")}
+    assert rooms == set()
+    tops = {name.split(".")[0] for name in report["modules"]}
+    heavy = {"sklearn", "pandas", "flax", "numpyro", "networkx", "matplotlib", "optax"}
+    assert not tops & heavy
+
+
+def test_importing_every_module_starts_nothing():
+    report = after(EVERYTHING)
+    assert {f"causaljax.{name_of(path).replace('/', '.')}" for path in FILES} <= {
+        *report["modules"],
+        *(f"{name}.__init__" for name in report["modules"]),
+    }
+    assert not report["started"]
+    assert report["arrays"] == 0
+    assert not {"sklearn", "matplotlib"} & set(report["modules"])
+
+
+def test_device_rooms_load_no_tables():
+    rooms = sorted(room for room in DEVICE if room != "nets")
+    report = after(f"from causaljax import {', '.join(rooms)}\n")
+    assert "causaljax.types" in report["modules"]
+    assert not {"pandas", "networkx", "rich"} & set(report["modules"])
+
+
+def test_the_report_notices_an_array():
+    report = after("import jax.numpy as jnp\narray = jnp.zeros(3)\n")
+    assert report["started"]
+    assert report["arrays"] == 1
+
+
+@pytest.mark.parametrize("name", causaljax.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(causaljax, name) is not None
+    assert name in dir(causaljax)
+
+
+def test_other_names_do_not():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = causaljax.nonsense

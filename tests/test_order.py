@@ -1,0 +1,278 @@
+"""The order search against the best of all DAGs, and its laws of its own."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_scores import all_dags, reference, reference_bic, reference_log_likelihood
+
+from causaljax import run
+from causaljax.graphs.ops import dag_to_cpdag, is_acyclic
+from causaljax.kernels import order
+from causaljax.models import linear_gaussian
+from causaljax.types import make_problem
+
+NUM_ROWS = 60
+CONFIG = order.Config(num_steps=6, perturb=3)
+SHAPES = dataclasses.replace(CONFIG, noise="nongaussian")
+PENALTY = CONFIG.penalty
+
+
+def table(d, seed, noise="normal"):
+    """A linear table of a random DAG with edge weights of 0.5 to 2."""
+    rng = np.random.default_rng([d, seed])
+    labels = rng.permutation(d)
+    edges = np.triu(rng.random((d, d)) < 0.6, 1)[np.ix_(labels, labels)]
+    weights = edges * rng.uniform(0.5, 2, (d, d)) * rng.choice([-1, 1], (d, d))
+    draw = {"normal": rng.normal, "uniform": functools.partial(rng.uniform, -2, 2)}
+    errors = draw[noise](size=(NUM_ROWS, d)) * rng.uniform(0.5, 2, d)
+    return errors @ np.linalg.inv(np.eye(d) - weights), edges
+
+
+def masks(d, seed):
+    """Random knowledge that some DAG satisfies."""
+    rng = np.random.default_rng([d, seed])
+    graph = all_dags(d)[rng.integers(len(all_dags(d)))]
+    required = graph & (rng.random((d, d)) < 0.4)
+    return (rng.random((d, d)) < 0.6) | required, required
+
+
+def search(problem, config=CONFIG, seed=0):
+    key = jax.random.key(seed)
+    posterior, info = run.run(order.KERNEL, key, problem, config)
+    return jax.tree.map(np.asarray, (posterior, info))
+
+
+def best_score(problem, score=reference_bic, interventional=True):
+    """Over all DAGs that the problem allows; in numpy."""
+    graphs = all_dags(problem.x.shape[1])
+    fits = ~(graphs & ~np.asarray(problem.allowed)).any(axis=(1, 2))
+    fits &= ~(np.asarray(problem.required) & ~graphs).any(axis=(1, 2))
+    return reference(score, problem, graphs[fits], interventional).sum(axis=1).max()
+
+
+def score_of(problem, graph, score=reference_bic):
+    return reference(score, problem, graph[None])[0].sum()
+
+
+def assert_best(problem, config=CONFIG, score=reference_bic, seed=0):
+    """The search's answer is the best of all DAGs, and its score is true."""
+    posterior, info = search(problem, config, seed)
+    graph = posterior.graphs[0]
+    num_rows = np.asarray(linear_gaussian.num_rows(problem))
+    found = -info.loss * num_rows
+    assert found == pytest.approx(score_of(problem, graph, score), abs=1e-6)
+    assert found == pytest.approx(best_score(problem, score), abs=1e-6)
+    assert is_acyclic(graph)
+    assert not (graph & ~np.asarray(problem.allowed)).any()
+    assert not (np.asarray(problem.required) & ~graph).any()
+    assert info.converged
+    assert not info.nonfinite
+    return graph
+
+
+@pytest.mark.parametrize("d", [2, 3, 4])
+def test_answer_is_the_best_of_all_dags(d, x64):
+    for seed in range(24):
+        assert_best(make_problem(table(d, seed)[0]), seed=seed)
+
+
+def test_knowledge_is_kept_and_the_answer_still_the_best(x64):
+    for seed in range(24):
+        allowed, required = masks(4, seed)
+        x = table(4, seed)[0]
+        assert_best(make_problem(x, allowed=allowed, required=required), seed=seed)
+
+
+def interventional_problem(seed):
+    x, _ = table(4, seed)
+    rng = np.random.default_rng(seed)
+    intervened = np.zeros(x.shape, bool)
+    for j, rows in enumerate(np.split(np.arange(NUM_ROWS), 5)[1:]):
+        intervened[rows, j] = True
+        x[rows, j] = rng.normal(size=len(rows))
+    return make_problem(x, intervened=intervened)
+
+
+def test_each_variable_is_scored_in_the_rows_where_it_was_free(x64):
+    different = 0
+    for seed in range(8):
+        problem = interventional_problem(seed)
+        graph = assert_best(problem)
+        ignored = problem._replace(intervened=jnp.zeros_like(problem.intervened))
+        different += not np.array_equal(graph, search(ignored)[0].graphs[0])
+    assert different > 2
+
+
+def test_interventions_that_were_promised_away_are_flagged():
+    config = dataclasses.replace(CONFIG, interventional=False)
+    problem = make_problem(table(4, 0)[0].astype(np.float32))
+    assert not search(problem, config)[1].nonfinite
+    problem = problem._replace(intervened=problem.intervened.at[0, 0].set(True))
+    posterior, info = search(problem, config)
+    assert info.nonfinite
+    assert np.isnan(info.loss)
+    assert not posterior.graphs.any() or np.isnan(posterior.extra["weights"]).any()
+
+
+def test_whole_weights_are_repeated_rows(x64):
+    x, _ = table(4, 3, "uniform")
+    count = np.random.default_rng(0).multinomial(NUM_ROWS, np.ones(NUM_ROWS) / NUM_ROWS)
+    repeated = make_problem(np.repeat(x, count, axis=0))
+    for config in (CONFIG, SHAPES):
+        actual, info = search(make_problem(x, weight=count), config)
+        expected, expected_info = search(repeated, config)
+        np.testing.assert_array_equal(actual.graphs, expected.graphs)
+        weights = expected.extra["weights"]
+        np.testing.assert_allclose(actual.extra["weights"], weights, atol=1e-9)
+        np.testing.assert_allclose(info.loss, expected_info.loss, rtol=1e-9)
+
+
+def test_gaps_drop_their_rows(x64):
+    x, _ = table(4, 5)
+    observed = np.random.default_rng(0).random(x.shape) < 0.9
+    whole = observed.all(axis=1)
+    expected, expected_info = search(make_problem(x, weight=whole))
+    filled = np.where(observed, x, 1e6)
+    actual, info = search(make_problem(filled, observed=observed))
+    np.testing.assert_array_equal(actual.graphs, expected.graphs)
+    np.testing.assert_allclose(info.loss, expected_info.loss, rtol=1e-9)
+
+
+@pytest.mark.parametrize("config", [CONFIG, SHAPES], ids=["gaussian", "nongaussian"])
+def test_units_change_no_edge(config, x64):
+    for seed in range(8):
+        x, _ = table(4, seed, "uniform")
+        units = 10.0 ** np.random.default_rng(seed).uniform(-6, 6, 4)
+        expected, _ = search(make_problem(x), config)
+        actual, _ = search(make_problem(x * units), config)
+        np.testing.assert_array_equal(actual.graphs, expected.graphs)
+        weights = expected.extra["weights"] * units[None, :] / units[:, None]
+        np.testing.assert_allclose(actual.extra["weights"], weights, rtol=1e-6)
+
+
+def test_the_start_does_not_matter_where_the_answer_is_clear(x64):
+    problem = make_problem(table(4, 1)[0])
+    cpdags = [
+        np.asarray(dag_to_cpdag(search(problem, seed=seed)[0].graphs[0]))
+        for seed in range(4)
+    ]
+    for cpdag in cpdags:
+        np.testing.assert_array_equal(cpdag, cpdags[0])
+
+
+# Non-Gaussian noise
+
+
+def test_uniform_noise_tells_the_direction_of_a_chain(x64):
+    right = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        errors = rng.uniform(-1, 1, (500, 3))
+        labels = rng.permutation(3)
+        chain = np.zeros((3, 3), bool)
+        chain[labels[:-1], labels[1:]] = True
+        problem = make_problem(errors @ np.linalg.inv(np.eye(3) - chain))
+        np.testing.assert_array_equal(search(problem, SHAPES)[0].graphs[0], chain)
+        graph = search(problem, CONFIG)[0].graphs[0]
+        np.testing.assert_array_equal(*map(dag_to_cpdag, (graph, chain)))
+        right += np.array_equal(graph, chain)
+    assert right < 8
+
+
+def test_nongaussian_score_is_that_of_the_model(x64):
+    def score(x, j, parents):
+        price = PENALTY * np.log(len(x)) / 2
+        return reference_log_likelihood(x, j, parents) - price * len(parents)
+
+    problem = interventional_problem(0)
+    posterior, info = search(problem, SHAPES)
+    found = -info.loss * NUM_ROWS
+    expected = score_of(problem, posterior.graphs[0], score)
+    assert found == pytest.approx(expected, abs=1e-6)
+    # Parents are grown by the Gaussian part, so that the best is not for certain.
+    assert found <= best_score(problem, score) + 1e-6
+    assert found > score_of(problem, search(problem)[0].graphs[0], score) - 1e-6
+
+
+# Odd tables
+
+
+@pytest.mark.parametrize("config", [CONFIG, SHAPES], ids=["gaussian", "nongaussian"])
+def test_degenerate_columns_have_a_finite_answer(config, x64):
+    x, _ = table(4, 0)
+    copied, constant, near = x.copy(), x.copy(), x.copy()
+    copied[:, 1] = -3 * copied[:, 0]
+    constant[:, 1:3] = 0.1
+    near[:, 1] = near[:, 0] + 1e-7 * near[:, 1]
+    for odd in (copied, constant, near):
+        posterior, info = search(make_problem(odd), config)
+        assert not info.nonfinite
+        assert info.converged
+        assert np.isfinite(posterior.extra["weights"]).all()
+        assert is_acyclic(posterior.graphs[0])
+        if odd is constant:
+            assert not posterior.graphs[0][1:3].any()
+            assert not posterior.graphs[0][:, 1:3].any()
+        else:
+            assert posterior.graphs[0][:2, :2].any()
+
+
+def test_few_rows_bound_the_number_of_parents(x64):
+    x = np.random.default_rng(0).normal(size=(9, 12))
+    config = dataclasses.replace(CONFIG, penalty=0.0)
+    posterior, info = search(make_problem(x), config)
+    assert posterior.graphs[0].sum(axis=0).max() == 3
+    assert np.isfinite(info.loss)
+    assert info.converged
+
+
+def test_required_copies_are_kept(x64):
+    x, _ = table(4, 0)
+    x[:, 2] = x[:, 1] = x[:, 0]
+    required = np.zeros((4, 4), bool)
+    required[[0, 1, 2], 3] = True
+    posterior, info = search(make_problem(x, required=required))
+    assert posterior.graphs[0][:3, 3].all()
+    assert not info.nonfinite
+    weights = posterior.extra["weights"][0]
+    assert np.isfinite(weights).all()
+
+
+def test_weights_are_differentiable_with_the_graph_held_fixed(x64):
+    x, _ = table(4, 2)
+    direction = np.random.default_rng(0).normal(size=x.shape)
+
+    @jax.jit
+    def weights(t):
+        problem = make_problem(x + t * direction)
+        keys = jax.random.split(jax.random.key(0), 3)
+        state = order.init(keys[0], problem, CONFIG)
+        state, _ = order.step(keys[1], state, problem, CONFIG)
+        return order.finalise(keys[2], state, problem, CONFIG).extra["weights"].sum()
+
+    slope = (weights(1e-5) - weights(-1e-5)) / 2e-5
+    assert slope != 0
+    np.testing.assert_allclose(jax.jit(jax.grad(weights))(0.0), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise": "cauchy"},
+        {"penalty": -1.0},
+        {"penalty": float("nan")},
+        {"penalty": "two"},
+        {"num_steps": 0},
+        {"num_steps": 2.5},
+        {"perturb": 0},
+        {"perturb": True},
+    ],
+)
+def test_a_wrong_setting_is_named(wrong):
+    order.check_config(CONFIG)
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        order.check_config(dataclasses.replace(CONFIG, **wrong))

@@ -1,0 +1,62 @@
+"""Sortability against direct counts; sort-and-regress against the truth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from causaljax import simulate
+from causaljax.graphs.metrics import shd
+from causaljax.models import linear_gaussian, sortability
+
+
+def counted(graph, criterion):
+    """Pairs joined by a path of length k, for each k, and how many ascend."""
+    power, total, ascending = graph.astype(int), 0, 0.0
+    for _ in range(len(graph)):
+        for i, j in np.argwhere(power > 0):
+            total += 1
+            ascending += (criterion[i] < criterion[j]) + 0.5 * (
+                criterion[i] == criterion[j]
+            )
+        power = power @ graph.astype(int)
+    return ascending / total
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sortability_counts_paths(seed):
+    graph = np.asarray(simulate.erdos_renyi(jax.random.key(seed), 7, 1.5))
+    criterion = np.random.default_rng(seed).integers(0, 4, 7).astype(np.float32)
+    value = sortability.sortability(graph, jnp.asarray(criterion))
+    assert float(value) == pytest.approx(counted(graph, criterion), abs=1e-6)
+    assert np.isnan(sortability.sortability(graph & False, jnp.asarray(criterion)))
+
+
+def test_explained_share_is_r2():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(500, 4)) @ rng.normal(size=(4, 4))).astype(np.float32)
+    x -= x.mean(axis=0)
+    shares = sortability.explained_share(jnp.asarray(x.T @ x / 500))
+    for j in range(4):
+        others = np.delete(x, j, axis=1)
+        residual = x[:, j] - others @ np.linalg.lstsq(others, x[:, j])[0]
+        assert float(shares[j]) == pytest.approx(
+            1 - residual.var() / x[:, j].var(), abs=1e-3
+        )
+
+
+def test_sorting_by_variance_solves_raw_data_and_not_standardised():
+    graph = simulate.erdos_renyi(jax.random.key(1), 12, 2)
+    distance = {}
+    for scaling in ("raw", "standardised"):
+        problem, truth = simulate.simulate_linear(
+            jax.random.key(2), graph, 2000, scaling=scaling
+        )
+        stats = linear_gaussian.statistics(problem, interventional=False)
+        variances = jnp.diagonal(stats.covariance[0])
+        baseline = sortability.sort_and_regress(variances, stats, 2000.0)
+        distance[scaling] = int(shd(truth.graph, baseline))
+        if scaling == "raw":
+            assert float(sortability.sortability(graph, variances)) > 0.9
+    assert distance["raw"] < 12  # half the edges
+    assert distance["raw"] < distance["standardised"]
