@@ -44,7 +44,7 @@ def test_a_file_becomes_files(data, tmp_path, capsys):
     assert record["config"]["noise"] == "equal_variance"
     assert record["seed"] == 0
     assert record["timings"]["fit_seconds"] > 0
-    assert set(record["convergence"]) == {"loss", "penalty", "converged", "nonfinite"}
+    assert {"loss", "penalty", "converged", "nonfinite"} <= set(record["convergence"])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -67,9 +67,10 @@ def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
     [
         (["--set", "sparsty=1"], "did you mean 'sparsity'"),
         (["--set", "sparsity"], "KEY=VALUE"),
-        (["--set", "sparsity=-1"], "sparsity must be finite and at least 0"),
-        (["--set", "sparsity=high"], "sparsity must be a number, not 'high'"),
-        (["--set", "num_steps=1.5"], "num_steps must be a whole number"),
+        (["--set", "penalty=-1"], "penalty must be finite and at least 0"),
+        (["--set", "penalty=high"], "penalty must be a number, not 'high'"),
+        (["--set", "sparsity=1"], "sparsity=1 has no meaning for the search"),
+        (["--set", "num_steps=1.5"], "num_steps must be a positive whole number"),
         (["--set", "noise=loud"], "noise must be one of"),
         (["--set", "random_state=1"], "has no random_state"),
         (["--interventions-column", "targt"], "did you mean 'target'"),

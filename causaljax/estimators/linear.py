@@ -98,7 +98,7 @@ class LinearDAG(BaseGraphEstimator):
         posterior, info = self._run(kernel, problem, config)
         noise = self.noise
         if noise == "auto":
-            evidence = linear_nongaussian.evidence(
+            evidence = _evidence(
                 posterior.graphs[0], problem, interventional=config.interventional
             )
             noise = "nongaussian" if evidence > 0 else "gaussian"
@@ -113,7 +113,7 @@ class LinearDAG(BaseGraphEstimator):
         score_equivalent = noise == "gaussian"
         essential = graph
         if score_equivalent:
-            essential = essential_graph(graph, decided_pairs(problem))
+            essential = _essential(graph, decided_pairs(problem))
             probabilities = direction_probabilities(essential)
             posterior = posterior._replace(
                 edge_prob=probabilities.astype(posterior.edge_prob.dtype)
@@ -186,20 +186,33 @@ def _interventional(problem):
 
 def _sortability(graph, problem, columns):
     """What ``info_`` says of orders that could be read off single columns."""
+    scales = jnp.asarray(columns.scales, problem.x.dtype)
+    found = {}
+    for name, (share, distance) in _baselines(graph, problem, scales).items():
+        found[f"{name}_sortability"] = float(share) if graph.any() else None
+        found[f"sort_by_{name}_shd"] = int(distance)
+    return found
+
+
+@jax.jit
+def _baselines(graph, problem, scales):
     stats = linear_gaussian.statistics(
         problem._replace(intervened=jnp.zeros_like(problem.intervened)),
         interventional=False,
     )
     num_rows = linear_gaussian.num_rows(problem)
-    scales = jnp.asarray(columns.scales, stats.covariance.dtype)
     criteria = {
         "variance": jnp.diagonal(stats.covariance[0]) * scales**2,
         "r2": sortability.explained_share(stats.covariance[0]),
     }
-    found = {}
-    for name, criterion in criteria.items():
-        baseline = sortability.sort_and_regress(criterion, stats, num_rows)
-        share = float(sortability.sortability(graph, criterion))
-        found[f"{name}_sortability"] = share if graph.any() else None
-        found[f"sort_by_{name}_shd"] = int(shd(graph, baseline))
-    return found
+    return {
+        name: (
+            sortability.sortability(graph, criterion),
+            shd(graph, sortability.sort_and_regress(criterion, stats, num_rows)),
+        )
+        for name, criterion in criteria.items()
+    }
+
+
+_evidence = jax.jit(linear_nongaussian.evidence, static_argnames="interventional")
+_essential = jax.jit(essential_graph)
