@@ -61,7 +61,7 @@ STUDIES = {
         data=UNEQUAL,
         settings={
             "gaussian": {"noise": "gaussian"},
-            "auto": {},
+            "auto": {"noise": "auto"},
             "descent": {"noise": "gaussian", "acyclicity": "logdet"},
         },
         rivals=("flop", "boss", "dagma"),
@@ -70,7 +70,7 @@ STUDIES = {
     "nongaussian": Study(
         noises=("exponential", "gumbel", "uniform", "laplace"),
         data=UNEQUAL,
-        settings={"nongaussian": {"noise": "nongaussian"}, "auto": {}},
+        settings={"nongaussian": {"noise": "nongaussian"}, "auto": {"noise": "auto"}},
         rivals=("direct_lingam", "flop"),
         measure="SHD",
     ),
@@ -173,7 +173,7 @@ def calibrate(options):
     import matplotlib.pyplot as plt
 
     probabilities, truths, seconds = [], [], []
-    model = causaljax.LinearDAG(n_bootstrap=options.replicates)
+    model = causaljax.LinearDAG(noise="auto", n_bootstrap=options.replicates)
     for seed in range(options.first, options.first + options.tables):
         noise = ("gaussian", *STUDIES["nongaussian"].noises)[seed % 5]
         family = list(GRAPHS)[seed % 2]

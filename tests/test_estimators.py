@@ -19,7 +19,7 @@ from causaljax.kernels import dagma, order
 QUICK = {"noise": "equal_variance", "num_steps": 1500}
 SETTINGS = {
     "search": {"noise": "gaussian", "num_steps": 3},
-    "auto": {"num_steps": 3},
+    "auto": {"noise": "auto", "num_steps": 3},
     "equal variance": {"noise": "equal_variance", "num_steps": 1500},
     "gaussian descent": {"noise": "gaussian", "acyclicity": "logdet"},
 }
@@ -97,13 +97,13 @@ def test_only_a_class_is_claimed_where_only_a_class_is_known(chain):
 
 
 def test_noise_is_chosen_and_told(chain):
-    normal = LinearDAG(num_steps=3).fit(chain)
+    normal = LinearDAG(noise="auto", num_steps=3).fit(chain)
     assert normal.info_["noise"] == "gaussian"
     assert normal.info_["nongaussian_evidence"] < 0
     rng = np.random.default_rng(1)
     a, e, f = rng.uniform(-1, 1, size=(3, 1000))
     table = pd.DataFrame({"c": f - 1.5 * (a + e), "a": a, "b": a + e})
-    skewed = LinearDAG(num_steps=3).fit(table)
+    skewed = LinearDAG(noise="auto", num_steps=3).fit(table)
     assert skewed.info_["noise"] == "nongaussian"
     assert skewed.info_["nongaussian_evidence"] > 0
     assert set(skewed.graph_.edges) == {("a", "b"), ("b", "c")}
@@ -204,7 +204,7 @@ def test_bad_options_are_named_at_fit(chain):
     for options, words in (
         ({"noise": "x"}, "noise must be one of"),
         ({"acyclicity": "x", "noise": "gaussian"}, "acyclicity must be one of"),
-        ({"acyclicity": "expm"}, "acyclicity needs noise"),
+        ({"acyclicity": "expm", "noise": "auto"}, "acyclicity needs noise"),
         ({"sparsity": 0.1}, "sparsity=0.1 has no meaning for the search"),
         ({"penalty": 1, "noise": "equal_variance"}, "no meaning for the descent"),
         ({"penalty": -1}, "penalty must be finite"),

@@ -25,11 +25,11 @@ class LinearDAG(BaseGraphEstimator):
     are errors with the other.
 
     Args:
-      noise: "auto" tries Gaussian noise and goes on to non-Gaussian where the
-        residuals' negentropy earns more likelihood than the BIC of two parameters a
-        variable; ``info_`` tells which was taken and by how many nats. "gaussian"
-        identifies an equivalence class, see ``cpdag_``. "nongaussian" identifies
-        the graph. "equal_variance" identifies it if all noise has one variance in
+      noise: "gaussian" identifies an equivalence class, see ``cpdag_``.
+        "nongaussian" identifies the graph. "auto" tries Gaussian noise and goes on
+        to non-Gaussian where the residuals' negentropy earns more likelihood than
+        the BIC of two parameters a variable; ``info_`` tells which was taken and by
+        how many nats. "equal_variance" identifies it if all noise has one variance in
         the columns as given, and follows their units if not.
       penalty: nats an edge costs, in units of the BIC's log(n)/2; 2 if None.
       perturb: how many variables a step moves at random; 8 if None.
@@ -52,7 +52,7 @@ class LinearDAG(BaseGraphEstimator):
       >>> rng = np.random.default_rng(0)
       >>> cause = rng.uniform(size=500)
       >>> table = np.stack([cause, cause + rng.uniform(size=500)], axis=1)
-      >>> model = LinearDAG().fit(table)
+      >>> model = LinearDAG(noise="auto").fit(table)
       >>> model.adjacency_.to_numpy().tolist(), model.info_["noise"]
       ([[0, 1], [0, 0]], 'nongaussian')
     """
@@ -60,7 +60,7 @@ class LinearDAG(BaseGraphEstimator):
     def __init__(
         self,
         *,
-        noise="auto",
+        noise="gaussian",
         penalty=None,
         perturb=None,
         acyclicity=None,
