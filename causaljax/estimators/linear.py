@@ -187,7 +187,7 @@ def _interventional(problem):
 def _sortability(graph, problem, columns):
     """What ``info_`` says of orders that could be read off single columns."""
     scales = jnp.asarray(columns.scales, problem.x.dtype)
-    found = {}
+    found: dict[str, float | None] = {}
     for name, (share, distance) in _baselines(graph, problem, scales).items():
         found[f"{name}_sortability"] = float(share) if graph.any() else None
         found[f"sort_by_{name}_shd"] = int(distance)
