@@ -333,3 +333,23 @@ def test_nonsense_is_named(name, value):
     config = dagma.Config(**{name: value})
     with pytest.raises(ValueError, match=f"^{name} must be"):
         dagma.check_config(config)
+
+
+def test_flipping_a_column_flips_its_weights():
+    """The sparsity term once pushed every zero weight to one side."""
+    x = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+    x[:, 1] += x[:, 0]
+    signs = np.array([1, -1, 1, -1], np.float32)
+    weights = []
+    for table in (x, x * signs):
+        problem = make_problem(table)
+        config = dagma.Config(num_steps=20)
+        state = dagma.init(jax.random.key(0), problem, config)
+        state, _ = run.advance(
+            dagma.KERNEL, jax.random.key(0), state, problem, config, 20
+        )
+        weights.append(np.asarray(state.weights))
+    assert np.abs(weights[0]).max() > 0.01
+    np.testing.assert_allclose(
+        weights[1], weights[0] * signs * signs[:, None], atol=1e-6
+    )

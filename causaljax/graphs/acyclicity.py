@@ -1,5 +1,8 @@
 """Acyclicity penalties: differentiable, 0 on acyclic graphs, positive off them.
 
+The spectral one is 0 only up to the floor of its power iteration, which a long path
+raises: about floor^(1/length) after a path of that many edges.
+
 All three read the non-negative matrix A = W * W (elementwise), whose entry
 [i, j] weighs the edge i -> j. A penalty is no test: ``ops.is_acyclic`` is exact.
 

@@ -147,7 +147,9 @@ def step(
     )
 
     def loss_of(weights):
-        sizes = jnp.where(problem.required, 0, jnp.abs(weights))
+        # At 0 the derivative of abs is 1 and not 0, a push to one side.
+        priced = ~problem.required & (weights != 0)
+        sizes = jnp.where(priced, jnp.abs(weights), 0)
         score = _SCORES[config.noise](weights, state.statistics)
         return score + config.sparsity * sizes.sum()
 
