@@ -240,7 +240,7 @@ def _record(options, estimator, source, shape):
         "device": jax.devices()[0].device_kind,
         "data": {"source": source, "rows": shape[0], "columns": shape[1]},
         "method": options.method,
-        "config": parameters,
+        "config": parameters | info.pop("config"),
         "seed": options.seed,
         "timings": {"fit_seconds": info.pop("seconds")},
         "convergence": info,

@@ -42,6 +42,7 @@ def test_a_file_becomes_files(data, tmp_path, capsys):
     record = json.loads((out / "run.json").read_text())
     assert record["config"]["num_steps"] == 300
     assert record["config"]["noise"] == "equal_variance"
+    assert record["config"]["sparsity"] == 0.06  # what was not set, too
     assert record["seed"] == 0
     assert record["timings"]["fit_seconds"] > 0
     assert {"loss", "penalty", "converged", "nonfinite"} <= set(record["convergence"])

@@ -1,11 +1,12 @@
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models import linear_gaussian
+from causaljax.models import bge, linear_gaussian, sortability
 from causaljax.types import make_problem
 
 NUM_ROWS, D = 50, 4
@@ -185,3 +186,31 @@ def test_copies_among_the_parents_share_the_weight(table):
     assert found[0, 3] + found[1, 3] == pytest.approx(2, abs=0.05)
     # Units of a constant have no meaning: what it adds is nothing.
     assert found[2, 3] * x[:, 2].std() == pytest.approx(0, abs=1e-3)
+
+
+def batched_factorisations(text):
+    """Cholesky and LU calls of a lowered program whose matrices come in batches."""
+    calls = re.findall(r"(?:stablehlo\.cholesky|@\w*(?:potrf|getrf)\w*).*", text)
+    assert calls, "the program factorises nothing"
+    return [call for call in calls if re.search(r"tensor<\d+x\d+x\d+xf", call)]
+
+
+def test_no_two_batched_factorisations_can_wait_for_each_other():
+    """Batches of them ran at once and stopped `fit` for ever on two cores."""
+    problem = make_problem(np.random.default_rng(0).normal(size=(50, 4)))
+    graph = jnp.triu(jnp.ones((4, 4), bool), 1)
+    scales = jnp.ones(4)
+
+    def coefficients(graph, problem):
+        stats = linear_gaussian.statistics(problem, interventional=True)
+        return linear_gaussian.coefficients(graph, stats)
+
+    def baselines(graph, problem):
+        return sortability.baselines(graph, problem, scales)
+
+    for function in (coefficients, baselines, bge.bge):
+        text = jax.jit(function).lower(graph, problem).as_text()
+        assert batched_factorisations(text) == []
+    many = jax.vmap(jnp.linalg.cholesky)
+    text = jax.jit(many).lower(jnp.stack([jnp.eye(4)] * 3)).as_text()
+    assert batched_factorisations(text)

@@ -1,14 +1,15 @@
 """Linear structural equations."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from causaljax.bootstrap import bootstrap, direction_probabilities
 from causaljax.estimators.base import BaseGraphEstimator, Learned
-from causaljax.graphs.metrics import shd
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import dagma, order
-from causaljax.models import linear_gaussian, linear_nongaussian, sortability
+from causaljax.models import linear_nongaussian, sortability
 
 _NOISES = ("auto", "gaussian", "nongaussian", "equal_variance")
 _DESCENT = ("acyclicity", "sparsity", "threshold", "learning_rate")
@@ -129,6 +130,7 @@ class LinearDAG(BaseGraphEstimator):
                 score_equivalent=score_equivalent,
             )
         info |= _sortability(graph, problem, columns)
+        info["config"] = dataclasses.asdict(config)
         return Learned(graph, essential, weights, posterior, info)
 
     def _method(self, problem):
@@ -194,25 +196,6 @@ def _sortability(graph, problem, columns):
     return found
 
 
-@jax.jit
-def _baselines(graph, problem, scales):
-    stats = linear_gaussian.statistics(
-        problem._replace(intervened=jnp.zeros_like(problem.intervened)),
-        interventional=False,
-    )
-    num_rows = linear_gaussian.num_rows(problem)
-    criteria = {
-        "variance": jnp.diagonal(stats.covariance[0]) * scales**2,
-        "r2": sortability.explained_share(stats.covariance[0]),
-    }
-    return {
-        name: (
-            sortability.sortability(graph, criterion),
-            shd(graph, sortability.sort_and_regress(criterion, stats, num_rows)),
-        )
-        for name, criterion in criteria.items()
-    }
-
-
+_baselines = jax.jit(sortability.baselines)
 _evidence = jax.jit(linear_nongaussian.evidence, static_argnames="interventional")
 _essential = jax.jit(essential_graph)

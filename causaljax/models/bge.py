@@ -76,4 +76,6 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
 
     posterior = jnp.broadcast_to(posterior, (d, d, d))
     rows = jnp.broadcast_to(count, (d,))
-    return jax.vmap(local)(graph.T, jnp.arange(d), posterior, rows)
+    # Not vmap, as in ``linear_gaussian.coefficients``.
+    each = graph.T, jnp.arange(d), posterior, rows
+    return jax.lax.map(lambda one: local(*one), each)

@@ -153,11 +153,11 @@ def coefficients(graph: Array, stats: Statistics) -> Array:
 
     Differentiable: in stats.
     """
-    d = graph.shape[0]
-    covariance = jnp.broadcast_to(stats.covariance, (d, d, d))
     graph = graph.astype(bool)
 
-    def regress(parents, c, target):
+    def regress(target):
+        parents = graph[:, target]
+        c = stats.covariance[jnp.minimum(target, stats.covariance.shape[0] - 1)]
         scale = jnp.where(parents, jnp.maximum(jnp.diagonal(c), 1e-30), 1) ** -0.5
         system = jnp.where(parents[:, None] & parents[None, :], c, 0)
         system = system * scale[:, None] * scale[None, :]
@@ -169,7 +169,9 @@ def coefficients(graph: Array, stats: Statistics) -> Array:
         solution = jax.scipy.linalg.solve(system, right[:, None], assume_a="pos")
         return jnp.where(parents, solution[:, 0] * scale, 0)
 
-    return jax.vmap(regress, out_axes=1)(graph.T, covariance, jnp.arange(d))
+    # Not vmap: batched factorisations that run at once wait for each other's threads
+    # for ever on CPUs of few cores (jaxlib 0.10.2).
+    return jax.lax.map(regress, jnp.arange(graph.shape[0])).T
 
 
 def bic(

@@ -8,9 +8,15 @@ tell how much of that there is.
 import jax
 import jax.numpy as jnp
 
+from causaljax.graphs.metrics import shd
 from causaljax.graphs.ops import matmul
-from causaljax.models.linear_gaussian import Statistics, coefficients
-from causaljax.types import Array
+from causaljax.models.linear_gaussian import (
+    Statistics,
+    coefficients,
+    num_rows,
+    statistics,
+)
+from causaljax.types import Array, Problem
 
 
 def explained_share(covariance: Array) -> Array:
@@ -71,7 +77,7 @@ def sortability(graph: Array, criterion: Array) -> Array:
 
 
 def sort_and_regress(
-    criterion: Array, stats: Statistics, num_rows: Array | float, penalty: float = 2.0
+    criterion: Array, stats: Statistics, rows: Array | float, penalty: float = 2.0
 ) -> Array:
     """The baseline graph: sort variables by a criterion, regress on all earlier ones.
 
@@ -82,7 +88,7 @@ def sort_and_regress(
     Args:
       criterion: ``[d]``, ascending in the supposed causal order.
       stats: statistics with one covariance for all variables.
-      num_rows: n.
+      rows: n.
       penalty: in units of the BIC's.
 
     Returns:
@@ -105,6 +111,36 @@ def sort_and_regress(
         block = block + jnp.diag(jnp.where(parents, 0, 1).astype(block.dtype))
         return jnp.diagonal(jnp.linalg.solve(block, identity))
 
-    precision = jax.vmap(parent_precision, out_axes=1)(earlier.T)
-    gain = num_rows * jnp.log1p(weights**2 / (variances[None, :] * precision))
-    return earlier & (gain > penalty * jnp.log(num_rows))
+    # Not vmap, as in ``coefficients``.
+    precision = jax.lax.map(parent_precision, earlier.T).T
+    gain = rows * jnp.log1p(weights**2 / (variances[None, :] * precision))
+    return earlier & (gain > penalty * jnp.log(rows))
+
+
+def baselines(
+    graph: Array, problem: Problem, scales: Array
+) -> dict[str, tuple[Array, Array]]:
+    """What sorting by variance or by R2 says of a graph learned from a table.
+
+    Args:
+      graph: ``[d, d]`` bool, acyclic.
+      problem: the table; interventions are ignored, as whoever sorts would.
+      scales: ``[d]``, the user's units, by which the problem's were divided.
+
+    Returns:
+      By criterion, "variance" and "r2", the graph's sortability and its SHD to the
+      graph of ``sort_and_regress``.
+    """
+    untouched = problem._replace(intervened=jnp.zeros_like(problem.intervened))
+    stats = statistics(untouched, interventional=False)
+    criteria = {
+        "variance": jnp.diagonal(stats.covariance[0]) * scales**2,
+        "r2": explained_share(stats.covariance[0]),
+    }
+    return {
+        name: (
+            sortability(graph, criterion),
+            shd(graph, sort_and_regress(criterion, stats, num_rows(problem))),
+        )
+        for name, criterion in criteria.items()
+    }
