@@ -53,7 +53,7 @@ class Config:
     learning_rate: float = 0.01
     noise: str = static(default="equal_variance")
     acyclicity: str = static(default="logdet")
-    num_steps: int = static(default=13_000)
+    num_steps: int = static(default=10_000)
     interventional: bool = static(default=True)
 
 
