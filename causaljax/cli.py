@@ -114,6 +114,7 @@ def _fit(options):
             options.out,
             estimator.graph_,
             estimator.adjacency_,
+            estimator.cpdag_,
             _record(options, estimator, source, table.shape),
         )
         print(f"Wrote {', '.join(causaljax.files.RESULTS)} to {options.out}")

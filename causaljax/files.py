@@ -10,7 +10,7 @@ import networkx as nx
 import pandas as pd
 
 _READERS = {".csv": ",", ".tsv": "\t", ".parquet": None}
-RESULTS = ("edges.csv", "adjacency.csv", "graph.json", "run.json")
+RESULTS = ("edges.csv", "adjacency.csv", "cpdag.csv", "graph.json", "run.json")
 """The files that ``write_results`` writes."""
 
 
@@ -107,17 +107,22 @@ def _is_ours(record):
 
 
 def write_results(
-    folder: str | Path, graph: nx.DiGraph, adjacency: pd.DataFrame, record: Any
+    folder: str | Path,
+    graph: nx.DiGraph,
+    adjacency: pd.DataFrame,
+    cpdag: pd.DataFrame,
+    record: Any,
 ) -> None:
-    """Writes edges.csv, adjacency.csv, graph.json and run.json into a folder.
+    """Writes ``RESULTS`` into a folder.
 
-    All four are written beside the folder first and then moved into place, so that
+    All are written beside the folder first and then moved into place, so that
     a failure leaves no partial result.
 
     Args:
       folder: made if missing.
       graph: a fitted graph; graph.json holds it in networkx's node-link form.
       adjacency: 0/1, causes as rows.
+      cpdag: likewise, an undirected edge with a 1 at both places.
       record: what run.json holds; anything JSON can express.
 
     Raises:
@@ -131,6 +136,7 @@ def write_results(
         made = Path(scratch)
         edge_table(graph).to_csv(made / "edges.csv", index=False)
         adjacency.to_csv(made / "adjacency.csv")
+        cpdag.to_csv(made / "cpdag.csv")
         (made / "graph.json").write_text(json.dumps(node_link, indent=1) + "\n")
         (made / "run.json").write_text(json.dumps(record, indent=1) + "\n")
         for name in RESULTS:

@@ -78,7 +78,7 @@ REGISTRY |= {
         short=2,
         smooth=False,
     )
-    for noise in ("gaussian", "nongaussian")
+    for noise in ("auto", "gaussian", "nongaussian")
 }
 
 

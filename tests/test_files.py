@@ -68,7 +68,8 @@ def test_edges_are_pairs(tmp_path):
 def write(folder, graph):
     adjacency = pd.DataFrame(np.array([[0, 1], [0, 0]]), index=["a", "b"])
     adjacency.columns = ["a", "b"]
-    files.write_results(folder, graph, adjacency, {"causaljax": "1", "seed": 3})
+    record = {"causaljax": "1", "seed": 3}
+    files.write_results(folder, graph, adjacency, adjacency + adjacency.T, record)
 
 
 def test_results_read_back(graph, tmp_path):
@@ -87,6 +88,8 @@ def test_results_read_back(graph, tmp_path):
     ]
     adjacency = pd.read_csv(folder / "adjacency.csv", index_col=0)
     assert adjacency.loc["a", "b"] == 1
+    cpdag = pd.read_csv(folder / "cpdag.csv", index_col=0)
+    assert cpdag.loc["b", "a"] == 1
     link = json.loads((folder / "graph.json").read_text())
     again = nx.node_link_graph(link, edges="edges")
     assert nx.utils.graphs_equal(again, graph)

@@ -36,7 +36,7 @@ from causaljax.models import (
 )
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
-_NOISES = ("gaussian", "nongaussian")
+_NOISES = ("auto", "gaussian", "nongaussian")
 _MAX_TRIALS = 100  # a variable and step, where rounding keeps a search from ending
 _ROWS_PER_PARENT = 3  # no more parents are added, so that n < d has an answer
 
@@ -48,7 +48,8 @@ class Config:
 
     Each edge costs ``penalty`` log(n)/2 nats; each step moves ``perturb`` variables
     at random before it searches. Non-Gaussian noise counts in the last third of
-    the steps; until then the search is for a good class of graphs.
+    the steps; until then the search is for a good class of graphs. ``noise="auto"``
+    lets it count if it beats Gaussian noise on the graph found by then.
     ``interventional`` False promises that no cell is intervened on; if one is, all
     results are NaN and flagged.
     """
@@ -67,6 +68,7 @@ class State(NamedTuple):
     order: Array  # [d] int, the variable at each place
     graph: Array  # [d, d] bool
     score: Array  # [] float, nats
+    nongaussian_evidence: Array  # [] float, nats, as in Info
     statistics: linear_gaussian.Statistics
 
 
@@ -78,6 +80,9 @@ class Info(NamedTuple):
     trials: Array  # [] int, reinsertions tried
     converged: Array  # [] bool, no reinsertion of one variable is a gain
     nonfinite: Array  # [] bool, the score is not finite
+    # [] float, nats by which non-Gaussian noise beats Gaussian noise on the best
+    # graph, until non-Gaussian noise can count; 0 for Gaussian noise
+    nongaussian_evidence: Array
 
 
 def check_config(config: Config) -> None:
@@ -105,16 +110,18 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     used = problem.observed.all(axis=1) & (problem.weight > 0)
     shifted = problem._replace(x=problem.x - problem.x[jnp.argmax(used)][None, :])
     stats = linear_gaussian.statistics(shifted, interventional=config.interventional)
-    criterion = _criterion(key, problem, stats, config, jnp.array(False))
+    criterion = _criterion(key, problem, stats, config)
     search = order_score.settle(
         order_score.fit(_first_order(criterion), criterion.required, criterion),
         criterion,
     )
+    score = order_score.score(search, criterion)
     return State(
         step=jnp.zeros((), jnp.int32),
         order=search.order,
         graph=search.parents.T,
-        score=order_score.score(search, criterion),
+        score=score,
+        nongaussian_evidence=jnp.zeros_like(score),
         statistics=stats,
     )
 
@@ -127,15 +134,28 @@ def step(
     No gradient flows through the search: the graph is a step function of the data.
     """
     criterion_key, search_key = jax.random.split(key)
-    gaussian_steps = config.num_steps - config.num_steps // 3
-    shape_counts = (state.step >= gaussian_steps) & (config.noise == "nongaussian")
-    criterion = _criterion(
-        criterion_key, problem, state.statistics, config, shape_counts
-    )
-    # With a new score, every variable is tried first, and none moved at random.
-    fresh = (state.step == 0) | (shape_counts & (state.step == gaussian_steps))
-
+    criterion = _criterion(criterion_key, problem, state.statistics, config)
     best = order_score.fit(state.order, state.graph.T, criterion)
+
+    num_rows = jax.lax.stop_gradient(linear_gaussian.num_rows(problem))
+    gaussian_steps = config.num_steps - -(-config.num_steps // 3)
+    evidence, counts = state.nongaussian_evidence, jnp.array(False)
+    if config.noise != "gaussian":
+        per_row = linear_nongaussian.residual_negentropy(
+            jnp.arange(best.order.shape[0]), best.own, best.parents, criterion.table
+        )
+        excess = criterion.rows * per_row
+        measured = linear_nongaussian.evidence(excess, num_rows)
+        # Settled at the change of scores, or the steps after it had no one score.
+        evidence = jnp.where(state.step <= gaussian_steps, measured, evidence)
+        counts = state.step >= gaussian_steps
+        if config.noise == "auto":
+            counts = counts & (evidence > 0)
+        criterion = criterion._replace(shape_counts=counts)
+        best = best._replace(excess=jnp.where(counts, excess, 0))
+    # With a new score, every variable is tried first, and none moved at random.
+    fresh = (state.step == 0) | (counts & (state.step == gaussian_steps))
+
     found, trials, at_rest = _local_search(search_key, best, fresh, criterion, config)
     best_score, found_score = (
         order_score.score(best, criterion),
@@ -148,14 +168,15 @@ def step(
         order=jnp.where(accepted, found.order, best.order),
         graph=jnp.where(accepted, found.parents.T, best.parents.T),
         score=score,
+        nongaussian_evidence=evidence,
     )
-    num_rows = jax.lax.stop_gradient(linear_gaussian.num_rows(problem))
     info = Info(
         loss=-score / jnp.maximum(num_rows, 1e-30),
         accepted=accepted,
         trials=trials,
         converged=at_rest,
         nonfinite=~jnp.isfinite(score) | ~jnp.isfinite(found_score),
+        nongaussian_evidence=evidence,
     )
     return new_state, info
 
@@ -175,7 +196,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     )
 
 
-def _criterion(key, problem, stats, config, shape_counts):
+def _criterion(key, problem, stats, config):
     problem, stats = jax.lax.stop_gradient((problem, stats))
     d = problem.x.shape[1]
     num_rows = linear_gaussian.num_rows(problem)
@@ -184,7 +205,7 @@ def _criterion(key, problem, stats, config, shape_counts):
     penalty = jax.lax.stop_gradient(jnp.asarray(config.penalty, rows.dtype))
     required = problem.required.T
     table = None
-    if config.noise == "nongaussian":
+    if config.noise != "gaussian":
         table = linear_nongaussian.rows(
             problem, stats, interventional=config.interventional
         )
@@ -197,7 +218,7 @@ def _criterion(key, problem, stats, config, shape_counts):
         allowed=(problem.allowed.T | required) & ~jnp.eye(d, dtype=bool),
         required=required,
         table=table,
-        shape_counts=shape_counts,
+        shape_counts=jnp.array(False),
     )
     # Loops carry what depends on the key, the data and the settings. Inside
     # shard_map they must start with something that varies over all the same axes.
@@ -205,7 +226,7 @@ def _criterion(key, problem, stats, config, shape_counts):
     same = (zero * penalty * num_rows == 0) | True
     varying = jax.tree.map(lambda leaf: jnp.where(same, leaf, leaf), criterion)
     # Unmapped by vmap, the choice of the score stays a branch.
-    return varying._replace(shape_counts=shape_counts)
+    return varying._replace(shape_counts=criterion.shape_counts)
 
 
 def _local_search(key, search, fresh, criterion, config):

@@ -92,15 +92,16 @@ def negentropy_excess(criterion, nodes, parents, own, variance):
     if criterion.table is None:
         return jnp.zeros_like(variance)
 
-    def excess():
+    def measure(carry):
+        counts, _ = carry
         per_row = linear_nongaussian.residual_negentropy(
             nodes, own, parents, criterion.table
         )
-        return criterion.rows[nodes] * per_row
+        return counts & False, criterion.rows[nodes] * per_row
 
-    return jax.lax.cond(
-        criterion.shape_counts, excess, lambda: jnp.zeros_like(variance)
-    )
+    # A loop of at most one round: under vmap a branch would always be taken.
+    start = (criterion.shape_counts, jnp.zeros_like(variance))
+    return jax.lax.while_loop(lambda carry: carry[0], measure, start)[1]
 
 
 def local_scores(criterion, nodes, parents, variance, excess):
