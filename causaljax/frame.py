@@ -17,6 +17,8 @@ import pandas as pd
 from causaljax.types import Problem, make_problem
 
 _COLLINEAR = 1e-9  # least eigenvalue of a correlation matrix that counts as 0
+_FAR = 6  # robust standard deviations from the median at which a cell counts as far
+_MANY = 0.02  # the share of far cells in a column from which they are spoken of
 _CONSTANT = 1e-12  # sd below which, in units of the largest entry, a column is flat
 
 
@@ -93,6 +95,7 @@ def to_problem(
         scales = np.ones_like(scales)
 
     intervened = _intervened(interventions, values.shape, names)
+    _warn_far(values[~intervened.any(axis=1)], names)
     for k in np.flatnonzero(intervened.all(axis=0)):
         warnings.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "
@@ -223,6 +226,11 @@ def _reject_constant(values, scales, names):
 def _warn_collinear(standardised, names):
     n, d = standardised.shape
     if n <= d:  # every table this short is collinear
+        warnings.warn(
+            f"the table has {n} rows for {d} columns: a graph from so few is a guess; "
+            "collect more rows or drop columns",
+            stacklevel=4,
+        )
         return
     eigenvalues, vectors = np.linalg.eigh(standardised.T @ standardised / n)
     for vector in vectors.T[eigenvalues < _COLLINEAR]:
@@ -233,6 +241,21 @@ def _warn_collinear(standardised, names):
         warnings.warn(
             f"columns {involved} are {relation}: edges among them are arbitrary; drop "
             "all but the ones you mean",
+            stacklevel=4,
+        )
+
+
+def _warn_far(values, names):
+    if not len(values):
+        return
+    distances = np.abs(values - np.median(values, axis=0))
+    spread = 1.4826 * np.median(distances, axis=0)  # the sd of a normal column
+    far = (distances > _FAR * spread) & (spread > 0)
+    for k in np.flatnonzero(far.mean(axis=0) > _MANY):
+        warnings.warn(
+            f"column {names[k]!r}: {far[:, k].sum()} of {len(values)} rows lie more "
+            f"than {_FAR} robust standard deviations from the median and can bend the "
+            "graph: drop them if they are errors, or take logarithms",
             stacklevel=4,
         )
 

@@ -20,6 +20,7 @@ LAYERS = {
     "kernels": 4,  # third with nets, which it may use
     "run": 5,
     "bootstrap": 6,
+    "restarts": 6,
     "parallel": 6,
     "frame": 7,
     "checkpoint": 7,
@@ -48,6 +49,7 @@ DEVICE = {
     "kernels",
     "run",
     "bootstrap",
+    "restarts",
 }
 IMPORTS = (ast.Import, ast.ImportFrom)
 STANDARD = sys.stdlib_module_names

@@ -353,3 +353,46 @@ def test_flipping_a_column_flips_its_weights():
     np.testing.assert_allclose(
         weights[1], weights[0] * signs * signs[:, None], atol=1e-6
     )
+
+
+# Sparsity and starts
+
+
+def test_sparsity_is_the_minimax_concave_penalty():
+    sizes = np.linspace(0, 3, 31)
+    for sparsity, concavity in ((0.5, 0.0), (0.5, 0.25), (0.1, 0.2), (0.0, 0.3)):
+        config = dagma.Config(sparsity=sparsity, concavity=concavity)
+        # The integral of the slope max(0, sparsity - concavity t) from 0 to |w|.
+        fine = np.linspace(0, sizes, 2001)
+        slope = np.maximum(0, sparsity - concavity * fine)
+        expected = np.trapezoid(slope, fine, axis=0)
+        actual = dagma._price(sizes, config)
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+    gradient = jax.grad(lambda c: dagma._price(sizes, dagma.Config(concavity=c)).sum())
+    assert np.isfinite(gradient(0.0))
+    assert np.isfinite(gradient(0.1))
+
+
+def test_a_concave_price_shrinks_large_weights_less():
+    problem, truth = simulated()[0][0], np.asarray(simulated()[1][0])
+    ends = []
+    for concavity in (0.0, 1.0):
+        config = dagma.Config(sparsity=0.3, concavity=concavity, num_steps=3000)
+        key = jax.random.key(0)
+        state = dagma.init(key, problem, config)
+        state, _ = run.advance(dagma.KERNEL, key, state, problem, config, 3000)
+        ends.append(np.abs(np.asarray(state.weights)[truth]).sum())
+    assert ends[1] > ends[0] + 0.1
+
+
+def test_starts_are_drawn_and_a_wild_one_finds_back():
+    problem = simulated()[0][0]
+    for scale in (0.1, 100.0):
+        config = dagma.Config(start_scale=scale)
+        states = [dagma.init(jax.random.key(s), problem, config) for s in range(2)]
+        assert not np.array_equal(states[0].weights, states[1].weights)
+        assert not np.diagonal(states[0].weights).any()
+        posterior, info = run.run(dagma.KERNEL, jax.random.key(0), problem, config)
+        expected, _ = run.run(dagma.KERNEL, jax.random.key(0), problem, dagma.Config())
+        assert info.converged
+        np.testing.assert_array_equal(posterior.graphs, expected.graphs)

@@ -8,6 +8,8 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -21,7 +23,15 @@ SETTINGS = {
     "search": {"noise": "gaussian", "num_steps": 3},
     "auto": {"noise": "auto", "num_steps": 3},
     "equal variance": {"noise": "equal_variance", "num_steps": 1500},
+    "nongaussian": {"noise": "nongaussian", "num_steps": 3},
     "gaussian descent": {"noise": "gaussian", "acyclicity": "logdet"},
+    "concave descent": {
+        "noise": "gaussian",
+        "acyclicity": "logdet",
+        "concavity": 0.1,
+        "start_scale": 0.05,
+        "n_starts": 2,
+    },
 }
 
 
@@ -47,7 +57,7 @@ def test_every_option_is_one_of_a_kernel():
         for config in (dagma.Config, order.Config)
         for field in dataclasses.fields(config)
     }
-    own = {"n_bootstrap", "progress", "random_state"}
+    own = {"n_bootstrap", "n_starts", "progress", "random_state"}
     assert options == (fields - {"interventional"}) | own
 
 
@@ -58,12 +68,21 @@ def test_a_chain_is_learned_in_the_units_of_the_table(chain):
     assert model.graph_.edges["b", "c"]["weight"] == pytest.approx(-1.5, abs=0.1)
 
 
-@pytest.mark.parametrize("name", ["search", "auto", "gaussian descent"])
-def test_units_change_no_edge(chain, name):
-    units = np.array([0.01, 1.0, 1000.0])
+UNIT = st.floats(1e-6, 1e6)
+
+
+@settings(deadline=None, max_examples=8, derandomize=True)
+@given(units=st.tuples(UNIT, UNIT, UNIT))
+@pytest.mark.parametrize("name", sorted(set(SETTINGS) - {"equal variance"}))
+def test_units_change_no_edge(chain, name, units):
+    units = np.array(units)
     model = LinearDAG(**SETTINGS[name])
-    plain, weights = model.fit(chain).cpdag_, model.weights_.to_numpy()
-    scaled = model.fit(chain * units)
+    table = chain
+    if name == "nongaussian":
+        a, e, f = np.random.default_rng(1).uniform(-1, 1, size=(3, 1000))
+        table = pd.DataFrame({"c": f - 1.5 * (a + e), "a": a, "b": a + e})
+    plain, weights = model.fit(table).cpdag_, model.weights_.to_numpy()
+    scaled = model.fit(table * units)
     assert plain.to_numpy().sum() > 0
     np.testing.assert_array_equal(scaled.cpdag_, plain)
     if (scaled.adjacency_.to_numpy() == (weights != 0)).all():
@@ -211,6 +230,9 @@ def test_bad_options_are_named_at_fit(chain):
         ({"perturb": 0}, "perturb must be a positive whole number"),
         ({"sparsity": np.nan, "noise": "equal_variance"}, "sparsity must be finite"),
         ({"threshold": "a", "noise": "equal_variance"}, "threshold must be a number"),
+        ({"n_starts": 0, "noise": "equal_variance"}, "n_starts must be a positive"),
+        ({"n_starts": 2, "noise": "equal_variance"}, "needs a start_scale above 0"),
+        ({"concavity": 1.0}, "concavity=1.0 has no meaning for the search"),
         ({"n_bootstrap": -1}, "n_bootstrap must be a whole number"),
         ({"num_steps": 0}, "num_steps must be a positive"),
         ({"random_state": None}, "random_state must be an int"),

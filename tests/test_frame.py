@@ -227,7 +227,8 @@ def test_results_carry_names_and_plain_floats(table):
     ),
     names=st.lists(st.text(max_size=3), min_size=4, max_size=4),
 )
-@pytest.mark.filterwarnings("ignore:columns:UserWarning")
+@pytest.mark.filterwarnings("ignore:columns?:UserWarning")
+@pytest.mark.filterwarnings("ignore:the table has:UserWarning")
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:invalid:RuntimeWarning")
 def test_any_frame_is_fitted_for_use_or_refused(values, names):
@@ -258,3 +259,18 @@ def test_column_order_only_relabels(order):
     for field in ("allowed", "required"):
         mask = np.asarray(getattr(moved, field))[np.ix_(place, place)]
         np.testing.assert_array_equal(mask, getattr(plain, field))
+
+
+def test_far_rows_and_short_tables_are_warned_of():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(1000, 3)), columns=list("abc"))
+    to_problem(table)
+    table["heavy"] = rng.standard_t(3, size=1000)
+    to_problem(table)  # a tail that a method may cope with
+    table.loc[:49, "b"] += 20
+    with pytest.warns(UserWarning, match="column 'b': 50 of 1000 rows lie more than 6"):
+        to_problem(table)
+    targets = ["b"] * 50 + [None] * 950
+    to_problem(table, interventions=targets)  # that is what interventions do
+    with pytest.warns(UserWarning, match="3 rows for 4 columns"):
+        to_problem(table.iloc[100:103])

@@ -276,3 +276,53 @@ def test_a_wrong_setting_is_named(wrong):
     order.check_config(CONFIG)
     with pytest.raises(ValueError, match=next(iter(wrong))):
         order.check_config(dataclasses.replace(CONFIG, **wrong))
+
+
+# A start from another method's graph
+
+
+def test_a_start_from_a_graph_loses_nothing_of_it(x64):
+    for seed in range(8):
+        x, edges = table(4, seed)
+        allowed, required = masks(4, seed)
+        for problem in (
+            make_problem(x),
+            make_problem(x, allowed=allowed, required=required),
+        ):
+            key = jax.random.key(seed)
+            state = order.init_from(key, problem, CONFIG, edges)
+            kept = edges & np.asarray(problem.allowed) | np.asarray(problem.required)
+            if is_acyclic(kept):
+                assert state.score > score_of(problem, kept) - 1e-6
+            final, _ = run.advance(order.KERNEL, key, state, problem, CONFIG, 6)
+            assert final.score == pytest.approx(best_score(problem), abs=1e-6)
+            assert not (np.asarray(final.graph) & ~np.asarray(problem.allowed)).any()
+            assert not (np.asarray(problem.required) & ~np.asarray(final.graph)).any()
+
+
+def test_auto_is_the_noise_that_it_chooses(x64):
+    chosen = []
+    for noise in ("normal", "uniform"):
+        problem = make_problem(np.tile(table(4, 2, noise)[0], (10, 1)))
+        auto = dataclasses.replace(CONFIG, noise="auto")
+        posterior, info = search(problem, auto)
+        chosen.append(bool(info.nongaussian_evidence > 0))
+        same = SHAPES if chosen[-1] else CONFIG
+        expected, expected_info = search(problem, same)
+        np.testing.assert_array_equal(posterior.graphs, expected.graphs)
+        assert info.loss == expected_info.loss
+    assert chosen[1]
+
+
+def test_one_step_is_enough_to_look_at_the_noise(x64):
+    problem = make_problem(table(4, 2, "uniform")[0])
+    config = dataclasses.replace(SHAPES, num_steps=1)
+    posterior, info = search(problem, config)
+    assert info.nongaussian_evidence != 0
+    found = -info.loss * NUM_ROWS
+
+    def score(x, j, parents):
+        price = PENALTY * np.log(len(x)) / 2
+        return reference_log_likelihood(x, j, parents) - price * len(parents)
+
+    assert found == pytest.approx(score_of(problem, posterior.graphs[0], score))

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from causaljax import frame
+from causaljax.restarts import best_run
 from causaljax.run import run
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
@@ -114,11 +115,13 @@ class BaseGraphEstimator:
         return self
 
     def _run(
-        self, kernel: Kernel, problem: Problem, config: PyTree
+        self, kernel: Kernel, problem: Problem, config: PyTree, num_starts: int = 1
     ) -> tuple[Posterior, dict[str, Any]]:
         """Runs a kernel, with a progress bar if one is wanted; warns of failure."""
         key = jax.random.key(self.random_state)
-        if self.progress:
+        if num_starts > 1:
+            posterior, last = best_run(kernel, key, problem, config, num_starts)
+        elif self.progress:
             from rich.progress import Progress
 
             with Progress(transient=True) as bar:

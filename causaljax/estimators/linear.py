@@ -12,7 +12,14 @@ from causaljax.kernels import dagma, order
 from causaljax.models import sortability
 
 _NOISES = ("auto", "gaussian", "nongaussian", "equal_variance")
-_DESCENT = ("acyclicity", "sparsity", "threshold", "learning_rate")
+_DESCENT = (
+    "acyclicity",
+    "sparsity",
+    "concavity",
+    "start_scale",
+    "threshold",
+    "learning_rate",
+)
 _SEARCH = ("penalty", "perturb")
 
 
@@ -37,6 +44,11 @@ class LinearDAG(BaseGraphEstimator):
       perturb: how many variables a step moves at random; 8 if None.
       acyclicity: "logdet" (DAGMA), "expm" (NOTEARS) or "spectral".
       sparsity: weight of the summed absolute coefficients; 0.06 if None.
+      concavity: 0, or None, prices absolute coefficients; above 0 the price grows
+        ever slower and is level from sparsity / concavity on (minimax concave).
+      start_scale: standard deviation of the coefficients that the descent starts
+        from; 0 if None.
+      n_starts: how many starts of the descent, of which the best is kept; 1 if None.
       threshold: edges of smaller absolute coefficient are dropped, in standard
         deviations or for equal variances in the units of the columns; 0.3 if None.
       learning_rate: size of the first steps; 0.01 if None.
@@ -67,6 +79,9 @@ class LinearDAG(BaseGraphEstimator):
         perturb=None,
         acyclicity=None,
         sparsity=None,
+        concavity=None,
+        start_scale=None,
+        n_starts=None,
         threshold=None,
         learning_rate=None,
         num_steps=None,
@@ -79,6 +94,9 @@ class LinearDAG(BaseGraphEstimator):
         self.perturb = perturb
         self.acyclicity = acyclicity
         self.sparsity = sparsity
+        self.concavity = concavity
+        self.start_scale = start_scale
+        self.n_starts = n_starts
         self.threshold = threshold
         self.learning_rate = learning_rate
         self.num_steps = num_steps
@@ -97,7 +115,7 @@ class LinearDAG(BaseGraphEstimator):
 
     def _learn(self, problem, columns):
         kernel, config = self._method(problem)
-        posterior, info = self._run(kernel, problem, config)
+        posterior, info = self._run(kernel, problem, config, self.n_starts or 1)
         noise = self.noise
         if noise == "auto":
             found = info["nongaussian_evidence"] > 0
@@ -140,7 +158,18 @@ class LinearDAG(BaseGraphEstimator):
             raise ValueError(
                 f"n_bootstrap must be a whole number, not {self.n_bootstrap!r}"
             )
-        idle = _SEARCH if self._descends() else _DESCENT
+        if self.n_starts is not None and (
+            not isinstance(self.n_starts, int) or self.n_starts < 1
+        ):
+            raise ValueError(
+                f"n_starts must be a positive whole number, not {self.n_starts!r}"
+            )
+        if (self.n_starts or 1) > 1 and not self.start_scale:
+            raise ValueError(
+                f"n_starts={self.n_starts!r} needs a start_scale above 0: without it "
+                "all starts are one"
+            )
+        idle = _SEARCH if self._descends() else (*_DESCENT, "n_starts")
         for name in idle:
             if getattr(self, name) is not None:
                 way = "descent" if self._descends() else "search over orders"

@@ -42,13 +42,19 @@ class Config:
     """Settings of the kernel.
 
     ``sparsity`` is in nats per row and unit of weight (squared units of the
-    columns for equal variances); edges of absolute weight ``threshold`` or less
-    are dropped at the end; ``learning_rate`` is the first step's size in units of
-    weight. ``interventional`` False promises that no cell is intervened on, which
-    saves a factor d of memory; if one is, all results are NaN and flagged.
+    columns for equal variances). Above 0, ``concavity`` turns the absolute value
+    into the minimax concave penalty, sparsity |w| - concavity w^2 / 2 up to
+    |w| = sparsity / concavity and level beyond, which leaves large weights alone
+    (Zhang 2010). The first weights are normal, of deviation ``start_scale``; edges
+    of absolute weight ``threshold`` or less are dropped at the end;
+    ``learning_rate`` is the first step's size in units of weight.
+    ``interventional`` False promises that no cell is intervened on, which saves
+    a factor d of memory; if one is, all results are NaN and flagged.
     """
 
     sparsity: float = 0.06
+    concavity: float = 0.0
+    start_scale: float = 0.0
     threshold: float = 0.3
     learning_rate: float = 0.01
     noise: str = static(default="equal_variance")
@@ -84,7 +90,14 @@ def check_config(config: Config) -> None:
         value = getattr(config, name)
         if value not in choices:
             raise ValueError(f"{name} must be one of {list(choices)}, not {value!r}")
-    for name in ("sparsity", "threshold", "learning_rate", "num_steps"):
+    for name in (
+        "sparsity",
+        "concavity",
+        "start_scale",
+        "threshold",
+        "learning_rate",
+        "num_steps",
+    ):
         value = getattr(config, name)
         try:
             number = float(value)
@@ -105,8 +118,7 @@ def _adam(config):
 
 
 def init(key: Array, problem: Problem, config: Config) -> State:
-    """Starts from the empty graph; the method draws no random numbers."""
-    del key
+    """Starts from the empty graph, or near it: the only random numbers drawn."""
     n, d = problem.x.shape
     chex.assert_shape(problem.intervened, (n, d))
     chex.assert_shape([problem.allowed, problem.required], (d, d))
@@ -116,19 +128,23 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         # least variance is the noise's, and in its units sparsity has a meaning.
         least = jax.vmap(jnp.diagonal)(stats.covariance).max(axis=0).min()
         stats = stats._replace(covariance=stats.covariance / least)
-    weights = jnp.zeros_like(stats.covariance[0])
+    empty = jnp.zeros_like(stats.covariance[0])
     # Inside shard_map a carry made from the data is one that may vary with it.
-    moments: Any = _adam(config).init(weights)
+    moments: Any = _adam(config).init(empty)
     # Required edges forbid all that would close a cycle with them.
     free = problem.allowed & ~transitive_closure(problem.required).T
+    free = free | problem.required
+    near = config.start_scale * jax.random.normal(key, (d, d), empty.dtype)
     return State(
         step=jnp.zeros((), jnp.int32),
-        weights=weights,
-        accepted=weights,
-        moments=moments._replace(count=jnp.zeros_like(weights[0, 0], jnp.int32)),
-        memory=acyclicity.WARM[config.acyclicity].start(weights),
+        weights=jnp.where(free, near, 0).astype(empty.dtype),
+        # Should the start lie where the penalty has no meaning, the way back to
+        # the empty graph is halved until it has.
+        accepted=empty,
+        moments=moments._replace(count=jnp.zeros_like(empty[0, 0], jnp.int32)),
+        memory=acyclicity.WARM[config.acyclicity].start(empty),
         statistics=stats,
-        free=free | problem.required,
+        free=free,
     )
 
 
@@ -151,7 +167,7 @@ def step(
         priced = ~problem.required & (weights != 0)
         sizes = jnp.where(priced, jnp.abs(weights), 0)
         score = _SCORES[config.noise](weights, state.statistics)
-        return score + config.sparsity * sizes.sum()
+        return score + _price(sizes, config).sum()
 
     loss, gradient = jax.value_and_grad(loss_of)(weights)
     gradient = jnp.where(state.free, mu * gradient + cycles_gradient, 0)
@@ -184,6 +200,15 @@ def step(
         nonfinite=~finite,
     )
     return new_state, info
+
+
+def _price(sizes, config):
+    """What absolute weights cost: the minimax concave penalty, or L1."""
+    sparsity, concavity = config.sparsity, config.concavity
+    level = sizes * concavity > sparsity
+    rising = sparsity * sizes - concavity * sizes**2 / 2
+    # The level of L1 is never reached and must not be divided by 0.
+    return jnp.where(level, sparsity**2 / (2 * jnp.where(level, concavity, 1)), rising)
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:

@@ -27,6 +27,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from causaljax.graphs.ops import is_acyclic, topological_order
 from causaljax.models import (
     linear_gaussian,
     linear_nongaussian,
@@ -103,6 +104,33 @@ def check_config(config: Config) -> None:
 
 def init(key: Array, problem: Problem, config: Config) -> State:
     """A greedy order and its parents; no random numbers but in ``shard_map``."""
+    stats, criterion = _prepare(key, problem, config)
+    order = _first_order(criterion)
+    return _settled(order, criterion.required, stats, criterion)
+
+
+def init_from(key: Array, problem: Problem, config: Config, graph: Array) -> State:
+    """As ``init``, but from a graph that another method has found.
+
+    Args:
+      key: typed key.
+      problem: the table.
+      config: settings.
+      graph: ``[d, d]`` bool, acyclic; edges that the problem forbids are dropped,
+        and all of it if with the required edges it has a cycle.
+
+    Returns:
+      A state whose score is at least that of the graph that is left.
+    """
+    stats, criterion = _prepare(key, problem, config)
+    parents = (graph.T.astype(bool) & criterion.allowed) | criterion.required
+    fits = is_acyclic(parents)
+    parents = jnp.where(fits, parents, criterion.required)
+    order = topological_order(parents.T).astype(criterion.most.dtype)
+    return _settled(order, parents, stats, criterion)
+
+
+def _prepare(key, problem, config):
     n, d = problem.x.shape
     chex.assert_shape(problem.intervened, (n, d))
     chex.assert_shape([problem.allowed, problem.required], (d, d))
@@ -110,11 +138,11 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     used = problem.observed.all(axis=1) & (problem.weight > 0)
     shifted = problem._replace(x=problem.x - problem.x[jnp.argmax(used)][None, :])
     stats = linear_gaussian.statistics(shifted, interventional=config.interventional)
-    criterion = _criterion(key, problem, stats, config)
-    search = order_score.settle(
-        order_score.fit(_first_order(criterion), criterion.required, criterion),
-        criterion,
-    )
+    return stats, _criterion(key, problem, stats, config)
+
+
+def _settled(order, parents, stats, criterion):
+    search = order_score.settle(order_score.fit(order, parents, criterion), criterion)
     score = order_score.score(search, criterion)
     return State(
         step=jnp.zeros((), jnp.int32),

@@ -87,8 +87,8 @@ def is_gain(ratios):
     return ratios < 1 - tableau.resolution(ratios.dtype)
 
 
-def negentropy_excess(criterion, nodes, parents, own, variance):
-    """Nats that the negentropy of the residuals of ``nodes`` adds. ``[l]``."""
+def negentropy_excess(criterion, nodes, parents, own, variance, wanted=True):
+    """Nats that negentropy adds to the scores of ``nodes``, if wanted. ``[l]``."""
     if criterion.table is None:
         return jnp.zeros_like(variance)
 
@@ -100,7 +100,7 @@ def negentropy_excess(criterion, nodes, parents, own, variance):
         return counts & False, criterion.rows[nodes] * per_row
 
     # A loop of at most one round: under vmap a branch would always be taken.
-    start = (criterion.shape_counts, jnp.zeros_like(variance))
+    start = (criterion.shape_counts & wanted, jnp.zeros_like(variance))
     return jax.lax.while_loop(lambda carry: carry[0], measure, start)[1]
 
 

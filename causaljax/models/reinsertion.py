@@ -137,7 +137,9 @@ def _walk(fitted, v, others, place, criterion):
         high = jnp.stack([at[0], jnp.minimum(event[1], d - 1)])
         reached = (node >= low[:, None]) & (node <= high[:, None])
         reached = reached & (settled & on)[:, None]
-        extra = negentropy_excess(criterion, nodes, parents, own, variance)
+        extra = negentropy_excess(
+            criterion, nodes, parents, own, variance, (settled & on).any()
+        )
         score = local_scores(criterion, nodes, parents, variance, extra)
         scores = jnp.where(reached, score[:, None], scores)
         excess = jnp.where(reached, extra[:, None], excess)

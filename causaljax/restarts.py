@@ -1,0 +1,37 @@
+"""The best of several runs from different starts."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.run import run
+from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
+
+
+@functools.partial(jax.jit, static_argnames=("kernel", "num_starts"))
+def best_run(
+    kernel: Kernel, key: Array, problem: Problem, config: PyTree, num_starts: int
+) -> tuple[Posterior, PyTree]:
+    """Runs a kernel with several keys and keeps the run of least loss.
+
+    The runs go through one compiled program, one after another: side by side, their
+    factorisations can wait for each other's threads for ever on CPUs of few cores
+    (jaxlib 0.10.2).
+
+    Args:
+      kernel: a method whose ``Info`` has a ``loss``.
+      key: typed key.
+      problem: the table.
+      config: the kernel's ``Config``.
+      num_starts: how many, static.
+
+    Returns:
+      The posterior of the best run and the diagnostics of its last step; a run whose
+      loss is not finite is the best only if all are.
+    """
+    keys = jax.random.split(key, num_starts)
+    posteriors, infos = jax.lax.map(lambda k: run(kernel, k, problem, config), keys)
+    losses = jnp.where(jnp.isfinite(infos.loss), infos.loss, jnp.inf)
+    best = jnp.argmin(losses)
+    return jax.tree.map(lambda leaf: leaf[best], (posteriors, infos))
