@@ -193,6 +193,10 @@ def _notes(estimator):
         nats = info["nongaussian_evidence"]
         verdict = "for" if nats > 0 else "against"
         yield f"Noise: {info['noise']}, {abs(nats):.0f} nats {verdict} non-Gaussian."
+        if info["noise"] == "nongaussian":
+            yield "Directions rest on linear relations; curved ones can mislead."
+    if info["noise"] == "equal_variance":
+        yield "Assumes that all noise has one variance in the units of the columns."
     criterion = "variance" if info["noise"] == "equal_variance" else "r2"
     share = info[f"{criterion}_sortability"]
     if share is not None and share > _SORTABLE:

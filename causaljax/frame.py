@@ -251,11 +251,14 @@ def _warn_far(values, names):
     distances = np.abs(values - np.median(values, axis=0))
     spread = 1.4826 * np.median(distances, axis=0)  # the sd of a normal column
     far = (distances > _FAR * spread) & (spread > 0)
-    for k in np.flatnonzero(far.mean(axis=0) > _MANY):
+    many = far.mean(axis=0) > _MANY
+    if many.any():
         warnings.warn(
-            f"column {names[k]!r}: {far[:, k].sum()} of {len(values)} rows lie more "
-            f"than {_FAR} robust standard deviations from the median and can bend the "
-            "graph: drop them if they are errors, or take logarithms",
+            f"columns {[names[k] for k in np.flatnonzero(many)]} have more than "
+            f"{_MANY:.0%} of their rows further than {_FAR} robust standard deviations "
+            f"from the median, column {names[far.sum(axis=0).argmax()]!r} "
+            f"{far.sum(axis=0).max()} of {len(values)}: they can bend the graph; drop "
+            "them if they are errors, or take logarithms",
             stacklevel=4,
         )
 

@@ -239,14 +239,14 @@ def survive(options):
                     continue
                 seconds = time.perf_counter() - start
             finite = np.isfinite(model.weights_.to_numpy()).all()
-            notes = [str(warning.message)[:60] for warning in caught]
+            notes = [str(warning.message)[:40] for warning in caught]
             row = (
                 distance("CPDAG SHD", truth, None, model.cpdag_.to_numpy()),
                 truth.sum(),
                 model.adjacency_.to_numpy().sum(),
                 model.info_["noise"],
                 f"{seconds:.1f}",
-                "; ".join(notes) if finite else "NOT FINITE",
+                "; ".join(notes[:1]) if finite else "NOT FINITE",
             )
             print(layout.format(name, seed, *row), flush=True)
 

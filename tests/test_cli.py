@@ -117,8 +117,25 @@ def test_sachs_needs_no_file(tmp_path, capsys):
     printed = capsys.readouterr().out
     for word in ("853 rows, 11 columns", "17 edges", "empty graph", "random graph"):
         assert word in printed
+    assert "nats for non-Gaussian" in printed
+    assert "Directions rest on linear relations" in printed
     assert sorted(path.name for path in out.iterdir()) == sorted(files.RESULTS)
     assert json.loads((out / "run.json").read_text())["convergence"]["converged"]
+
+
+def test_what_noise_means_for_the_result_is_said(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["fit", "sachs", "--set", "noise=gaussian", "--out", str(out)]) == 0
+    assert "-- fit the data equally well in either direction" in capsys.readouterr().out
+    cpdag = pd.read_csv(out / "cpdag.csv", index_col=0)
+    adjacency = pd.read_csv(out / "adjacency.csv", index_col=0)
+    edges = pd.read_csv(out / "edges.csv")
+    assert edges.undirected.any()
+    twice = cpdag.to_numpy().sum() - adjacency.to_numpy().sum()
+    assert twice == edges.undirected.sum()
+    options = ["--set", "noise=equal_variance", "--set", "num_steps=2000"]
+    assert cli.main(["fit", "sachs", *options]) == 0
+    assert "all noise has one variance" in capsys.readouterr().out
 
 
 def test_datasets_and_version(capsys):

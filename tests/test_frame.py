@@ -227,7 +227,7 @@ def test_results_carry_names_and_plain_floats(table):
     ),
     names=st.lists(st.text(max_size=3), min_size=4, max_size=4),
 )
-@pytest.mark.filterwarnings("ignore:columns?:UserWarning")
+@pytest.mark.filterwarnings("ignore:columns:UserWarning")
 @pytest.mark.filterwarnings("ignore:the table has:UserWarning")
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:invalid:RuntimeWarning")
@@ -268,7 +268,7 @@ def test_far_rows_and_short_tables_are_warned_of():
     table["heavy"] = rng.standard_t(3, size=1000)
     to_problem(table)  # a tail that a method may cope with
     table.loc[:49, "b"] += 20
-    with pytest.warns(UserWarning, match="column 'b': 50 of 1000 rows lie more than 6"):
+    with pytest.warns(UserWarning, match=r"columns \['b'\].*'b' 50 of 1000"):
         to_problem(table)
     targets = ["b"] * 50 + [None] * 950
     to_problem(table, interventions=targets)  # that is what interventions do
