@@ -90,6 +90,12 @@ def to_problem(
     _reject_constant(values, scales, names)
     means = values.mean(axis=0)
     centred = values - means
+    if len(values) <= len(names):
+        warnings.warn(
+            f"the table has {len(values)} rows for {len(names)} columns: a graph from "
+            "so few is a guess; collect more rows or drop columns",
+            stacklevel=3,
+        )
     _warn_collinear(centred / scales, names)
     if not standardise:
         scales = np.ones_like(scales)
@@ -226,11 +232,6 @@ def _reject_constant(values, scales, names):
 def _warn_collinear(standardised, names):
     n, d = standardised.shape
     if n <= d:  # every table this short is collinear
-        warnings.warn(
-            f"the table has {n} rows for {d} columns: a graph from so few is a guess; "
-            "collect more rows or drop columns",
-            stacklevel=4,
-        )
         return
     eigenvalues, vectors = np.linalg.eigh(standardised.T @ standardised / n)
     for vector in vectors.T[eigenvalues < _COLLINEAR]:

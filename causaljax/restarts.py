@@ -13,14 +13,17 @@ from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 def best_run(
     kernel: Kernel, key: Array, problem: Problem, config: PyTree, num_starts: int
 ) -> tuple[Posterior, PyTree]:
-    """Runs a kernel with several keys and keeps the run of least loss.
+    """Runs a kernel with several keys and keeps the best run.
+
+    That is the one of least loss among those that converged, or of all if none did:
+    a descent that still holds cycles can have a loss that no acyclic graph has.
 
     The runs go through one compiled program, one after another: side by side, their
     factorisations can wait for each other's threads for ever on CPUs of few cores
     (jaxlib 0.10.2).
 
     Args:
-      kernel: a method whose ``Info`` has a ``loss``.
+      kernel: a method whose ``Info`` has ``loss`` and ``converged``.
       key: typed key.
       problem: the table.
       config: the kernel's ``Config``.
@@ -33,5 +36,6 @@ def best_run(
     keys = jax.random.split(key, num_starts)
     posteriors, infos = jax.lax.map(lambda k: run(kernel, k, problem, config), keys)
     losses = jnp.where(jnp.isfinite(infos.loss), infos.loss, jnp.inf)
-    best = jnp.argmin(losses)
+    first = jnp.where(infos.converged | ~infos.converged.any(), losses, jnp.inf)
+    best = jnp.argmin(first)
     return jax.tree.map(lambda leaf: leaf[best], (posteriors, infos))

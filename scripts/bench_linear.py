@@ -117,19 +117,21 @@ def searched_on(table, graph):
 
 def fitted(table, settings):
     """(graph, its class, warm seconds, compile seconds)."""
-    search_on = settings.get("search_on", False)
-    settings = {key: v for key, v in settings.items() if key != "search_on"}
+    settings = dict(settings)
+    search_on = settings.pop("search_on", False)
     model = causaljax.LinearDAG(**settings)
-    seconds = []
-    graph = cpdag = np.zeros(0)
-    for _ in range(2):
+
+    def fit():
         start = time.perf_counter()
         model.fit(table)
-        graph, cpdag = model.adjacency_.to_numpy(), model.cpdag_.to_numpy()
+        answer = model.adjacency_.to_numpy(), model.cpdag_.to_numpy()
         if search_on:
-            graph, cpdag = searched_on(table, graph > 0)
-        seconds.append(time.perf_counter() - start)
-    return graph, cpdag, seconds[1], seconds[0] - seconds[1]
+            answer = searched_on(table, answer[0] > 0)
+        return *answer, time.perf_counter() - start
+
+    *_, first = fit()
+    graph, cpdag, warm = fit()
+    return graph, cpdag, warm, first - warm
 
 
 def rivalled(table, name, threads):

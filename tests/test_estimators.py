@@ -232,6 +232,16 @@ def test_bad_options_are_named_at_fit(chain):
         ({"threshold": "a", "noise": "equal_variance"}, "threshold must be a number"),
         ({"n_starts": 0, "noise": "equal_variance"}, "n_starts must be a positive"),
         ({"n_starts": 2, "noise": "equal_variance"}, "needs a start_scale above 0"),
+        ({"n_starts": 2}, "n_starts=2 has no meaning for the search"),
+        (
+            {
+                "n_starts": 2,
+                "start_scale": 0.1,
+                "n_bootstrap": 5,
+                "noise": "equal_variance",
+            },
+            "n_bootstrap=5 refits from one start",
+        ),
         ({"concavity": 1.0}, "concavity=1.0 has no meaning for the search"),
         ({"n_bootstrap": -1}, "n_bootstrap must be a whole number"),
         ({"num_steps": 0}, "num_steps must be a positive"),

@@ -1,12 +1,29 @@
 """The best of several runs."""
 
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from causaljax import run
 from causaljax.kernels import dagma
 from causaljax.restarts import best_run
-from causaljax.types import make_problem
+from causaljax.types import Array, Kernel, make_problem
+
+
+class State(NamedTuple):
+    """Of a kernel that keeps a random number."""
+
+    step: Array
+    start: Array
+
+
+class Info(NamedTuple):
+    """What ``best_run`` looks at."""
+
+    loss: Array
+    converged: Array
 
 
 def test_the_best_start_is_kept_and_none_is_lost():
@@ -20,7 +37,34 @@ def test_the_best_start_is_kept_and_none_is_lost():
     runs = [run.run(dagma.KERNEL, key, problem, config) for key in keys]
     losses = np.array([info.loss for _, info in runs])
     assert len(set(losses.tolist())) == 4
+    assert not any(info.converged for _, info in runs)
     posterior, info = best_run(dagma.KERNEL, jax.random.key(3), problem, config, 4)
     expected, _ = runs[int(losses.argmin())]
     np.testing.assert_allclose(info.loss, losses.min(), rtol=1e-5)
     np.testing.assert_array_equal(posterior.graphs, expected.graphs)
+
+
+def test_a_lower_loss_is_no_use_without_convergence():
+    def step(key, state, problem, config):
+        # A start of low loss never converges.
+        info = Info(loss=state.start, converged=state.start > 0.5)
+        return state._replace(step=state.step + 1), info
+
+    def finalise(key, state, problem, config):
+        return state.start
+
+    kernel = Kernel(
+        lambda key, problem, config: State(
+            jnp.zeros((), jnp.int32), jax.random.uniform(key)
+        ),
+        step,
+        finalise,
+    )
+    problem = make_problem(np.eye(2, dtype=np.float32))
+    config = dagma.Config(num_steps=1)
+    keys = jax.random.split(jax.random.key(0), 8)
+    starts = np.array([run.run(kernel, key, problem, config)[0] for key in keys])
+    assert (starts < 0.5).any()
+    best, info = best_run(kernel, jax.random.key(0), problem, config, 8)
+    assert best == starts[starts > 0.5].min()
+    assert info.converged

@@ -3,6 +3,7 @@
 import inspect
 import time
 import warnings
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class Learned(NamedTuple):
     info: dict[str, Any]
 
 
-class BaseGraphEstimator:
+class BaseGraphEstimator(ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
@@ -52,9 +53,9 @@ class BaseGraphEstimator:
     progress: bool
     random_state: int
 
+    @abstractmethod
     def _learn(self, problem: Problem, columns: frame.Columns) -> Learned:
         """Checks options, runs kernels; raises ValueError for a bad option."""
-        raise NotImplementedError
 
     def _standardises(self) -> bool:
         """Whether columns are brought to standard deviation 1 before the fit."""

@@ -55,7 +55,7 @@ class LinearDAG(BaseGraphEstimator):
       num_steps: length of the search or descent; the kernel's own if None.
       n_bootstrap: refits on resampled rows from which ``edge_probabilities_`` are
         counted; 0 for none.
-      progress: show a progress bar.
+      progress: show a progress bar; several starts have none.
       random_state: seed.
 
     Sources: as in the kernels.
@@ -158,17 +158,6 @@ class LinearDAG(BaseGraphEstimator):
             raise ValueError(
                 f"n_bootstrap must be a whole number, not {self.n_bootstrap!r}"
             )
-        if self.n_starts is not None and (
-            not isinstance(self.n_starts, int) or self.n_starts < 1
-        ):
-            raise ValueError(
-                f"n_starts must be a positive whole number, not {self.n_starts!r}"
-            )
-        if (self.n_starts or 1) > 1 and not self.start_scale:
-            raise ValueError(
-                f"n_starts={self.n_starts!r} needs a start_scale above 0: without it "
-                "all starts are one"
-            )
         idle = _SEARCH if self._descends() else (*_DESCENT, "n_starts")
         for name in idle:
             if getattr(self, name) is not None:
@@ -177,6 +166,7 @@ class LinearDAG(BaseGraphEstimator):
                     f"{name}={getattr(self, name)!r} has no meaning for the {way} that "
                     f"noise={self.noise!r}, acyclicity={self.acyclicity!r} choose"
                 )
+        self._check_starts()
         if not self._descends():
             config = order.Config(
                 noise=self.noise,
@@ -197,6 +187,25 @@ class LinearDAG(BaseGraphEstimator):
         )
         dagma.check_config(config)
         return dagma.KERNEL, config
+
+    def _check_starts(self):
+        starts = self.n_starts
+        if starts is None:
+            return
+        if not isinstance(starts, int) or starts < 1:
+            raise ValueError(
+                f"n_starts must be a positive whole number, not {starts!r}"
+            )
+        if starts > 1 and not self.start_scale:
+            raise ValueError(
+                f"n_starts={starts} needs a start_scale above 0: without it all starts "
+                "are one"
+            )
+        if starts > 1 and self.n_bootstrap:
+            raise ValueError(
+                f"n_bootstrap={self.n_bootstrap} refits from one start: leave "
+                f"n_starts={starts} out"
+            )
 
     def _given(self, *names):
         """The named options that are set; the config's defaults serve for the rest."""
