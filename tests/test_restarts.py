@@ -37,7 +37,8 @@ def test_the_best_start_is_kept_and_none_is_lost():
     runs = [run.run(dagma.KERNEL, key, problem, config) for key in keys]
     losses = np.array([info.loss for _, info in runs])
     assert len(set(losses.tolist())) == 4
-    assert not any(info.converged for _, info in runs)
+    at_rest = np.array([info.converged for _, info in runs])
+    losses = np.where(at_rest | ~at_rest.any(), losses, np.inf)
     posterior, info = best_run(dagma.KERNEL, jax.random.key(3), problem, config, 4)
     expected, _ = runs[int(losses.argmin())]
     np.testing.assert_allclose(info.loss, losses.min(), rtol=1e-5)
