@@ -1,0 +1,470 @@
+"""Trains the amortized network on an endless stream of simulated tables.
+
+    python scripts/train_amortized.py train RUN_FOLDER --steps 12000
+    python scripts/train_amortized.py export RUN_FOLDER
+
+``train`` goes on from the newest checkpoint of the folder, bit for bit as if it had
+never stopped; stop it at any second. ``--warm-start OTHER_RUN`` begins a new run, with
+a new learning-rate schedule, at another run's averaged weights. Every step draws its
+tables afresh from its own number, so no data is stored. Data-parallel over all
+devices; ``--devices`` cuts a CPU into that many.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from causaljax.graphs.metrics import auroc
+from causaljax.graphs.ops import greedy_acyclic
+from causaljax.models.familiarity import fit_reference, summarise
+from causaljax.nets import pair_transformer
+from causaljax.nets.beliefs import Beliefs
+from causaljax.nets.training import Losses, losses
+from causaljax.simulate.training_mix import draw_table
+from causaljax.weights import Calibration, Weights, network_of, save_weights
+
+# (variables, rows, tables a step, share of the steps)
+BUCKETS = (
+    (5, 400, 96, 0.04),
+    (10, 300, 64, 0.05),
+    (10, 1000, 64, 0.17),
+    (10, 4000, 32, 0.05),
+    (20, 300, 24, 0.06),
+    (20, 1000, 24, 0.25),
+    (20, 4000, 16, 0.06),
+    (30, 600, 12, 0.12),
+    (50, 1000, 6, 0.20),
+)
+VALIDATION = ((10, 1000, 96), (20, 1000, 64), (50, 1000, 16))
+EMA_RATE = 0.999
+# (variables, rows, tables) for calibration, and for what a familiar table looks like
+CALIBRATION = (
+    (5, 400, 400), (10, 300, 200), (10, 1000, 300), (10, 4000, 60), (20, 300, 100),
+    (20, 1000, 150), (20, 4000, 40), (30, 600, 50), (50, 1000, 40),
+)  # fmt: skip
+FAMILIAR = ((5, 400, 700), (10, 300, 700), (10, 1000, 800), (20, 300, 400),
+            (20, 1000, 500), (30, 600, 200), (50, 1000, 100))  # fmt: skip
+SHIPPED = pathlib.Path(__file__).parents[1] / "causaljax" / "nets" / "weights"
+SAVE_SECONDS = 60
+
+
+def main():
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train_parser = commands.add_parser("train")
+    train_parser.add_argument("folder", type=pathlib.Path)
+    train_parser.add_argument("--steps", type=int, default=12000)
+    train_parser.add_argument("--peak", type=float, default=2e-3)
+    train_parser.add_argument("--seed", type=int, default=0)
+    train_parser.add_argument("--devices", type=int, default=2)
+    train_parser.add_argument("--warm-start", type=pathlib.Path)
+    train_parser.add_argument("--validate-every", type=int, default=500)
+    export_parser = commands.add_parser("export")
+    export_parser.add_argument("folder", type=pathlib.Path)
+    export_parser.add_argument("--name", default="pair-v1")
+    export_parser.add_argument("--to", type=pathlib.Path, default=SHIPPED)
+    plot_parser = commands.add_parser("plot")
+    plot_parser.add_argument("folder", type=pathlib.Path)
+    options = parser.parse_args()
+    if options.command == "train":
+        jax.config.update("jax_num_cpu_devices", options.devices)
+        train(options)
+    elif options.command == "export":
+        export(options)
+    else:
+        plot(options.folder)
+
+
+def transform(steps, peak):
+    """AdamW with a short warm-up and a cosine to zero."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, peak, max(1, min(200, steps // 20)), steps
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2)
+    )
+
+
+def read_table(key, d, n, config):
+    """A drawn table as the network gets it."""
+    draw = draw_table(key, d, n)
+    return draw, pair_transformer.inputs(draw.problem, config)
+
+
+def table_losses(params, draw, inputs, config):
+    """Losses of one table."""
+    beliefs = pair_transformer.edge_logits(
+        params, inputs, draw.problem.allowed, draw.problem.required, config
+    )
+    return losses(beliefs, draw.graph, draw.known, draw.target)
+
+
+def make_step(mesh, optimiser, config, d, n, batch):
+    """One training step of a bucket, ``(state, seed key) -> (state, losses)``."""
+    per_device = max(1, batch // mesh.size)
+
+    def shard(state, key):
+        key = jax.random.fold_in(jax.random.fold_in(key, state["step"]), _index())
+        draws, inputs = jax.lax.map(
+            lambda key: read_table(key, d, n, config), jax.random.split(key, per_device)
+        )
+
+        def mean_losses(network):
+            params = {"network": network, "standardise": state["standardise"]}
+            each = jax.vmap(lambda a, b: table_losses(params, a, b, config))(
+                draws, inputs
+            )
+            means = Losses(*(loss.mean() for loss in each))
+            return means.total, means
+
+        grads, means = jax.grad(mean_losses, has_aux=True)(state["network"])
+        grads, means = jax.lax.pmean((grads, means), "tables")
+        updates, optimiser_state = optimiser.update(
+            grads, state["optimiser"], state["network"]
+        )
+        network = optax.apply_updates(state["network"], updates)
+        rate = jnp.minimum(EMA_RATE, (1 + state["step"]) / (10 + state["step"]))
+        average = jax.tree.map(
+            lambda old, new: rate * old + (1 - rate) * new, state["average"], network
+        )
+        return {
+            **state,
+            "network": network,
+            "average": average,
+            "optimiser": optimiser_state,
+            "step": state["step"] + 1,
+        }, means
+
+    def _index():
+        return jax.lax.axis_index("tables")
+
+    everywhere = PartitionSpec()
+    sharded = jax.shard_map(
+        shard,
+        mesh=mesh,
+        in_specs=(everywhere, everywhere),
+        out_specs=everywhere,
+        check_vma=False,
+    )
+    return jax.jit(sharded, donate_argnums=0)
+
+
+def standardisation(config):
+    """Mean and standard deviation of the statistics over tables of three sizes."""
+    grids = []
+    for d, n, count in ((10, 1000, 128), (20, 1000, 64), (50, 1000, 16)):
+        keys = jax.random.split(jax.random.key(977), count)
+        draw = jax.jit(
+            lambda keys, d=d, n=n: jax.lax.map(
+                lambda key: read_table(key, d, n, config)[1], keys
+            )
+        )
+        grid = np.asarray(draw(keys))
+        off = ~np.eye(d, dtype=bool)
+        grids.append(grid[:, off].reshape(-1, grid.shape[-1]))
+    mean = np.mean([grid.mean(0) for grid in grids], 0)
+    square = np.mean([((grid - mean) ** 2).mean(0) for grid in grids], 0)
+    return {
+        "mean": jnp.asarray(mean, jnp.float32),
+        "sd": jnp.asarray(np.maximum(np.sqrt(square), 0.05), jnp.float32),
+    }
+
+
+def validation_sets(config):
+    """The frozen validation tables: nothing revealed, the same in every run."""
+    sets = {}
+    for d, n, count in VALIDATION:
+        keys = jax.random.split(jax.random.key(20261124), count)
+        draw = jax.jit(
+            lambda keys, d=d, n=n: jax.lax.map(
+                lambda key: read_table(key, d, n, config), keys
+            )
+        )
+        draws, inputs = draw(keys)
+        nothing = jnp.zeros_like(draws.known)
+        free = jnp.broadcast_to(~jnp.eye(d, dtype=bool), nothing.shape)
+        problem = draws.problem._replace(
+            allowed=free, required=nothing, x=jnp.zeros((count, 1, 1))
+        )
+        hidden = draws.target.any(1)
+        recorded = draws.problem.intervened.any((1, 2))
+        sets[d] = draws._replace(problem=problem, known=nothing), inputs, {
+            "hidden": np.asarray(hidden),
+            "recorded": np.asarray(recorded),
+            "plain": np.asarray(~hidden & ~recorded),
+        }  # fmt: skip
+    return sets
+
+
+def make_validate(config):
+    """Losses and AUROC of one validation set."""
+
+    @jax.jit
+    def validate(params, draws, inputs):
+        def one(table):
+            draw, inputs = table
+            beliefs = pair_transformer.edge_logits(
+                params, inputs, draw.problem.allowed, draw.problem.required, config
+            )
+            logits = beliefs.edge
+            strength = jax.nn.softmax(
+                jnp.stack([jnp.zeros_like(logits), logits, logits.T], -1)
+            )[..., 1]
+            parts = losses(beliefs, draw.graph, draw.known, draw.target)
+            return parts, auroc(draw.graph, strength)
+
+        return jax.lax.map(one, (draws, inputs), batch_size=8)
+
+    return validate
+
+
+def train(options):
+    """Trains until ``options.steps`` steps are done."""
+    folder = options.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = pair_transformer.NetworkConfig()
+    mesh = Mesh(np.array(jax.devices()), ("tables",))
+    optimiser = transform(options.steps, options.peak)
+    params = pair_transformer.init_params(jax.random.key(options.seed), config)
+    state = {
+        "network": params["network"],
+        "average": params["network"],
+        "standardise": params["standardise"],
+        "optimiser": optimiser.init(params["network"]),
+        "step": jnp.zeros((), jnp.int32),
+    }
+    state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    manager = ocp.CheckpointManager(
+        folder / "checkpoints", options=ocp.CheckpointManagerOptions(max_to_keep=2)
+    )
+    if manager.latest_step() is not None:
+        state = manager.restore(
+            manager.latest_step(), args=ocp.args.StandardRestore(state)
+        )
+    else:
+        if options.warm_start:
+            other = ocp.CheckpointManager(
+                options.warm_start.absolute() / "checkpoints"
+            )
+            saved = other.restore(
+                other.latest_step(), args=ocp.args.StandardRestore(state)
+            )
+            state |= {
+                "network": saved["average"],
+                "average": saved["average"],
+                "standardise": saved["standardise"],
+            }
+        else:
+            state["standardise"] = standardisation(config)
+        state = jax.device_put(
+            jax.tree.map(jnp.array, state), NamedSharding(mesh, PartitionSpec())
+        )
+
+    steps = {}
+    sets, validate = validation_sets(config), make_validate(config)
+    shares = np.array([bucket[3] for bucket in BUCKETS])
+    key = jax.random.key(options.seed + 1)
+    started = saved_at = time.monotonic()
+    recent, tables = [], 0
+
+    def log(entry):
+        with (folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(json.dumps(entry), flush=True)
+
+    while (step := int(state["step"])) < options.steps:
+        chooser = np.random.default_rng((options.seed, step))
+        d, n, batch, _ = BUCKETS[chooser.choice(len(BUCKETS), p=shares / shares.sum())]
+        if (d, n) not in steps:
+            steps[d, n] = make_step(mesh, optimiser, config, d, n, batch)
+        state, means = steps[d, n](state, key)
+        recent.append([d, *map(float, means)])
+        tables += batch
+        step += 1
+        if step % 100 == 0:
+            rows = np.array(recent)
+            log({
+                "step": step, "seconds": round(time.monotonic() - started, 1),
+                "tables": tables, "edge": {
+                    str(int(size)): round(float(rows[rows[:, 0] == size, 2].mean()), 4)
+                    for size in np.unique(rows[:, 0])
+                },
+                "ancestor": round(float(rows[:, 3].mean()), 4),
+                "order": round(float(rows[:, 4].mean()), 4),
+                "target": round(float(rows[:, 5].mean()), 4),
+            })  # fmt: skip
+            recent = []
+        last = step == options.steps
+        if last or time.monotonic() - saved_at > SAVE_SECONDS:
+            manager.save(step, args=ocp.args.StandardSave(state))
+            saved_at = time.monotonic()
+        if last or step % options.validate_every == 0:
+            params = {"network": state["average"], "standardise": state["standardise"]}
+            entry = {"step": step, "validation": {}}
+            for d, (draws, inputs, kinds) in sets.items():
+                parts, area = validate(params, draws, inputs)
+                edge, area = np.asarray(parts.edge), np.asarray(area)
+                entry["validation"][d] = {
+                    "edge": round(float(edge.mean()), 4),
+                    "auroc": round(float(np.nanmean(area)), 4),
+                    **{
+                        kind: round(float(np.nanmean(area[which])), 4)
+                        for kind, which in kinds.items()
+                    },
+                }
+            log(entry)
+    manager.wait_until_finished()
+    manager.close()
+
+
+def latest_params(folder):
+    """The averaged weights of a run's newest checkpoint, and its step."""
+    manager = ocp.CheckpointManager(folder.absolute() / "checkpoints")
+    step = manager.latest_step()
+    if step is None:
+        raise SystemExit(f"{folder} holds no checkpoint")
+    state = manager.restore(step, args=ocp.args.StandardRestore())
+    params = {"network": state["average"], "standardise": state["standardise"]}
+    return jax.tree.map(jnp.asarray, params), step
+
+
+def calibrate(params, config):
+    """Temperature and threshold, on fresh tables of which nothing is revealed."""
+    tables = []
+    for d, n, count in CALIBRATION:
+        free = ~jnp.eye(d, dtype=bool)
+
+        def answer(key, d=d, n=n, free=free):
+            draw, inputs = read_table(key, d, n, config)
+            beliefs = pair_transformer.edge_logits(
+                params, inputs, free, jnp.zeros_like(free), config
+            )
+            problem = draw.problem
+            rows = jnp.sum(problem.weight * problem.observed.mean(1))
+            return draw.graph, beliefs.edge, jnp.maximum(rows, 1)
+
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(4451), n + d), count)
+        tables.append(jax.jit(lambda keys, f=answer: jax.lax.map(f, keys))(keys))
+
+    def scaled(t, edge, rows):
+        size = jnp.log(edge.shape[-1] / 20)
+        temperature = jnp.exp(t[0] + t[1] * size + t[2] * jnp.log(rows / 1000))
+        return edge / temperature[:, None, None]
+
+    @jax.jit
+    def loss(t):
+        total = 0.0
+        for graph, edge, rows in tables:
+            nothing = jnp.zeros(graph.shape[1:], bool)
+            each = jax.vmap(
+                lambda graph, edge, nothing=nothing: losses(
+                    Beliefs(edge, edge, edge[0], edge[0]), graph, nothing
+                ).edge
+            )(graph, scaled(t, edge, rows))
+            total = total + each.mean()
+        return total / len(tables)
+
+    solver = optax.lbfgs()
+    t = jnp.zeros(3)
+    state = solver.init(t)
+    for _ in range(30):
+        value, gradient = jax.value_and_grad(loss)(t)
+        updates, state = solver.update(
+            gradient, state, t, value=value, grad=gradient, value_fn=loss
+        )
+        t = optax.apply_updates(t, updates)
+
+    thresholds = np.arange(0.2, 0.61, 0.05)
+    scores = []
+    for graph, edge, rows in tables[1:]:
+        logits = scaled(t, edge, rows)
+        prob = jax.vmap(
+            lambda e: jax.nn.softmax(jnp.stack([jnp.zeros_like(e), e, e.T], -1))[..., 1]
+        )(logits)
+
+        @jax.jit
+        def f1(prob, graph, threshold):
+            decided = jax.lax.map(
+                lambda p: greedy_acyclic(p, threshold, jnp.zeros_like(p, bool)), prob
+            )
+            hits = (decided & graph).sum((1, 2))
+            return jnp.mean(2 * hits / (decided.sum((1, 2)) + graph.sum((1, 2)) + 1e-9))
+
+        scores.append([float(f1(prob, graph, threshold)) for threshold in thresholds])
+    mean = np.mean(scores, 0)
+    print("F1 by threshold", dict(zip(thresholds.round(2), mean.round(4), strict=True)))
+    return t, float(thresholds[mean.argmax()]), float(loss(jnp.zeros(3))), float(loss(t))
+
+
+def familiar(config):
+    """What the statistics of training tables look like."""
+    summaries = []
+    for d, n, count in FAMILIAR:
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(8117), n + d), count)
+        one = lambda key, d=d, n=n: summarise(read_table(key, d, n, config)[1])  # noqa: E731
+        summaries.append(jax.jit(lambda keys, f=one: jax.lax.map(f, keys))(keys))
+    return fit_reference(jnp.concatenate(summaries))
+
+
+def export(options):
+    """Calibrates the newest checkpoint and writes the file that users load."""
+    config = pair_transformer.NetworkConfig()
+    params, step = latest_params(options.folder)
+    temperature, threshold, before, after = calibrate(params, config)
+    print(f"temperature {temperature}, threshold {threshold}, loss {before} -> {after}")
+    reference = familiar(config)
+    entries = [json.loads(line) for line in (options.folder / "log.jsonl").open()]
+    tables = sum(entry.get("tables", 0) for entry in entries[-1:])
+    card = {
+        "name": options.name,
+        "max_columns": max(bucket[0] for bucket in BUCKETS),
+        "steps": step,
+        "buckets": [list(bucket) for bucket in BUCKETS],
+        "loss": after,
+        "tables": tables,
+    }
+    options.to.mkdir(parents=True, exist_ok=True)
+    save_weights(
+        options.to / f"{options.name}.safetensors",
+        Weights(
+            params=params,
+            network=network_of(pair_transformer, config),
+            calibration=Calibration(np.asarray(temperature), threshold),
+            reference=reference,
+            card=card,
+        ),
+    )
+
+
+def plot(folder):
+    """Draws loss and AUROC by step into ``training.png`` of the folder."""
+    import matplotlib.pyplot as plt
+
+    entries = [json.loads(line) for line in (folder / "log.jsonl").open()]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for size in ("10", "20", "50"):
+        logs = [e for e in entries if size in e.get("edge", {})]
+        left.plot([e["step"] for e in logs], [e["edge"][size] for e in logs], alpha=0.4)
+        checks = [e for e in entries if size in e.get("validation", {})]
+        steps = [e["step"] for e in checks]
+        losses_ = [e["validation"][size]["edge"] for e in checks]
+        areas = [e["validation"][size]["auroc"] for e in checks]
+        left.plot(steps, losses_, "k.-", alpha=0.6)
+        right.plot(steps, areas, ".-", label=f"{size} variables")
+    left.set(xlabel="step", ylabel="edge loss, nats a pair", yscale="log")
+    right.set(xlabel="step", ylabel="AUROC on the frozen tables")
+    right.legend()
+    figure.savefig(folder / "training.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()

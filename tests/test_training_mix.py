@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from causaljax.graphs.ops import is_acyclic
+from causaljax.simulate.training_mix import draw_table
+
+NUM = 200
+
+
+@pytest.fixture(scope="module")
+def draws():
+    keys = jax.random.split(jax.random.key(0), NUM)
+    draw = jax.jit(lambda keys: jax.lax.map(lambda key: draw_table(key, 6, 200), keys))
+    return draw(keys)
+
+
+def test_tables_are_finite_and_graphs_acyclic(draws):
+    assert jnp.isfinite(draws.problem.x).all()
+    assert jax.vmap(is_acyclic)(draws.graph).all()
+
+
+def test_the_mix_has_its_shares(draws):
+    hidden = draws.target.any(1)
+    recorded = draws.problem.intervened.any((1, 2))
+    assert 0.17 < hidden.mean() < 0.37
+    assert 0.23 < recorded.mean() < 0.43
+    assert not (hidden & recorded).any()
+    assert 0.05 < (~draws.problem.observed).any((1, 2)).mean() < 0.27
+    assert 0.25 < (draws.problem.weight == 0).any(1).mean() < 0.55
+    edges = draws.graph.sum((1, 2)) / 6
+    assert edges.min() < 0.7
+    assert edges.max() > 1.5
+
+
+def test_what_is_revealed_is_true(draws):
+    allowed, required = draws.problem.allowed, draws.problem.required
+    assert not (required & ~draws.graph).any()
+    assert not (draws.graph & ~allowed).any()
+    known = draws.known & ~jnp.eye(6, dtype=bool)[None]
+    assert (jnp.where(known, draws.graph == required, True)).all()
+    assert (jnp.where(known, draws.graph == allowed, True)).all()
+    assert (draws.known == draws.known.swapaxes(1, 2)).all()
+    assert 0.2 < draws.known.any((1, 2)).mean() < 0.6
+
+
+def test_no_label_tells_the_order(draws):
+    """Edges point up and down the labels alike."""
+    up = jnp.triu(draws.graph, 1).sum() / draws.graph.sum()
+    assert 0.45 < up < 0.55
+
+
+def test_perfect_known_interventions_cut_the_target_from_its_parents():
+    keys = jax.random.split(jax.random.key(4), 300)
+    draw = jax.jit(lambda keys: jax.lax.map(lambda key: draw_table(key, 2, 400), keys))
+    draws = draw(keys)
+    natural, cut = [], []
+    for graph, problem in zip(
+        np.array(draws.graph), _unstack(draws.problem), strict=True
+    ):
+        if not graph[0, 1] or not problem.intervened[:, 1].any():
+            continue
+        rows = (problem.weight > 0) & problem.observed.all(1)
+        done = problem.intervened[:, 1] & ~problem.intervened[:, 0] & rows
+        free = ~problem.intervened.any(1) & rows
+        if min(done.sum(), free.sum()) < 60 or problem.x[done, 1].std() < 1e-3:
+            continue
+        natural.append(abs(np.corrcoef(problem.x[free].T)[0, 1]))
+        cut.append(abs(np.corrcoef(problem.x[done].T)[0, 1]))
+    assert len(cut) >= 8
+    # A fifth of the interventions are soft and cut nothing.
+    assert np.median(cut) < 0.15
+    assert np.median(natural) > 0.3
+
+
+def _unstack(problem):
+    return [
+        type(problem)(*(np.array(leaf[row]) for leaf in problem))
+        for row in range(len(problem.x))
+    ]
+
+
+def test_jit_gives_what_eager_gives():
+    key = jax.random.key(8)
+    eager = draw_table(key, 3, 40)
+    jitted = jax.jit(draw_table, static_argnums=(1, 2))(key, 3, 40)
+    assert (eager.graph == jitted.graph).all()
+    np.testing.assert_allclose(eager.problem.x, jitted.problem.x, atol=1e-3)
