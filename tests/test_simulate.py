@@ -15,6 +15,20 @@ GRAPHS = {
     "watts_strogatz": (simulate.watts_strogatz, 4, 0.3),
     "bipartite": (simulate.bipartite, 1),
 }
+
+
+class TwoNormals(scipy.stats.rv_continuous):
+    """Normal distributions around -0.9 and 0.9, of variance 1 together."""
+
+    def _cdf(self, x):
+        sd = np.sqrt(1 - 0.9**2)
+        return sum(scipy.stats.norm.cdf((x - m) / sd) for m in (-0.9, 0.9)) / 2
+
+    def _stats(self):
+        # Cumulants add up: sd^2 s is normal, 0.9 times a sign has excess -2.
+        return 0.0, 1.0, 0.0, -2 * 0.9**4
+
+
 SCIPY_NOISE = {
     "gaussian": scipy.stats.norm(),
     "uniform": scipy.stats.uniform(-np.sqrt(3), 2 * np.sqrt(3)),
@@ -24,6 +38,7 @@ SCIPY_NOISE = {
     ),
     "laplace": scipy.stats.laplace(0, np.sqrt(0.5)),
     "student_t": scipy.stats.t(5, 0, np.sqrt(3 / 5)),
+    "mixture": TwoNormals()(),
 }
 CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
 CHAIN_WEIGHTS = np.array([[0, 1.5, 0], [0, 0, -0.8], [0, 0, 0]], np.float32)
@@ -250,8 +265,16 @@ def test_noise_has_mean_zero_sd_one_and_its_shape(family):
 
 
 def test_unknown_noise_is_named_with_the_families():
-    with pytest.raises(ValueError, match=r"'cauchy'.*gaussian.*student_t"):
-        simulate.sample_noise(jax.random.key(0), "cauchy", (3,))
+    with pytest.raises(ValueError, match=r"'pink'.*gaussian.*student_t.*cauchy"):
+        simulate.sample_noise(jax.random.key(0), "pink", (3,))
+
+
+def test_cauchy_noise_has_the_quartiles_of_a_normal_and_is_clipped():
+    sample = simulate.sample_noise(jax.random.key(0), "cauchy", (100_000,))
+    quartiles = np.quantile(sample, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quartiles, [-0.6745, 0, 0.6745], atol=0.02)
+    assert np.abs(sample).max() == 1000
+    assert np.mean(np.abs(sample) == 1000) == pytest.approx(1 / 2330, abs=2e-4)
 
 
 # Linear structural causal models
@@ -375,7 +398,7 @@ def test_jit_is_eager_and_vmap_is_a_loop_for_tables(dag):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "cauchy"}, "noise family 'cauchy' is not one of gaussian"),
+        ({"noise": "pink"}, "noise family 'pink' is not one of gaussian"),
         ({"scaling": "none"}, "scaling 'none' is not one of raw, standardised, int"),
         ({"noise_scale": (1.0, 2.0, 3.0)}, "one number or a tuple"),
         ({"noise_scale": np.ones(3)}, "one number or a tuple"),
