@@ -11,7 +11,10 @@ from causaljax.simulate.columns import SCALINGS
 from causaljax.simulate.graphs import (
     bipartite,
     erdos_renyi,
+    lattice,
+    random_geometric,
     scale_free,
+    stochastic_block,
     watts_strogatz,
 )
 from causaljax.simulate.interventions import (
@@ -39,13 +42,16 @@ __all__ = [
     "draw_targets",
     "erdos_renyi",
     "hide_regimes",
+    "lattice",
     "linear_weights",
     "perfect_intervention",
+    "random_geometric",
     "sample_noise",
     "scale_free",
     "scale_intervention",
     "shift_intervention",
     "simulate",
     "simulate_linear",
+    "stochastic_block",
     "watts_strogatz",
 ]
