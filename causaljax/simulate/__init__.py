@@ -7,7 +7,15 @@ Everything is pure, jit-able with sizes and names static, and may be vmapped ove
 keys.
 """
 
+from causaljax.simulate.avici import avici_table
 from causaljax.simulate.columns import SCALINGS
+from causaljax.simulate.gene import (
+    PLATFORMS,
+    GeneTruth,
+    Platform,
+    log_normalise,
+    simulate_genes,
+)
 from causaljax.simulate.graphs import (
     bipartite,
     erdos_renyi,
@@ -33,17 +41,22 @@ __all__ = [
     "HEAVY_NOISE",
     "MECHANISMS",
     "NOISE",
+    "PLATFORMS",
     "SCALINGS",
+    "GeneTruth",
     "Intervention",
     "Mechanism",
     "Origin",
+    "Platform",
     "Truth",
+    "avici_table",
     "bipartite",
     "draw_targets",
     "erdos_renyi",
     "hide_regimes",
     "lattice",
     "linear_weights",
+    "log_normalise",
     "perfect_intervention",
     "random_geometric",
     "sample_noise",
@@ -51,6 +64,7 @@ __all__ = [
     "scale_intervention",
     "shift_intervention",
     "simulate",
+    "simulate_genes",
     "simulate_linear",
     "stochastic_block",
     "watts_strogatz",
