@@ -2,6 +2,10 @@
 
     graph -> weights -> noise -> ``simulate_linear`` -> (``Problem``, ``Truth``)
     graph -> mechanisms -> noise -> ``simulate`` -> (``Problem``, ``Origin``)
+    graph -> kinetics -> measurement -> ``simulate_genes`` -> (``Problem``,
+    ``GeneTruth``)
+
+``avici_table`` draws the tables AVICI was trained and tested on, graphs included.
 
 Everything is pure, jit-able with sizes and names static, and may be vmapped over
 keys.
