@@ -14,7 +14,24 @@ GRAPHS = {
     "scale_free": (simulate.scale_free, 2),
     "watts_strogatz": (simulate.watts_strogatz, 4, 0.3),
     "bipartite": (simulate.bipartite, 1),
+    "lattice": (simulate.lattice, 2, 0.3),
+    "stochastic_block": (simulate.stochastic_block, 2, 2, 0.2),
+    "random_geometric": (simulate.random_geometric, 0.3),
 }
+
+
+class TwoNormals(scipy.stats.rv_continuous):
+    """Normal distributions around -0.9 and 0.9, of variance 1 together."""
+
+    def _cdf(self, x):
+        sd = np.sqrt(1 - 0.9**2)
+        return sum(scipy.stats.norm.cdf((x - m) / sd) for m in (-0.9, 0.9)) / 2
+
+    def _stats(self):
+        # Cumulants add up: sd^2 s is normal, 0.9 times a sign has excess -2.
+        return 0.0, 1.0, 0.0, -2 * 0.9**4
+
+
 SCIPY_NOISE = {
     "gaussian": scipy.stats.norm(),
     "uniform": scipy.stats.uniform(-np.sqrt(3), 2 * np.sqrt(3)),
@@ -24,6 +41,7 @@ SCIPY_NOISE = {
     ),
     "laplace": scipy.stats.laplace(0, np.sqrt(0.5)),
     "student_t": scipy.stats.t(5, 0, np.sqrt(3 / 5)),
+    "mixture": TwoNormals()(),
 }
 CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
 CHAIN_WEIGHTS = np.array([[0, 1.5, 0], [0, 0, -0.8], [0, 0, 0]], np.float32)
@@ -89,11 +107,15 @@ def is_dag(graph):
         ("bipartite", 60),
     ],
 )
-def test_graphs_are_boolean_acyclic_and_of_the_stated_size(name, num_edges):
+def test_graphs_have_the_stated_size(name, num_edges):
+    assert (large_graphs(name).sum(axis=(1, 2)) == num_edges).all()
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_are_boolean_and_acyclic(name):
     graphs = large_graphs(name)
     assert graphs.dtype == bool
     assert graphs.shape == (20, 60, 60)
-    assert (graphs.sum(axis=(1, 2)) == num_edges).all()
     assert all(is_dag(graph) for graph in graphs)
     assert len(np.unique(graphs, axis=0)) == 20
     assert all(is_dag(graph) for graph in small_graphs(name)[:200])
@@ -157,6 +179,97 @@ def test_scale_free_has_hubs_and_erdos_renyi_has_none():
     assert scale_free.sum(axis=2).max() == 2
 
 
+def test_scale_free_prefers_with_a_power():
+    # The third variable joins the second's target, of in-degree + 1 = 2, or the
+    # second, of 1: a path of two edges where it joins the second.
+    for power in (0.0, 1.0, 3.0):
+        graphs = draw_many(simulate.scale_free, 4000, 3, 1, power)
+        paths = np.einsum("nij,njk->n", graphs.astype(int), graphs.astype(int))
+        expected = 1 / (1 + 2**power)
+        assert np.mean(paths > 0) == pytest.approx(expected, abs=0.04)
+
+
+def test_scale_free_outwards_is_the_same_graph_turned():
+    for seed in range(3):
+        # The labels are dealt alike.
+        inwards, outwards = (
+            simulate.scale_free(jax.random.key(seed), 12, 2, direction=direction)
+            for direction in ("in", "out")
+        )
+        np.testing.assert_array_equal(inwards, np.asarray(outwards).T)
+
+
+def test_lattice_without_rewiring_is_the_torus():
+    torus = nx.grid_graph((4, 4, 4), periodic=True)
+    for graph in draw_many(simulate.lattice, 3, 64, 3, 0.0):
+        assert nx.is_isomorphic(nx.from_numpy_array(graph | graph.T), torus)
+    square = draw_many(simulate.lattice, 3, 4, 2, 0.5)
+    assert (square.sum(axis=(1, 2)) == 4).all()
+
+
+def test_lattice_loses_variables_with_their_edges():
+    # 36 variables have 72 edges; a pair of them is kept with 30 29 / (36 35).
+    graphs = draw_many(simulate.lattice, 400, 30, 2, 0.3)
+    expected = 72 * 30 * 29 / (36 * 35)
+    assert graphs.sum(axis=(1, 2)).mean() == pytest.approx(expected, rel=0.02)
+
+
+def mean_triangles(graphs):
+    joined = (graphs | graphs.transpose(0, 2, 1)).astype(np.float32)
+    return np.trace(joined @ joined @ joined, axis1=1, axis2=2).mean() / 6
+
+
+def test_blocks_are_denser_within():
+    graphs, even = (
+        draw_many(simulate.stochastic_block, 400, 40, 2, 4, between)
+        for between in (0.1, 1.0)
+    )
+    assert graphs.sum(axis=(1, 2)).mean() == pytest.approx(80, rel=0.05)
+    independent = 40 * 39 * 38 / 6 * (80 / 780) ** 3
+    assert mean_triangles(even) == pytest.approx(independent, rel=0.1)
+    assert mean_triangles(graphs) > 1.5 * independent
+    # Of as many cuts as places but one, one leaves a pair, or nothing before it.
+    apart = draw_many(simulate.stochastic_block, 20, 40, 2, 40, 0.0)
+    assert apart.sum(axis=(1, 2)).max() <= 1
+
+
+def test_one_block_is_independent_edges():
+    graphs = draw_many(simulate.stochastic_block, 4000, 20, 1.0, 1, 0.1)
+    num_edges = graphs.sum(axis=(1, 2))
+    probability = 20 / 190
+    assert num_edges.mean() == pytest.approx(20, abs=0.4)
+    assert num_edges.var() == pytest.approx(20 * (1 - probability), rel=0.1)
+
+
+def test_geometric_density_is_the_share_of_close_pairs():
+    radius = 0.2
+    graphs = draw_many(simulate.random_geometric, 1000, 20, radius)
+    # Two uniform points in the unit square, for a radius below 1.
+    close = np.pi * radius**2 - 8 / 3 * radius**3 + radius**4 / 2
+    assert graphs.sum(axis=(1, 2)).mean() == pytest.approx(190 * close, rel=0.05)
+    independent = 20 * 19 * 18 / 6 * close**3
+    assert mean_triangles(graphs) > 2 * independent  # friends of friends
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [(simulate.random_geometric, (60, 0.3)), (simulate.lattice, (49, 2, 0.0))],
+)
+def test_directions_along_positions_make_longer_paths(function, arguments):
+    longest = []
+    for directions in ("order", "position"):
+        graphs = draw_many(
+            lambda key, way=directions: function(key, *arguments, directions=way), 20
+        )
+        assert all(is_dag(graph) for graph in graphs)
+        longest.append(np.mean([longest_path(graph) for graph in graphs]))
+    assert longest[1] > 1.2 * longest[0]
+
+
+def longest_path(graph):
+    return nx.dag_longest_path_length(nx.from_numpy_array(graph, False, nx.DiGraph))
+
+
 def test_watts_strogatz_without_rewiring_is_the_ring_lattice():
     lattice = nx.watts_strogatz_graph(9, 4, 0)
     for graph in draw_many(simulate.watts_strogatz, 3, 9, 4, 0.0):
@@ -198,6 +311,11 @@ def test_bipartite_paths_have_one_edge():
         (simulate.bipartite, (5, -1), "edges_per_variable must be at least 0"),
         (simulate.scale_free, (5, 0), "whole number of at least 1, not 0"),
         (simulate.scale_free, (5, 1.5), "whole number of at least 1, not 1.5"),
+        (simulate.scale_free, (5, 1, 1.0, "up"), 'must be "in" or "out", not'),
+        (simulate.lattice, (1, 2, 0.1), "at least 2 variables"),
+        (simulate.lattice, (9, 2, 0.1, "up"), 'must be "order" or "position"'),
+        (simulate.random_geometric, (9, 0.1, "up"), 'must be "order" or "pos'),
+        (simulate.stochastic_block, (5, 1, 6), "to num_variables = 5, not 6"),
         (simulate.watts_strogatz, (8, 3, 0.1), "neighbours must be an even number"),
         (simulate.watts_strogatz, (4, 4, 0.1), "to num_variables - 1 = 3, not 4"),
         (simulate.draw_targets, (4, 0, 1), "num_regimes must be at least 1"),
@@ -250,8 +368,16 @@ def test_noise_has_mean_zero_sd_one_and_its_shape(family):
 
 
 def test_unknown_noise_is_named_with_the_families():
-    with pytest.raises(ValueError, match=r"'cauchy'.*gaussian.*student_t"):
-        simulate.sample_noise(jax.random.key(0), "cauchy", (3,))
+    with pytest.raises(ValueError, match=r"'pink'.*gaussian.*student_t.*cauchy"):
+        simulate.sample_noise(jax.random.key(0), "pink", (3,))
+
+
+def test_cauchy_noise_has_the_quartiles_of_a_normal_and_is_clipped():
+    sample = simulate.sample_noise(jax.random.key(0), "cauchy", (100_000,))
+    quartiles = np.quantile(sample, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(quartiles, [-0.6745, 0, 0.6745], atol=0.02)
+    assert np.abs(sample).max() == 1000
+    assert np.mean(np.abs(sample) == 1000) == pytest.approx(1 / 2330, abs=2e-4)
 
 
 # Linear structural causal models
@@ -375,7 +501,7 @@ def test_jit_is_eager_and_vmap_is_a_loop_for_tables(dag):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "cauchy"}, "noise family 'cauchy' is not one of gaussian"),
+        ({"noise": "pink"}, "noise family 'pink' is not one of gaussian"),
         ({"scaling": "none"}, "scaling 'none' is not one of raw, standardised, int"),
         ({"noise_scale": (1.0, 2.0, 3.0)}, "one number or a tuple"),
         ({"noise_scale": np.ones(3)}, "one number or a tuple"),

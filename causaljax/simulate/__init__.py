@@ -1,42 +1,75 @@
 """Simulated tables with known causes: graphs, mechanisms, noise, interventions.
 
     graph -> weights -> noise -> ``simulate_linear`` -> (``Problem``, ``Truth``)
+    graph -> mechanisms -> noise -> ``simulate`` -> (``Problem``, ``Origin``)
+    graph -> kinetics -> measurement -> ``simulate_genes`` -> (``Problem``,
+    ``GeneTruth``)
+
+``avici_table`` draws the tables AVICI was trained and tested on, graphs included.
 
 Everything is pure, jit-able with sizes and names static, and may be vmapped over
 keys.
 """
 
+from causaljax.simulate.avici import avici_table
+from causaljax.simulate.columns import SCALINGS
+from causaljax.simulate.gene import (
+    PLATFORMS,
+    GeneTruth,
+    Platform,
+    log_normalise,
+    simulate_genes,
+)
 from causaljax.simulate.graphs import (
     bipartite,
     erdos_renyi,
+    lattice,
+    random_geometric,
     scale_free,
+    stochastic_block,
     watts_strogatz,
 )
 from causaljax.simulate.interventions import (
     Intervention,
     draw_targets,
+    hide_regimes,
     perfect_intervention,
     scale_intervention,
     shift_intervention,
 )
-from causaljax.simulate.mechanisms import linear_weights
-from causaljax.simulate.noise import NOISE, sample_noise
-from causaljax.simulate.scm import SCALINGS, Truth, simulate_linear
+from causaljax.simulate.mechanisms import MECHANISMS, Mechanism, linear_weights
+from causaljax.simulate.noise import HEAVY_NOISE, NOISE, sample_noise
+from causaljax.simulate.scm import Origin, Truth, simulate, simulate_linear
 
 __all__ = [
+    "HEAVY_NOISE",
+    "MECHANISMS",
     "NOISE",
+    "PLATFORMS",
     "SCALINGS",
+    "GeneTruth",
     "Intervention",
+    "Mechanism",
+    "Origin",
+    "Platform",
     "Truth",
+    "avici_table",
     "bipartite",
     "draw_targets",
     "erdos_renyi",
+    "hide_regimes",
+    "lattice",
     "linear_weights",
+    "log_normalise",
     "perfect_intervention",
+    "random_geometric",
     "sample_noise",
     "scale_free",
     "scale_intervention",
     "shift_intervention",
+    "simulate",
+    "simulate_genes",
     "simulate_linear",
+    "stochastic_block",
     "watts_strogatz",
 ]

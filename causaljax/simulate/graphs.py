@@ -8,6 +8,7 @@ over the key. Graphs are boolean, so nothing here is differentiable.
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from causaljax.types import Array
 
@@ -60,24 +61,35 @@ def bipartite(key: Array, num_variables: int, edges_per_variable: float) -> Arra
     return _uniform_edges(key, num_variables, edges_per_variable, sources, sinks)
 
 
-def scale_free(key: Array, num_variables: int, edges_per_variable: int) -> Array:
-    """Preferential attachment: a few variables have very many parents.
+def scale_free(
+    key: Array,
+    num_variables: int,
+    edges_per_variable: int,
+    power: ArrayLike = 1.0,
+    direction: str = "in",
+) -> Array:
+    """Preferential attachment: a few variables have very many parents or children.
 
     Variables are added one by one. Each sends an edge to
     ``edges_per_variable`` distinct earlier ones (to all of them while they are
-    fewer), drawn one after another with probability proportional to in-degree + 1.
+    fewer), drawn one after another with probability proportional to
+    (in-degree + 1) to the given power.
 
     Args:
       key: consumed.
       num_variables: d, static.
       edges_per_variable: m, static, a whole number of at least 1; "SF2" is 2.
         The graph has m d - m (m + 1) / 2 edges if m < d.
+      power: at least 0; at 0 no variable is preferred, above 1 few take all.
+      direction: static; "in" for hubs with many parents, "out" for the same graph
+        with every edge turned: hubs with many children.
 
     Returns:
       ``[d, d]`` bool, acyclic.
 
     Raises:
-      ValueError: if ``edges_per_variable`` is not a whole number of at least 1.
+      ValueError: if ``edges_per_variable`` is not a whole number of at least 1, or
+        the direction is another.
 
     Source: Barabasi and Albert 1999; as in Zheng et al. 2018 (NOTEARS), which
     takes igraph's ``Barabasi(n, m, directed=True)``: edges point from the new
@@ -88,6 +100,9 @@ def scale_free(key: Array, num_variables: int, edges_per_variable: int) -> Array
             "edges_per_variable of scale_free must be a whole number of at least 1, "
             f"not {edges_per_variable}"
         )
+    if direction not in ("in", "out"):
+        raise ValueError(f'direction must be "in" or "out", not {direction!r}')
+    power = jnp.asarray(power, jnp.float32)
     num_targets = min(int(edges_per_variable), num_variables)
     variables = jnp.arange(num_variables)
     key_attach, key_labels = jax.random.split(key)
@@ -97,7 +112,7 @@ def scale_free(key: Array, num_variables: int, edges_per_variable: int) -> Array
         variable, noise = inputs
         earlier = variables < variable
         # The largest Gumbel scores are draws without replacement.
-        score = jnp.where(earlier, jnp.log1p(in_degree) + noise, -jnp.inf)
+        score = jnp.where(earlier, power * jnp.log1p(in_degree) + noise, -jnp.inf)
         _, best = jax.lax.top_k(score, num_targets)
         chosen = jnp.zeros_like(earlier).at[best].set(True) & earlier
         return in_degree + chosen.astype(jnp.float32), chosen
@@ -105,7 +120,7 @@ def scale_free(key: Array, num_variables: int, edges_per_variable: int) -> Array
     _, graph = jax.lax.scan(
         attach, jnp.zeros(num_variables, jnp.float32), (variables, noise)
     )
-    return _permuted(key_labels, graph)
+    return _permuted(key_labels, graph if direction == "in" else graph.T)
 
 
 def watts_strogatz(
@@ -138,11 +153,148 @@ def watts_strogatz(
             f"{num_variables - 1}, not {neighbours}"
         )
     half = neighbours // 2
-    key_moves, key_ends, key_order, key_labels = jax.random.split(key, 4)
-
     variables = jnp.arange(num_variables)
     near = jnp.tile(variables, half)
     far = (near + jnp.repeat(jnp.arange(1, half + 1), num_variables)) % num_variables
+    key_moves, key_ends, key_order, key_labels = jax.random.split(key, 4)
+    skeleton = _rewired(key_moves, key_ends, num_variables, near, far, rewire_prob)
+    return _permuted(key_labels, jnp.triu(_permuted(key_order, skeleton)))
+
+
+def lattice(
+    key: Array,
+    num_variables: int,
+    num_dimensions: int,
+    rewire_prob: ArrayLike,
+    directions: str = "order",
+) -> Array:
+    """A small world on a lattice without borders, from which variables are lost.
+
+    Each variable of the smallest cube with at least d is joined to its next ones
+    along every dimension, edges are rewired as in ``watts_strogatz``, and all but d
+    variables are taken away at random, with their edges.
+
+    Args:
+      key: consumed.
+      num_variables: d, static, at least 2.
+      num_dimensions: static, at least 1.
+      rewire_prob: in [0, 1].
+      directions: static; "order" directs edges along a uniform order, "position"
+        along the rows of the lattice, so that neighbours tend to be in line.
+
+    Returns:
+      ``[d, d]`` bool, acyclic.
+
+    Raises:
+      ValueError: if a size is out of range or ``directions`` is another.
+
+    Source: Watts and Strogatz 1998; Lorch et al. 2022 (AVICI), with "position".
+    """
+    if num_variables < 2 or num_dimensions < 1:
+        raise ValueError(
+            "lattice needs at least 2 variables and 1 dimension, not "
+            f"{num_variables} and {num_dimensions}"
+        )
+    # A float root may fall on either side of a whole number.
+    side = round(num_variables ** (1 / num_dimensions))
+    side += side**num_dimensions < num_variables
+    size = side**num_dimensions
+    key_moves, key_ends, key_kept, key_rest = jax.random.split(key, 4)
+
+    edges = []
+    for stride in (side**k for k in range(num_dimensions)):
+        for site in range(size):
+            place = site // stride % side
+            # On a ring of two, the way back is the way there.
+            if side > 2 or place == 0:
+                edges.append((site, site + ((place + 1) % side - place) * stride))
+    near, far = jnp.array(edges).T
+    skeleton = _rewired(key_moves, key_ends, size, near, far, rewire_prob)
+    kept = jnp.sort(jax.random.permutation(key_kept, size)[:num_variables])
+    return _directed(key_rest, skeleton[kept][:, kept], directions)
+
+
+def stochastic_block(
+    key: Array,
+    num_variables: int,
+    edges_per_variable: ArrayLike,
+    num_blocks: int,
+    between: ArrayLike = 0.1,
+) -> Array:
+    """Independent edges, more of them within blocks than between them.
+
+    Blocks are what random cuts leave of the variables: their sizes differ.
+    Directions follow a uniform order. With one block, edges are equally probable
+    everywhere: the G(n, p) model, as opposed to the G(n, m) of ``erdos_renyi``.
+
+    Args:
+      key: consumed.
+      num_variables: d, static.
+      edges_per_variable: at least 0, on average; the probability of an edge within
+        a block is at most 0.99, which caps it.
+      num_blocks: static, from 1 to d.
+      between: in [0, 1], the probability of an edge between two blocks, relative
+        to that of an edge within one.
+
+    Returns:
+      ``[d, d]`` bool, acyclic.
+
+    Raises:
+      ValueError: if ``num_blocks`` is out of range.
+
+    Source: Holland et al. 1983; as in Lorch et al. 2022 (AVICI).
+    """
+    if not 1 <= num_blocks <= num_variables:
+        raise ValueError(
+            f"num_blocks must be from 1 to num_variables = {num_variables}, "
+            f"not {num_blocks}"
+        )
+    key_cuts, key_edges, key_rest = jax.random.split(key, 3)
+    cuts = jax.random.permutation(key_cuts, num_variables)[: num_blocks - 1]
+    block = (cuts[None, :] <= jnp.arange(num_variables)[:, None]).sum(axis=1)
+    same = block[:, None] == block[None, :]
+    relative = jnp.where(same, 1, jnp.asarray(between, jnp.float32))
+    relative = jnp.triu(relative, k=1)
+    num_edges = jnp.asarray(edges_per_variable, jnp.float32) * num_variables
+    # Nothing is possible where nothing is between and every block is one variable.
+    within = jnp.minimum(num_edges / jnp.maximum(relative.sum(), 1e-6), 0.99)
+    edges = jax.random.uniform(key_edges, relative.shape, jnp.float32)
+    edges = edges < within * relative
+    return _directed(key_rest, edges | edges.T, "order")
+
+
+def random_geometric(
+    key: Array, num_variables: int, radius: ArrayLike, directions: str = "order"
+) -> Array:
+    """Uniform points in the unit square, joined where they are close.
+
+    Args:
+      key: consumed.
+      num_variables: d, static.
+      radius: at least 0; points closer than this are joined.
+      directions: static; "order" directs edges along a uniform order, "position"
+        along the first coordinate.
+
+    Returns:
+      ``[d, d]`` bool, acyclic.
+
+    Raises:
+      ValueError: if ``directions`` is another.
+
+    Source: Gilbert 1961; Lorch et al. 2022 (AVICI), with "position".
+    """
+    key_points, key_rest = jax.random.split(key)
+    points = jax.random.uniform(key_points, (num_variables, 2), jnp.float32)
+    points = points[jnp.argsort(points[:, 0])]
+    squared = ((points[:, None, :] - points[None, :, :]) ** 2).sum(axis=2)
+    close = squared < jnp.asarray(radius, jnp.float32) ** 2
+    close = close & ~jnp.eye(num_variables, dtype=bool)
+    return _directed(key_rest, close, directions)
+
+
+def _rewired(key_moves, key_ends, num_variables, near, far, rewire_prob):
+    """The undirected graph of the edges near - far, each perhaps moved."""
+    variables = jnp.arange(num_variables)
 
     def joined(skeleton, first, second, value):
         return skeleton.at[first, second].set(value).at[second, first].set(value)
@@ -161,7 +313,19 @@ def watts_strogatz(
     skeleton, _ = jax.lax.scan(
         rewire, joined(empty, near, far, True), (near, far, moves, score)
     )
-    return _permuted(key_labels, jnp.triu(_permuted(key_order, skeleton)))
+    return skeleton
+
+
+def _directed(key, skeleton, directions):
+    """Directs an undirected graph along an order, then permutes the labels."""
+    if directions not in ("order", "position"):
+        raise ValueError(
+            f'directions must be "order" or "position", not {directions!r}'
+        )
+    key_order, key_labels = jax.random.split(key)
+    if directions == "order":
+        skeleton = _permuted(key_order, skeleton)
+    return _permuted(key_labels, jnp.triu(skeleton, k=1))
 
 
 def _uniform_edges(key, num_variables, edges_per_variable, sources, sinks):

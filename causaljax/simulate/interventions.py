@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.types import Array
+from causaljax.types import Array, Problem
 
 
 class Intervention(NamedTuple):
@@ -124,6 +124,23 @@ def draw_targets(
     regime = jnp.repeat(jnp.arange(1, num_regimes), targets_per_regime)
     dealt = pack[jnp.arange(regime.size) % num_variables]
     return jnp.zeros((num_regimes, num_variables), bool).at[regime, dealt].set(True)
+
+
+def hide_regimes(problem: Problem) -> Problem:
+    """The same table, without the record of what was done to which row.
+
+    Args:
+      problem: of any table.
+
+    Returns:
+      The problem with every regime unknown (-1) and no cell known as intervened.
+
+    Differentiable: in ``problem.x`` and ``problem.weight``.
+    """
+    return problem._replace(
+        regime=jnp.full_like(problem.regime, -1),
+        intervened=jnp.zeros_like(problem.intervened),
+    )
 
 
 def _on_targets(targets, *, cut, shift, scale):

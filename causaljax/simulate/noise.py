@@ -1,7 +1,9 @@
 """Noise of mean exactly 0 and standard deviation exactly 1, by family.
 
 Scale is always a separate multiplier: ``scale * sample_noise(...)`` has standard
-deviation ``scale`` in every family. Families differ in shape only.
+deviation ``scale`` in every family of ``NOISE``. Families differ in shape only.
+Those of ``HEAVY_NOISE`` have no standard deviation and are kept apart; their unit
+is the interquartile range of the standard normal distribution.
 """
 
 import math
@@ -14,6 +16,9 @@ from causaljax.types import Array
 
 _EULER_GAMMA = 0.5772156649015329  # the mean of the standard Gumbel distribution
 _STUDENT_T_DF = 5.0  # the smallest whole number with a finite kurtosis
+_MIXTURE_MEAN = 0.9  # of the right half; far enough apart for two modes
+_CAUCHY_UNIT = 0.6744897501960817  # the upper quartile of the standard normal
+_CAUCHY_LIMIT = 1000.0  # clips 1 draw in 2300
 
 
 def _gaussian(key, shape, dtype):
@@ -43,6 +48,18 @@ def _student_t(key, shape, dtype):
     return jax.random.t(key, _STUDENT_T_DF, shape, dtype) / sd
 
 
+def _mixture(key, shape, dtype):
+    key_half, key_normal = jax.random.split(key)
+    half = jax.random.rademacher(key_half, shape, dtype)
+    sd = math.sqrt(1 - _MIXTURE_MEAN**2)
+    return _MIXTURE_MEAN * half + sd * jax.random.normal(key_normal, shape, dtype)
+
+
+def _cauchy(key, shape, dtype):
+    draws = _CAUCHY_UNIT * jax.random.cauchy(key, shape, dtype)
+    return jnp.clip(draws, -_CAUCHY_LIMIT, _CAUCHY_LIMIT)
+
+
 NOISE = {
     "gaussian": _gaussian,
     "uniform": _uniform,
@@ -50,8 +67,12 @@ NOISE = {
     "gumbel": _gumbel,
     "laplace": _laplace,
     "student_t": _student_t,
+    "mixture": _mixture,
 }
 """The families: name -> ``(key, shape, dtype) -> [*shape]``, mean 0, sd 1."""
+
+HEAVY_NOISE = {"cauchy": _cauchy}
+"""Families without a standard deviation: median 0, quartiles -0.674 and 0.674."""
 
 
 def sample_noise(
@@ -62,7 +83,9 @@ def sample_noise(
     Args:
       key: consumed.
       family: a name in ``NOISE``; "student_t" has 5 degrees of freedom,
-        "exponential" and "gumbel" lean to the right.
+        "exponential" and "gumbel" lean to the right, "mixture" is one of two
+        normal distributions around -0.9 and 0.9. Or a name in ``HEAVY_NOISE``:
+        "cauchy", clipped at 1000 units, has the quartiles of a standard normal.
       shape: of the result, static.
       dtype: of the result.
 
@@ -70,8 +93,9 @@ def sample_noise(
       ``[*shape]``, in units of the noise scale it will be multiplied with.
 
     Raises:
-      ValueError: if the family is not in ``NOISE``.
+      ValueError: if the family is in neither.
     """
-    if family not in NOISE:
-        raise ValueError(f"noise family {family!r} is not one of {', '.join(NOISE)}")
-    return NOISE[family](key, shape, dtype)
+    families = {**NOISE, **HEAVY_NOISE}
+    if family not in families:
+        raise ValueError(f"noise family {family!r} is not one of {', '.join(families)}")
+    return families[family](key, shape, dtype)

@@ -7,13 +7,16 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from causaljax.graphs.ops import matmul, topological_order
+from causaljax.simulate.columns import SCALINGS, fill_columns
 from causaljax.simulate.interventions import Intervention, shift_intervention
-from causaljax.simulate.mechanisms import linear_weights
+from causaljax.simulate.mechanisms import (
+    MECHANISMS,
+    draw_noise_factor,
+    linear_weights,
+    noise_factor,
+)
 from causaljax.simulate.noise import sample_noise
 from causaljax.types import Array, Problem, make_problem
-
-SCALINGS = ("raw", "standardised", "internal")
-"""Whether columns are standardised, and whether their children notice."""
 
 
 class Truth(NamedTuple):
@@ -22,6 +25,15 @@ class Truth(NamedTuple):
     graph: Array  # [d, d] bool
     weights: Array  # [d, d] float, i -> j at [i, j], 0 off the graph
     noise_scale: Array  # [d] float, standard deviation of the noise
+    targets: Array  # [r, d] bool, row 0 all False
+    regime: Array  # [n] int32
+
+
+class Origin(NamedTuple):
+    """What made a table whose mechanisms need not have coefficients."""
+
+    graph: Array  # [d, d] bool
+    noise_scale: Array  # [d] float, of the noise as it is drawn, before any scaling
     targets: Array  # [r, d] bool, row 0 all False
     regime: Array  # [n] int32
 
@@ -87,12 +99,8 @@ def simulate_linear(
       >>> problem.x.shape
       (100, 3)
     """
-    graph = jnp.asarray(graph, bool)
+    graph = _checked_graph(graph, scaling)
     d = graph.shape[0]
-    if graph.shape != (d, d):
-        raise ValueError(f"graph must be square [d, d], not of shape {graph.shape}")
-    if scaling not in SCALINGS:
-        raise ValueError(f"scaling {scaling!r} is not one of {', '.join(SCALINGS)}")
     key_weights, key_scale, key_noise = jax.random.split(key, 3)
 
     if weights is None:
@@ -102,45 +110,132 @@ def simulate_linear(
         raise ValueError(f"weights has shape {weights.shape}; graph asks for {(d, d)}")
     weights = jnp.where(graph, weights, 0)
     noise_scale = _noise_scales(key_scale, noise_scale, d, dtype)
+    num_fewest = 1 if scaling == "raw" else 2
+    done = _row_by_row(intervention, num_rows, d, num_fewest, dtype)
+    unit_noise = sample_noise(key_noise, noise, (num_rows, d), dtype) * done.scale
 
-    if intervention is None:
-        intervention = shift_intervention(jnp.zeros((1, d), bool), 0.0)
-    targets = intervention.targets
-    if targets.shape[1] != d:
-        raise ValueError(
-            f"intervention.targets has shape {targets.shape}; graph asks for (r, {d})"
-        )
-    regime, num_baseline = _regime_blocks(num_rows, targets.shape[0], scaling)
-    cut = intervention.cut[regime]
-    shift = intervention.shift.astype(dtype)[regime]
-    unit_noise = sample_noise(key_noise, noise, (num_rows, d), dtype)
-    unit_noise = unit_noise * intervention.scale.astype(dtype)[regime]
+    # A standardised column is the raw one up to a constant and its sd: raw children
+    # see it times that sd, others as it is. A constant is taken off again.
+    def seen_weights(sds):
+        return weights * sds[:, None] if scaling == "standardised" else weights
 
-    # Columns are filled parents first. A standardised column is the raw one up to
-    # a constant and its sd: raw children see it times that sd, others as it is.
-    def fill_column(carry, j):
-        x, incoming, sds = carry
-        column = matmul(x, incoming[:, j]) + noise_scale[j] * unit_noise[:, j]
-        if scaling != "raw":
-            baseline = column[:num_baseline]
-            sds = sds.at[j].set(baseline.std())
-            column = (column - baseline.mean()) / sds[j]
-        if scaling == "standardised":
-            incoming = incoming.at[j].multiply(sds[j])
-        column = jnp.where(cut[:, j], unit_noise[:, j], column) + shift[:, j]
-        return (x.at[:, j].set(column), incoming, sds), None
+    def respond(x, means, sds, j):
+        del means
+        signal = matmul(x, seen_weights(sds)[:, j])
+        return signal + noise_scale[j] * unit_noise[:, j]
 
-    start = (jnp.zeros((num_rows, d), dtype), weights, jnp.ones(d, dtype))
-    (x, incoming, sds), _ = jax.lax.scan(fill_column, start, topological_order(graph))
-    problem = make_problem(x, intervened=targets[regime], regime=regime)
+    x, _, sds = fill_columns(
+        respond,
+        topological_order(graph),
+        unit_noise,
+        done.cut,
+        done.shift,
+        scaling,
+        done.num_baseline,
+    )
+    problem = make_problem(x, intervened=done.targets[done.regime], regime=done.regime)
     truth = Truth(
         graph=graph,
-        weights=incoming / sds[None, :],
+        weights=seen_weights(sds) / sds[None, :],
         noise_scale=noise_scale / sds,
-        targets=targets,
-        regime=regime,
+        targets=done.targets,
+        regime=done.regime,
     )
     return problem, truth
+
+
+def simulate(
+    key: Array,
+    graph: ArrayLike,
+    num_rows: int,
+    *,
+    mechanism: str,
+    noise: str = "gaussian",
+    noise_scale: ArrayLike | tuple[ArrayLike, ArrayLike] = 1.0,
+    scaling: str = "raw",
+    intervention: Intervention | None = None,
+    heteroscedastic: bool = False,
+    dtype: DTypeLike = jnp.float32,
+) -> tuple[Problem, Origin]:
+    """Rows of a structural causal model with random mechanisms of one family.
+
+    A column is a random function of its parents and of noise that is independent
+    across rows and variables. Rows, regimes, scalings and interventions are those
+    of ``simulate_linear``, whose table "linear" gives up to rounding.
+
+    Args:
+      key: consumed.
+      graph: ``[d, d]`` bool, acyclic.
+      num_rows: n, static.
+      mechanism: a family in ``MECHANISMS``, static; says where the noise enters.
+      noise: a family in ``NOISE`` or ``HEAVY_NOISE``, static.
+      noise_scale: as in ``simulate_linear``.
+      scaling: as in ``simulate_linear``, static.
+      intervention: of r regimes; left out, one regime that is left alone.
+      heteroscedastic: static. If True the noise of each variable with parents has
+        a variance that is itself a random smooth function of them; its average
+        over the rows of regime 0 is the square of the noise scale.
+      dtype: of the table.
+
+    Returns:
+      ``(problem, origin)``.
+
+    Raises:
+      ValueError: if an option is unknown or a shape or count does not fit.
+
+    Differentiable: in ``noise_scale``, ``intervention.shift`` and
+    ``intervention.scale``.
+    Source: the families', see ``MECHANISMS``; Lorch et al. 2022 (AVICI) for
+    heteroscedastic noise.
+
+    Example:
+      >>> chain = jnp.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+      >>> key = jax.random.key(0)
+      >>> problem, origin = simulate(key, chain, 100, mechanism="network")
+      >>> problem.x.shape
+      (100, 3)
+    """
+    graph = _checked_graph(graph, scaling)
+    d = graph.shape[0]
+    if mechanism not in MECHANISMS:
+        names = ", ".join(MECHANISMS)
+        raise ValueError(f"mechanism {mechanism!r} is not one of {names}")
+    family = MECHANISMS[mechanism]
+    # As in simulate_linear, which has no fourth key.
+    key_mechanism, key_scale, key_noise = jax.random.split(key, 3)
+    params = family.draw(key_mechanism, graph, dtype)
+    noise_scale = _noise_scales(key_scale, noise_scale, d, dtype)
+    done = _row_by_row(intervention, num_rows, d, 2, dtype)
+    unit_noise = sample_noise(key_noise, noise, (num_rows, d), dtype) * done.scale
+    has_parents = graph.any(axis=0)
+    if heteroscedastic:
+        factors = draw_noise_factor(jax.random.fold_in(key, 3), graph, dtype)
+
+    def of_child(params, j):
+        return jax.tree.map(lambda leaf: leaf[j], params)
+
+    def respond(x, means, sds, j):
+        if scaling == "standardised":
+            x = x * sds[None, :] + means[None, :]
+        parents = jnp.where(graph[None, :, j], x, 0)
+        seen = (parents, has_parents[j])
+        column_noise = noise_scale[j] * unit_noise[:, j]
+        if heteroscedastic:
+            factor = noise_factor(of_child(factors, j), *seen, done.num_baseline)
+            column_noise = column_noise * factor
+        return family.apply(of_child(params, j), *seen, column_noise, done.num_baseline)
+
+    x, _, _ = fill_columns(
+        respond,
+        topological_order(graph),
+        unit_noise,
+        done.cut,
+        done.shift,
+        scaling,
+        done.num_baseline,
+    )
+    problem = make_problem(x, intervened=done.targets[done.regime], regime=done.regime)
+    return problem, Origin(graph, noise_scale, done.targets, done.regime)
 
 
 def _noise_scales(key, noise_scale, num_variables, dtype):
@@ -153,16 +248,52 @@ def _noise_scales(key, noise_scale, num_variables, dtype):
     return jnp.full(num_variables, noise_scale, dtype)
 
 
-def _regime_blocks(num_rows, num_regimes, scaling):
-    """The regime of each row, ``[n]`` int32, and the number of rows of regime 0."""
-    fewest = num_regimes if scaling == "raw" else num_regimes + 1
+def _checked_graph(graph, scaling):
+    graph = jnp.asarray(graph, bool)
+    if graph.shape != 2 * graph.shape[:1]:
+        raise ValueError(f"graph must be square [d, d], not of shape {graph.shape}")
+    if scaling not in SCALINGS:
+        raise ValueError(f"scaling {scaling!r} is not one of {', '.join(SCALINGS)}")
+    return graph
+
+
+class _Done(NamedTuple):
+    """An intervention row by row."""
+
+    targets: Array  # [r, d] bool
+    regime: Array  # [n] int32
+    cut: Array  # [n, d] bool
+    shift: Array  # [n, d] float
+    scale: Array  # [n, d] float
+    num_baseline: int  # rows of regime 0, which come first
+
+
+def _row_by_row(intervention, num_rows, num_variables, num_fewest, dtype):
+    """What is done to each row, at least ``num_fewest`` of them left alone."""
+    if intervention is None:
+        intervention = shift_intervention(jnp.zeros((1, num_variables), bool), 0.0)
+    targets = intervention.targets
+    if targets.shape[1] != num_variables:
+        raise ValueError(
+            f"intervention.targets has shape {targets.shape}; graph asks for "
+            f"(r, {num_variables})"
+        )
+    num_regimes = targets.shape[0]
+    fewest = num_regimes + num_fewest - 1
     if num_rows < fewest:
         raise ValueError(
-            f"num_rows must be at least {fewest} for {num_regimes} regimes and "
-            f"scaling {scaling!r}, not {num_rows}"
+            f"num_rows must be at least {fewest} for {num_regimes} regimes, "
+            f"{num_fewest} of them in regime 0, not {num_rows}"
         )
     size, longer = divmod(num_rows, num_regimes)
     blocks = jnp.arange(1, num_regimes + 1)
     ends = size * blocks + jnp.minimum(blocks, longer)
     regime = jnp.searchsorted(ends, jnp.arange(num_rows), side="right")
-    return regime.astype(jnp.int32), size + (longer > 0)
+    return _Done(
+        targets=targets,
+        regime=regime.astype(jnp.int32),
+        cut=intervention.cut[regime],
+        shift=intervention.shift.astype(dtype)[regime],
+        scale=intervention.scale.astype(dtype)[regime],
+        num_baseline=size + (longer > 0),
+    )

@@ -1,0 +1,81 @@
+"""Tables are filled a column at a time, parents first."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.types import Array
+
+SCALINGS = ("raw", "standardised", "internal")
+"""Whether columns are standardised, and whether their children notice."""
+
+
+def fill_columns(
+    respond: Callable[[Array, Array, Array, Array], Array],
+    order: Array,
+    unit_noise: Array,
+    cut: Array,
+    shift: Array,
+    scaling: str,
+    num_baseline: int,
+) -> tuple[Array, Array, Array]:
+    """The table in which every column responds to the columns before it.
+
+    Args:
+      respond: ``(x, means, sds, j) -> [n]``, the raw column j. Columns not filled
+        yet are 0 in x; ``means`` and ``sds``, ``[d]``, turn the others back into
+        raw ones, ``x * sds + means``, and are 0 and 1 if the scaling is "raw".
+      order: ``[d]`` int, parents before children.
+      unit_noise: ``[n, d]``, what a cell holds where it is cut.
+      cut: ``[n, d]`` bool, True where parents do not matter.
+      shift: ``[n, d]``, added in the end, in units of the table as returned.
+      scaling: one of ``SCALINGS``, static.
+      num_baseline: static; means and standard deviations are those of so many
+        first rows.
+
+    Returns:
+      ``(x, means, sds)``: the table ``[n, d]`` and what was taken off and divided
+      by, ``[d]``.
+
+    Differentiable: in all floats, and in what ``respond`` closes over.
+    """
+    num_variables = order.shape[0]
+    dtype = unit_noise.dtype
+
+    def fill_column(carry, j):
+        x, means, sds = carry
+        column = respond(x, means, sds, j)
+        if scaling != "raw":
+            baseline = column[:num_baseline]
+            means = means.at[j].set(baseline.mean())
+            sds = sds.at[j].set(baseline.std())
+            column = (column - means[j]) / sds[j]
+        column = jnp.where(cut[:, j], unit_noise[:, j], column) + shift[:, j]
+        return (x.at[:, j].set(column), means, sds), None
+
+    empty = jnp.zeros(unit_noise.shape, dtype)
+    start = (empty, jnp.zeros(num_variables, dtype), jnp.ones(num_variables, dtype))
+    filled, _ = jax.lax.scan(fill_column, start, order)
+    return filled
+
+
+def standardise(columns: Array, num_baseline: int) -> Array:
+    """Columns of mean 0 and standard deviation 1 over the first rows.
+
+    A column that is constant there only has its mean taken off.
+
+    Args:
+      columns: ``[n, ...]``.
+      num_baseline: static, the number of rows that count.
+
+    Returns:
+      ``[n, ...]``.
+
+    Differentiable: in ``columns``.
+    """
+    baseline = columns[:num_baseline]
+    mean = baseline.mean(axis=0, keepdims=True)
+    variance = baseline.var(axis=0, keepdims=True)
+    # The square root has no slope at 0, chosen or not.
+    return (columns - mean) / jnp.sqrt(jnp.where(variance > 0, variance, 1))
