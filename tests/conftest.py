@@ -1,7 +1,10 @@
 """Two CPU devices and jax at its strictest, for every test."""
 
 import importlib.metadata
+import importlib.util
 import os
+import pathlib
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if importlib.metadata.version("jaxlib").startswith("0.10."):
@@ -22,6 +25,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 optax.tree.bias_correction = jax.numpy_dtype_promotion("standard")(
     optax.tree.bias_correction
 )
+
+# A stand-in for a trained network, where a weights file looks for an architecture.
+_path = pathlib.Path(__file__).with_name("stand_in_network.py")
+_spec = importlib.util.spec_from_file_location("causaljax.nets.stand_in", _path)
+stand_in = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(stand_in)
 
 
 @pytest.fixture
