@@ -65,7 +65,8 @@ def fit_reference(summaries: ArrayLike) -> Reference:
     inverse = jnp.where(scale > 0, 1 / jnp.where(scale > 0, scale, 1), 0)
     z = (summaries - mean[None, :]) * inverse[None, :]
     values, vectors = jnp.linalg.eigh(matmul(z.T, z) / len(z))
-    whitener = inverse[:, None] * vectors / jnp.sqrt(jnp.maximum(values, _LEAST))
+    spread = jnp.sqrt(jnp.maximum(values, _LEAST))
+    whitener = inverse[:, None] * vectors / spread[None, :]
     reference = Reference(mean, whitener, jnp.ones_like(mean[0]))
     distances = jnp.linalg.norm(matmul(summaries - mean[None, :], whitener), axis=1)
     return reference._replace(limit=jnp.quantile(distances, _QUANTILE))
