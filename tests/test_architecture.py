@@ -27,6 +27,7 @@ LAYERS = {
     "datasets": 7,
     "evaluation": 7,
     "files": 7,
+    "weights": 7,
     "plots": 8,
     "report": 8,
     "estimators": 9,

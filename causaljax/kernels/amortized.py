@@ -16,13 +16,14 @@ the three-way choice of a pair.
 
 import dataclasses
 import math
-from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr
+from jax.typing import ArrayLike
 
 from causaljax.graphs.ops import greedy_acyclic, transitive_closure
 from causaljax.models import familiarity
@@ -41,7 +42,7 @@ class Network(NamedTuple):
 
     inputs: Callable[..., PyTree]
     edge_logits: Callable[..., PyTree]
-    config: Hashable
+    config: Any  # hashable
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +59,7 @@ class Config:
     """
 
     params: PyTree
-    temperature: Array  # [3] float
+    temperature: ArrayLike  # [3] float
     threshold: float = 0.5
     reference: familiarity.Reference | None = None
     network: Network = static()
@@ -101,7 +102,7 @@ def check_config(config: Config) -> None:
         raise ValueError(
             f"threshold must be at least 0 and below 1, not {config.threshold!r}"
         )
-    temperature = [float(value) for value in config.temperature]
+    temperature = [float(value) for value in jnp.ravel(config.temperature)]
     if len(temperature) != 3 or not all(map(math.isfinite, temperature)):
         raise ValueError(f"temperature must be three numbers, not {temperature!r}")
     for name, least in (("num_graphs", 0), ("num_rounds", 1), ("num_steps", 1)):
