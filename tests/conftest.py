@@ -41,7 +41,7 @@ def make_weights(**changes):
 
     config = stand_in.NetworkConfig()
     rng = np.random.default_rng(0)
-    summaries = 0.5 * rng.normal(size=(500, 2 * stand_in.NUM_STATISTICS))
+    summaries = 3 * rng.normal(size=(500, 2 * stand_in.NUM_STATISTICS))
     made = weights.Weights(
         params=stand_in.init_params(jax.random.key(7), config),
         network=weights.network_of(stand_in, config),

@@ -28,6 +28,7 @@ LAYERS = {
     "evaluation": 7,
     "files": 7,
     "weights": 7,
+    "tuning": 8,
     "plots": 8,
     "report": 8,
     "estimators": 9,

@@ -29,7 +29,7 @@ from causaljax.graphs.ops import greedy_acyclic, transitive_closure
 from causaljax.models import familiarity
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree, static
 
-_PAIRS_AT_ONCE = 16_384  # ordered pairs that the sampler hands the network in one go
+_PAIRS_AT_ONCE = 16_384  # ordered pairs that the network sees in one go
 
 
 class Network(NamedTuple):
@@ -88,6 +88,11 @@ class Info(NamedTuple):
     loss: Array  # [] float, entropy of the beliefs, nats a pair
     converged: Array  # [] bool, always: there is nothing to iterate
     nonfinite: Array  # [] bool, the network's answer is not finite
+
+
+def tables_at_once(d: int) -> int:
+    """How many tables, or samples, of d variables the network should see together."""
+    return max(1, _PAIRS_AT_ONCE // d**2)
 
 
 def check_config(config: Config) -> None:
@@ -179,7 +184,8 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         graphs = greedy_acyclic(prob, config.threshold, problem.required)[None]
     # Nobody is an ancestor along forbidden edges, and who causes is an ancestor.
     ancestor = jnp.maximum(jax.nn.sigmoid(state.ancestor), prob)
-    ancestor = jnp.where(transitive_closure(possible) & ~reach.T, ancestor, 0)
+    paths = _possible(transitive_closure(possible), reach)
+    ancestor = jnp.where(paths, ancestor, 0)
     score = jnp.full_like(prob[0, 0], jnp.nan)
     if config.reference is not None:
         reference = _cast(config.reference, prob.dtype)
@@ -232,7 +238,7 @@ def _forward(allowed, required, state, config):
 
 
 def _possible(allowed, reach):
-    """The edges that neither knowledge nor a cycle rules out."""
+    """The allowed edges, or paths, that close no cycle with the paths there are."""
     return allowed & ~reach.T & ~jnp.eye(len(allowed), dtype=bool)
 
 
@@ -317,7 +323,7 @@ def _sample(key, state, config):
         return jax.lax.scan(reveal_and_draw, carry, jnp.arange(1, num_rounds))[0][1]
 
     # Batches of one size, so that the network is compiled once.
-    num_batches = -(-config.num_graphs // max(1, _PAIRS_AT_ONCE // d**2))
+    num_batches = -(-config.num_graphs // tables_at_once(d))
     size = -(-config.num_graphs // num_batches)
     numbers = jnp.arange(num_batches * size)
     return jax.lax.map(one_graph, numbers, batch_size=size)[: config.num_graphs]
