@@ -91,12 +91,8 @@ def to_problem(
     """
     values, names = _numbers(table, lenient)
     observed = np.isfinite(values)
-    if observed.all():
-        means, scales = values.mean(axis=0), values.std(axis=0)
-    else:
-        means = values.mean(axis=0, where=observed)
-        scales = values.std(axis=0, where=observed)
-        values = np.where(observed, values, means)
+    means, scales = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    values = np.where(observed, values, means)
     constant = scales <= _CONSTANT * np.abs(values).max(axis=0)
     _judge_constant(values, constant, names, lenient)
     scales[constant] = 1
