@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.frame import Knowledge as Knowledge
     from causaljax.types import Kernel as Kernel
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AmortizedDAG": "estimators",
     "Kernel": "types",
     "Knowledge": "frame",
     "LinearDAG": "estimators",
@@ -35,7 +37,9 @@ _ROOMS = (
     "models",
     "run",
     "simulate",
+    "tuning",
     "types",
+    "weights",
 )
 
 __all__ = sorted([*_HOME, *_ROOMS])

@@ -10,7 +10,7 @@ import pandas as pd
 
 import causaljax
 
-METHODS = {"linear": "LinearDAG"}
+METHODS = {"linear": "LinearDAG", "amortized": "AmortizedDAG"}
 """Names of ``--method`` and the estimators behind them."""
 
 _SORTABLE = 0.9  # sortability from which a result may ride on it
@@ -136,7 +136,9 @@ def _estimator(options):
         except (ValueError, SyntaxError):
             value = text  # a word such as logdet
         estimator.set_params(**{name: value})
-    return estimator.set_params(progress=sys.stderr.isatty(), random_state=options.seed)
+    if "progress" in estimator.get_params():
+        estimator.set_params(progress=sys.stderr.isatty())
+    return estimator.set_params(random_state=options.seed)
 
 
 def _load(data: str) -> tuple[pd.DataFrame, pd.DataFrame | None, str]:
@@ -177,7 +179,8 @@ def _show(estimator, data, shape):
     table = Table("source", "", "target", "probability", "weight")
     for source, target, edge in estimator.graph_.edges(data=True):
         mark = "--" if edge["undirected"] else "->"
-        numbers = f"{edge['probability']:.2f}", f"{edge['weight']:.3g}"
+        weight = f"{edge['weight']:.3g}" if "weight" in edge else ""
+        numbers = f"{edge['probability']:.2f}", weight
         table.add_row(source, mark, target, *numbers)
     Console().print(table)
     for note in _notes(estimator):
@@ -187,6 +190,9 @@ def _show(estimator, data, shape):
 def _notes(estimator):
     """What a reader of the result should know of how it came about."""
     info = estimator.info_
+    if "noise" not in info:
+        yield from _network_notes(estimator)
+        return
     if info["noise"] == "gaussian" and estimator.graph_.graph["kind"] == "cpdag":
         yield "Edges marked -- fit the data equally well in either direction."
     if "nongaussian_evidence" in info:
@@ -205,6 +211,18 @@ def _notes(estimator):
             f"Caution: sorting the columns by their {name} gives nearly this order "
             f"(sortability {share:.2f}), and regressing on it a graph at SHD "
             f"{info[f'sort_by_{criterion}_shd']}. The directions may be those of scale."
+        )
+
+
+def _network_notes(estimator):
+    info = estimator.info_
+    name, threshold = info["config"]["weights"], info["config"]["threshold"]
+    yield f"Edges of probability above {threshold:.2f}, by the network {name}."
+    if info["ood_score"] is not None:
+        likeness = "like" if info["ood_score"] <= 1 else "unlike"
+        yield (
+            f"The table is {likeness} those it was trained on (score "
+            f"{info['ood_score']:.2f}; above 1 is rare among them)."
         )
 
 
@@ -237,7 +255,8 @@ def _record(options, estimator, source, shape):
     import jax
 
     parameters = estimator.get_params()
-    del parameters["progress"], parameters["random_state"]
+    for name in ("progress", "random_state"):
+        parameters.pop(name, None)
     info = dict(estimator.info_)
     return {
         "causaljax": causaljax.__version__,

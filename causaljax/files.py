@@ -76,10 +76,11 @@ def read_edges(path: str | Path) -> list[tuple[str, str]]:
 def edge_table(graph: nx.DiGraph) -> pd.DataFrame:
     """The edges of a fitted graph: source, target, probability, weight, undirected.
 
-    Where ``undirected`` is True source and target might as well be swapped.
+    Where ``undirected`` is True source and target might as well be swapped. Weights
+    are missing where the method has none.
     """
     marks = ["probability", "weight", "undirected"]
-    rows = [(u, v, *(e[m] for m in marks)) for u, v, e in graph.edges(data=True)]
+    rows = [(u, v, *map(e.get, marks)) for u, v, e in graph.edges(data=True)]
     return pd.DataFrame(rows, columns=["source", "target", *marks])
 
 

@@ -60,6 +60,7 @@ def to_problem(
     regimes: Any = None,
     knowledge: Knowledge | None = None,
     standardise: bool = True,
+    lenient: bool = False,
 ) -> tuple[Problem, Columns]:
     """Turns a table and what is known about it into arrays.
 
@@ -73,9 +74,12 @@ def to_problem(
       knowledge: required and forbidden edges, tiers.
       standardise: divide each column by its standard deviation. Columns are
         centred in any case.
+      lenient: for methods that read any table: NaN is a missing cell, and a column
+        without variation is spoken of but let pass.
 
     Returns:
-      ``(problem, columns)``; the problem's ``x`` has jax's default float type.
+      ``(problem, columns)``; the problem's ``x`` has jax's default float type and 0
+      where a cell is missing.
 
     Raises:
       ValueError: naming the column, row or edge and the fix.
@@ -85,18 +89,22 @@ def to_problem(
       UserWarning: if columns are copies or linear combinations of others, or a
         variable is intervened on in every row.
     """
-    values, names = _numbers(table)
-    scales = values.std(axis=0)
-    _reject_constant(values, scales, names)
-    means = values.mean(axis=0)
-    centred = values - means
+    values, names = _numbers(table, lenient)
+    observed = np.isfinite(values)
+    means, scales = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    values = np.where(observed, values, means)
+    constant = scales <= _CONSTANT * np.abs(values).max(axis=0)
+    _judge_constant(values, constant, names, lenient)
+    scales[constant] = 1
+    centred = np.where(constant, 0, values - means)
     if len(values) <= len(names):
         warnings.warn(
             f"the table has {len(values)} rows for {len(names)} columns: a graph from "
             "so few is a guess; collect more rows or drop columns",
             stacklevel=3,
         )
-    _warn_collinear(centred / scales, names)
+    varying = np.flatnonzero(~constant)
+    _warn_collinear((centred / scales)[:, varying], [names[k] for k in varying])
     if not standardise:
         scales = np.ones_like(scales)
 
@@ -111,6 +119,7 @@ def to_problem(
     allowed, required = _edge_masks(knowledge or Knowledge(), names)
     problem = make_problem(
         centred / scales,
+        observed=observed,
         intervened=intervened,
         regime=_regimes(regimes, len(values)),
         allowed=allowed,
@@ -138,7 +147,7 @@ def to_networkx(
       essential: ``[d, d]`` bool, with a 1 at both places where the direction of an
         edge of the graph is not identified; such an edge is ``undirected``.
       edge_prob: ``[d, d]`` float.
-      weights: ``[d, d]`` float.
+      weights: ``[d, d]`` float, or None if the method has none.
       columns: the names.
 
     Returns:
@@ -155,14 +164,14 @@ def to_networkx(
             columns.names[i],
             columns.names[j],
             probability=float(edge_prob[i, j]),
-            weight=float(weights[i, j]),
+            **({} if weights is None else {"weight": float(weights[i, j])}),
             undirected=bool(undirected[i, j]),
         )
     return result
 
 
-def _numbers(table):
-    """The table as ``[n, d]`` float64 with d column names."""
+def _numbers(table, lenient):
+    """The table as ``[n, d]`` float64 with d column names; NaN only if lenient."""
     if hasattr(table, "toarray"):
         raise TypeError("sparse tables are not supported; pass table.toarray()")
     if isinstance(table, pd.DataFrame):
@@ -189,6 +198,10 @@ def _numbers(table):
                 f"is required: a causal graph needs at least 2 {what}"
             )
     finite = np.isfinite(values)
+    if lenient:
+        for k in np.flatnonzero(np.isnan(values).all(axis=0)):
+            raise ValueError(f"column {names[k]!r} holds no value at all: drop it")
+        finite |= np.isnan(values)
     for k in np.flatnonzero(~finite.all(axis=0)):
         kinds = {"NaN": np.isnan(values[:, k]), "inf": np.isinf(values[:, k])}
         found = " and ".join(
@@ -221,12 +234,15 @@ def _reject_duplicates(names):
         )
 
 
-def _reject_constant(values, scales, names):
-    for k in np.flatnonzero(scales <= _CONSTANT * np.abs(values).max(axis=0)):
-        raise ValueError(
+def _judge_constant(values, constant, names, lenient):
+    for k in np.flatnonzero(constant):
+        words = (
             f"column {names[k]!r} is constant ({values[0, k]:g} in every row): it has "
             "neither causes nor effects here; drop it"
         )
+        if not lenient:
+            raise ValueError(words)
+        warnings.warn(words, stacklevel=4)
 
 
 def _warn_collinear(standardised, names):

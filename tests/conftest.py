@@ -1,7 +1,10 @@
 """Two CPU devices and jax at its strictest, for every test."""
 
 import importlib.metadata
+import importlib.util
 import os
+import pathlib
+import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if importlib.metadata.version("jaxlib").startswith("0.10."):
@@ -9,6 +12,7 @@ if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 import jax
+import numpy as np
 import optax
 import pytest
 
@@ -22,6 +26,30 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 optax.tree.bias_correction = jax.numpy_dtype_promotion("standard")(
     optax.tree.bias_correction
 )
+
+# A stand-in for a trained network, where a weights file looks for an architecture.
+_path = pathlib.Path(__file__).with_name("stand_in_network.py")
+_spec = importlib.util.spec_from_file_location("causaljax.nets.stand_in", _path)
+stand_in = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(stand_in)
+
+
+def make_weights(**changes):
+    """Random weights of the stand-in, as if they had been trained."""
+    from causaljax import weights
+    from causaljax.models import familiarity
+
+    config = stand_in.NetworkConfig()
+    rng = np.random.default_rng(0)
+    summaries = 3 * rng.normal(size=(500, 2 * stand_in.NUM_STATISTICS))
+    made = weights.Weights(
+        params=stand_in.init_params(jax.random.key(7), config),
+        network=weights.network_of(stand_in, config),
+        calibration=weights.Calibration(np.array([0.1, 0.2, -0.1], np.float32), 0.3),
+        reference=familiarity.fit_reference(summaries.astype(np.float32)),
+        card={"name": "random", "max_columns": 12},
+    )
+    return made._replace(**changes)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ LAYERS = {
     "datasets": 7,
     "evaluation": 7,
     "files": 7,
+    "weights": 7,
+    "tuning": 8,
     "plots": 8,
     "report": 8,
     "estimators": 9,

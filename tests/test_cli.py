@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_weights
 
-from causaljax import cli, files
+from causaljax import cli, files, weights
 
 FAST = ["--set", "num_steps=300", "--set", "noise=equal_variance"]
 
@@ -136,6 +137,31 @@ def test_what_noise_means_for_the_result_is_said(tmp_path, capsys):
     options = ["--set", "noise=equal_variance", "--set", "num_steps=2000"]
     assert cli.main(["fit", "sachs", *options]) == 0
     assert "all noise has one variance" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_reads_a_file_with_gaps(data, tmp_path, capsys):
+    table = pd.read_csv(data)
+    table.loc[::7, "a"] = np.nan
+    table.to_csv(data, index=False)
+    trained, out = tmp_path / "own.safetensors", tmp_path / "out"
+    weights.save_weights(trained, make_weights())
+    command = ["fit", str(data), "--method", "amortized", "--out", str(out), *COLUMNS]
+    options = ["--set", f"weights={trained}", "--set", "threshold=0.1"]
+    assert cli.main([*command, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "Edges of probability above 0.10, by the network random." in printed
+    assert "The table is like those it was trained on" in printed
+    edges = pd.read_csv(out / "edges.csv")
+    assert edges.probability.between(0.1, 1).all()
+    assert edges.weight.isna().all()
+    record = json.loads((out / "run.json").read_text())
+    assert record["config"]["weights"] == "random"
+    assert 0 < record["convergence"]["ood_score"] < 1
+    assert cli.main([*command, "--set", "weights=nothing"]) == 2
+    assert "no weights of the name 'nothing'" in capsys.readouterr().err
+    assert cli.main([*command, "--set", "progress=1"]) == 2
+    assert "amortized has no progress" in capsys.readouterr().err
 
 
 def test_datasets_and_version(capsys):

@@ -274,3 +274,27 @@ def test_far_rows_and_short_tables_are_warned_of():
     to_problem(table, interventions=targets)  # that is what interventions do
     with pytest.warns(UserWarning, match="3 rows for 4 columns"):
         to_problem(table.iloc[100:103])
+
+
+def test_gaps_and_flat_columns_pass_where_the_method_reads_them(table):
+    whole, _ = to_problem(table, lenient=True)
+    np.testing.assert_array_equal(whole.x, to_problem(table)[0].x)
+    table.iloc[::5, 1] = np.nan
+    problem, columns = to_problem(table, lenient=True)
+    np.testing.assert_array_equal(problem.observed, table.notna())
+    x = np.asarray(problem.x)
+    assert not x[::5, 1].any()
+    seen = x[np.asarray(problem.observed[:, 1]), 1]
+    assert seen.mean() == pytest.approx(0, abs=1e-6)
+    assert seen.std() == pytest.approx(1, rel=1e-5)
+    assert columns.means[1] == pytest.approx(table["b"].mean())
+    with pytest.warns(UserWarning, match="column 'c' is constant"):
+        flat, columns = to_problem(table.assign(c=1e8), lenient=True)
+    assert not np.asarray(flat.x[:, 2]).any()
+    assert columns.scales[2] == 1
+    with pytest.raises(ValueError, match="column 'a' holds no value at all"):
+        to_problem(table.assign(a=np.nan), lenient=True)
+    with pytest.raises(ValueError, match="column 'a' holds 30 inf"):
+        to_problem(table.assign(a=np.inf), lenient=True)
+    with pytest.raises(ValueError, match="column 'b' holds 6 NaN"):
+        to_problem(table)

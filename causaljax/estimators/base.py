@@ -23,7 +23,7 @@ class Learned(NamedTuple):
 
     graph: Array  # [d, d] bool, the one graph to show
     essential: Array  # [d, d] bool, both ways where a direction is not identified
-    weights: Array  # [d, d] float, of the graph, in units of the problem
+    weights: Array | None  # [d, d] float, of the graph, in units of the problem
     posterior: Posterior
     info: dict[str, Any]
 
@@ -32,7 +32,8 @@ class BaseGraphEstimator(ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
-    ``_learn``; it may have ``_standardises`` and ``_double_precision`` besides.
+    ``_learn``; it may have ``_standardises``, ``_lenient`` and ``_double_precision``
+    besides.
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
@@ -41,7 +42,8 @@ class BaseGraphEstimator(ABC):
         cannot tell from ``adjacency_``; an undirected edge has a 1 at both places.
         Equal to ``adjacency_`` where directions are identified.
       weights_: DataFrame ``[d, d]``, the change of the column's variable for one
-        unit of the row's, in the units of the table; 0 off the graph.
+        unit of the row's, in the units of the table; 0 off the graph. Only of methods
+        that estimate them.
       graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
         ``undirected``.
       posterior_: the method's ``Posterior``, as numpy arrays.
@@ -61,6 +63,10 @@ class BaseGraphEstimator(ABC):
         """Whether columns are brought to standard deviation 1 before the fit."""
         return True
 
+    def _lenient(self) -> bool:
+        """Whether the method reads missing cells and columns without variation."""
+        return False
+
     def _double_precision(self) -> bool:
         """Whether the method needs float64."""
         return False
@@ -77,7 +83,8 @@ class BaseGraphEstimator(ABC):
         """Learns a causal graph from a table.
 
         Args:
-          X: DataFrame or array ``[n, d]`` of finite numbers; not modified.
+          X: DataFrame or array ``[n, d]`` of finite numbers, or for some methods NaN
+            where a cell is missing; not modified.
           y: ignored, as scikit-learn's pipelines pass it.
           interventions: a bool frame of X's shape, or for each row a column name, a
             list of them, or None.
@@ -91,8 +98,7 @@ class BaseGraphEstimator(ABC):
           ValueError: naming the column, row, edge or option and the fix.
         """
         del y
-        if not isinstance(self.random_state, int | np.integer):
-            raise ValueError(f"random_state must be an int, not {self.random_state!r}")
+        self._check_random_state()
         start = time.perf_counter()
         # The global flag stays as the user set it.
         double = jax.enable_x64(True) if self._double_precision() else nullcontext()
@@ -103,17 +109,17 @@ class BaseGraphEstimator(ABC):
                 regimes=regimes,
                 knowledge=knowledge,
                 standardise=self._standardises(),
+                lenient=self._lenient(),
             )
             learned = self._learn(problem, columns)
             arrays = jax.tree.map(np.asarray, learned._replace(info={}))
         info = learned.info | {"seconds": time.perf_counter() - start}
-        self._store(arrays._replace(info=info), columns)
-        names = getattr(X, "columns", None)
-        if names is not None and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.array(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._store(arrays._replace(info=info), columns, X)
         return self
+
+    def _check_random_state(self):
+        if not isinstance(self.random_state, int | np.integer):
+            raise ValueError(f"random_state must be an int, not {self.random_state!r}")
 
     def _run(
         self, kernel: Kernel, problem: Problem, config: PyTree, num_starts: int = 1
@@ -137,31 +143,43 @@ class BaseGraphEstimator(ABC):
                 )
         else:
             posterior, last = run(kernel, key, problem, config)
+        return posterior, self._diagnose(last)
+
+    def _diagnose(self, last: Any) -> dict[str, Any]:
+        """A run's last diagnostics as a dict; warns of failure."""
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
         if info["nonfinite"]:
             warnings.warn(
                 "the score is not finite: the graph is not to be trusted; look for "
                 "columns of extreme scale",
-                stacklevel=4,
+                stacklevel=5,
             )
         elif not info["converged"]:
-            warnings.warn("the fit has not converged; raise num_steps", stacklevel=4)
-        return posterior, info
+            warnings.warn("the fit has not converged; raise num_steps", stacklevel=5)
+        return info
 
-    def _store(self, learned, columns):
-        # From standard deviations back to the units of the table.
-        weights = learned.weights * columns.scales / columns.scales[:, None]
+    def _store(self, learned: Learned, columns: frame.Columns, table: Any) -> None:
+        """Sets the learned attributes, from arrays of numpy's."""
+        weights = learned.weights
+        if weights is not None:
+            # From standard deviations back to the units of the table.
+            weights = weights * columns.scales / columns.scales[:, None]
+            self.weights_ = frame.to_frame(weights, columns)
         graph, edge_prob = learned.graph, learned.posterior.edge_prob
         self.posterior_ = learned.posterior
         self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
         self.adjacency_ = frame.to_frame(graph.astype(int), columns)
         self.cpdag_ = frame.to_frame(learned.essential.astype(int), columns)
-        self.weights_ = frame.to_frame(weights, columns)
         self.graph_ = frame.to_networkx(
             graph, learned.essential, edge_prob, weights, columns
         )
         self.info_ = learned.info
         self.n_features_in_ = len(columns.names)
+        names = getattr(table, "columns", None)
+        if names is not None and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     # scikit-learn's contract, without importing scikit-learn.
 

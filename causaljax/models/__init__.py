@@ -2,6 +2,7 @@
 
 from causaljax.models import (
     bge,
+    familiarity,
     linear_gaussian,
     linear_nongaussian,
     order_score,
@@ -12,6 +13,7 @@ from causaljax.models import (
 
 __all__ = [
     "bge",
+    "familiarity",
     "linear_gaussian",
     "linear_nongaussian",
     "order_score",

@@ -1,0 +1,272 @@
+"""Amortized inference: a trained network reads the table."""
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from causaljax import frame, tuning
+from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.kernels import amortized
+from causaljax.run import run
+from causaljax.types import Problem
+from causaljax.weights import Weights, kernel_config, load_weights
+
+_MAX_COLUMNS = 100  # beyond, no network of this package is to be trusted
+
+
+class AmortizedDAG(BaseGraphEstimator):
+    """A causal graph as a network sees it that was trained on simulated tables.
+
+    One forward pass instead of a search: linear and nonlinear mechanisms, known and
+    hidden interventions, and missing cells (NaN) are all one to it. What it says is
+    as good as the table resembles its training tables: see ``ood_score_``.
+
+    Args:
+      weights: name of weights that ship with the package, the path of a .safetensors
+        file, or ``causaljax.weights.Weights``.
+      threshold: edges of this probability or less are not in ``adjacency_``; None
+        takes the one that was calibrated with the weights.
+      random_state: seed of ``sample_graphs`` and ``fine_tune``; ``fit`` draws nothing.
+
+    Attributes:
+      edge_probabilities_: DataFrame ``[d, d]``, calibrated. Where the direction of an
+        edge is not identified, both directions share its probability.
+      ancestor_probabilities_: DataFrame ``[d, d]``, P(a path leads from row to column).
+      target_probabilities_: Series, P(the variable was set from outside in some rows
+        that ``interventions`` do not tell of).
+      ood_score_: how unlike the training tables this one is, 1 being what 1 in 200 of
+        them exceeds; NaN if the weights cannot tell. Above 1 there is a warning.
+
+    ``cpdag_`` equals ``adjacency_``, and there are no ``weights_``.
+
+    Sources: as in ``causaljax.kernels.amortized``.
+
+    Example:
+      >>> from causaljax import AmortizedDAG
+      >>> from causaljax.datasets import load_sachs
+      >>> model = AmortizedDAG().fit(load_sachs().observational)  # doctest: +SKIP
+      >>> model.sample_graphs(100).mean(axis=0)  # doctest: +SKIP
+    """
+
+    progress = False  # there is no progress to show in one step
+
+    def __init__(self, *, weights="pair-v1", threshold=None, random_state=0):
+        self.weights = weights
+        self.threshold = threshold
+        self.random_state = random_state
+
+    def _lenient(self):
+        return True
+
+    def _learn(self, problem, columns):
+        del columns
+        weights, config = self._method()
+        posterior, info = self._run(amortized.KERNEL, problem, config)
+        return self._learned(weights, config, problem, posterior, info)
+
+    def fit_many(
+        self,
+        tables: Sequence[Any],
+        *,
+        interventions: Sequence[Any] | None = None,
+        knowledge: frame.Knowledge | None = None,
+    ) -> "list[AmortizedDAG]":
+        """Fits tables of one number of columns together, in one compiled call.
+
+        Args:
+          tables: DataFrames or arrays, as ``fit`` takes; they may differ in rows.
+          interventions: one entry a table, each as ``fit`` takes it.
+          knowledge: of all tables.
+
+        Returns:
+          One fitted estimator a table, in their order; this one stays unfitted.
+
+        Raises:
+          ValueError: as ``fit``, or if the tables differ in columns.
+        """
+        tables = list(tables)
+        if interventions is None:
+            interventions = [None] * len(tables)
+        if len(interventions) != len(tables) or not tables:
+            raise ValueError(
+                f"there are {len(tables)} tables and {len(interventions)} entries of "
+                "interventions: give at least one table, and one entry a table"
+            )
+        self._check_random_state()
+        weights, config = self._method()
+        start = time.perf_counter()
+        problems, columns = zip(
+            *(
+                frame.to_problem(
+                    table, interventions=targets, knowledge=knowledge, lenient=True
+                )
+                for table, targets in zip(tables, interventions, strict=True)
+            ),
+            strict=True,
+        )
+        counts = [problem.x.shape[1] for problem in problems]
+        for number, count in enumerate(counts):
+            if count != counts[0]:
+                raise ValueError(
+                    f"table {number} has {count} columns and table 0 has {counts[0]}: "
+                    "fit tables of one number of columns together"
+                )
+        most = max(len(problem.x) for problem in problems)
+        padded = [_pad(problem, most) for problem in problems]
+        together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
+        key = jax.random.key(self.random_state)
+        answers = jax.tree.map(np.asarray, _run_many(key, together, config))
+        seconds = (time.perf_counter() - start) / len(tables)
+
+        models: list[AmortizedDAG] = []
+        for number, (table, problem) in enumerate(zip(tables, problems, strict=True)):
+            model = type(self)(**self.get_params())
+            posterior, last = jax.tree.map(lambda leaf, k=number: leaf[k], answers)
+            info = model._diagnose(last)
+            learned = model._learned(weights, config, problem, posterior, info)
+            info = learned.info | {"seconds": seconds}
+            model._store(learned._replace(info=info), columns[number], table)
+            models.append(model)
+        return models
+
+    def sample_graphs(self, n: int = 100) -> np.ndarray:
+        """Whole graphs that could have made the table, drawn from the posterior.
+
+        Unlike single edge probabilities they say what goes together: which edges
+        exclude each other, how sure a path is. Knowledge holds in each of them. The
+        same ``n`` and ``random_state`` give the same graphs.
+
+        Args:
+          n: how many.
+
+        Returns:
+          ``[n, d, d]`` bool, each acyclic, in the order of the columns; the share with
+          an edge is ``.mean(axis=0)``, and ``networkx.DiGraph(graphs[0])`` makes one of
+          networkx.
+
+        Raises:
+          ValueError: if ``n`` is not a positive whole number.
+          AttributeError: if the estimator has not been fitted.
+        """
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise ValueError(f"n must be a positive whole number, not {n!r}")
+        if not hasattr(self, "_problem"):
+            raise AttributeError("fit a table before sampling graphs")
+        config = dataclasses.replace(self._config, num_graphs=int(n))
+        key = jax.random.key(self.random_state)
+        posterior, _ = run(amortized.KERNEL, key, self._problem, config)
+        return np.asarray(posterior.graphs)
+
+    def fine_tune(
+        self, simulator: tuning.Simulator, *, minutes: float = 15
+    ) -> "AmortizedDAG":
+        """Trains the network on, on tables of a simulator of your own.
+
+        Args:
+          simulator: ``key -> (problem, graph)`` in pure jax, always of one shape, with
+            columns of standard deviation 1 as ``fit`` makes them; what is told of
+            ``graph`` in the problem's knowledge is not learned.
+          minutes: how long.
+
+        Returns:
+          A new estimator that holds the new weights; ``causaljax.weights.save_weights``
+          writes its ``weights`` to a file. This one stays as it is.
+
+        Raises:
+          ValueError: if the simulator returns something else.
+        """
+        from causaljax.nets import training
+
+        self._check_random_state()
+        key = jax.random.fold_in(jax.random.key(self.random_state), 1)
+        tuned = tuning.fine_tune(
+            key, self._weights(), simulator, training.loss, minutes=minutes
+        )
+        return type(self)(**self.get_params() | {"weights": tuned})
+
+    def _weights(self):
+        if isinstance(self.weights, Weights):
+            return self.weights
+        return load_weights(self.weights)
+
+    def _method(self):
+        """The network and the kernel's config, once the options are known to fit."""
+        weights = self._weights()
+        config = kernel_config(weights, threshold=self.threshold)
+        amortized.check_config(config)
+        return weights, config
+
+    def _learned(self, weights, config, problem, posterior, info):
+        """What a run says; warns where the network is out of its depth."""
+        self._config = config
+        self._problem = jax.tree.map(np.asarray, problem)
+        score = float(posterior.extra["ood_score"])
+        trained, d = weights.card["max_columns"], problem.x.shape[1]
+        if d > min(trained, _MAX_COLUMNS):
+            warnings.warn(
+                f"the table has {d} columns, the network was trained on up to {trained}"
+                ": its probabilities are a guess; drop columns or take LinearDAG",
+                stacklevel=4,
+            )
+        if score > 1:
+            warnings.warn(
+                "the table is unlike those that the network was trained on (ood_score_ "
+                f"{score:.2f}, above 1 is rare among them): its probabilities may be "
+                "too sure; compare with LinearDAG, or fine_tune on your own simulator",
+                stacklevel=4,
+            )
+        info["ood_score"] = None if np.isnan(score) else score
+        info["config"] = {
+            "weights": weights.card["name"],
+            "threshold": float(config.threshold),
+            "temperature": np.asarray(config.temperature).tolist(),
+        }
+        graph = posterior.graphs[0]
+        return Learned(graph, graph, None, posterior, info)
+
+    def _store(self, learned, columns, table):
+        super()._store(learned, columns, table)
+        extra: Any = learned.posterior.extra
+        self.ancestor_probabilities_ = frame.to_frame(extra["ancestor_prob"], columns)
+        self.target_probabilities_ = pd.Series(
+            np.array(extra["target_prob"]), index=list(columns.names)
+        )
+        self.ood_score_ = float(extra["ood_score"])
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+def _pad(problem: Problem, num_rows: int) -> Problem:
+    """Rows of weight 0 at the end, up to a number of rows."""
+    rows = {
+        name: jnp.pad(
+            getattr(problem, name),
+            [(0, num_rows - len(problem.x))]
+            + [(0, 0)] * (getattr(problem, name).ndim - 1),
+        )
+        for name in ("x", "observed", "intervened", "regime", "weight")
+    }
+    return problem._replace(**rows)
+
+
+@jax.jit
+def _run_many(key, problems, config):
+    d = problems.x.shape[2]
+
+    def one(numbered):
+        number, problem = numbered
+        return run(amortized.KERNEL, jax.random.fold_in(key, number), problem, config)
+
+    numbers = jnp.arange(len(problems.x))
+    size = amortized.tables_at_once(d)
+    return jax.lax.map(one, (numbers, problems), batch_size=size)
