@@ -53,7 +53,7 @@ class NetworkConfig:
     width: int = 64
     num_blocks: int = 8
     num_heads: int = 8
-    row_chunk: int = 512
+    row_chunk: int = 256
 
 
 class Inputs(NamedTuple):
