@@ -15,8 +15,9 @@ import rivals
 import scipy.stats
 
 import causaljax
-from causaljax import run
+from causaljax import run, weights
 from causaljax.graphs import metrics
+from causaljax.kernels import amortized
 from causaljax.types import Problem
 
 NUM_BINS = 10  # of stated probabilities
@@ -74,8 +75,6 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
 @functools.cache
 def kernel_config(name_or_path=None):
     """The kernel's settings for a trained network."""
-    from causaljax import weights
-
     return weights.kernel_config(weights.load_weights(*filter(None, [name_or_path])))
 
 
@@ -90,8 +89,6 @@ def _compiled(config, shape, problems):
 
 
 def _read_all(config, problems):
-    from causaljax.kernels import amortized
-
     def read(problem):
         return run.run(amortized.KERNEL, jax.random.key(0), problem, config)[0]
 
@@ -152,10 +149,10 @@ def rival(name: str, problems: Problem) -> Answer:
     return Answer(strength, graphs, float(np.mean([r.seconds for r in results])))
 
 
-def methods(replicates: int = 0, weights: str | None = None) -> dict:
+def methods(replicates: int = 0, trained: str | None = None) -> dict:
     """All methods by name; the options are of "bootstrap" and of "amortized"."""
     return {
-        "amortized": functools.partial(amortized_dag, name_or_path=weights),
+        "amortized": functools.partial(amortized_dag, name_or_path=trained),
         "linear": linear_dag,
         "bootstrap": functools.partial(linear_dag, n_bootstrap=replicates),
         **{name: functools.partial(rival, name) for name in rivals.RIVALS},
