@@ -31,6 +31,7 @@ import bench_methods as methods
 import bench_real
 import bench_tables as tables
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from rivals import RIVALS
@@ -156,10 +157,10 @@ def rivals(options):
     ]
     found = compare(cells, options)
     for cell in cells:
-        pair = [found.get((cell, name)) for name in ("amortized", "bootstrap")]
-        if None in pair:
+        ours = found.get((cell, "amortized"))
+        other = found.get((cell, "bootstrap"))
+        if ours is None or other is None:
             continue
-        ours, other = pair
         better = ours.auprc > other.auprc and ours.seconds <= other.seconds
         print(
             f"{cell.name:24} d = {cell.size}: AUPRC {ours.auprc:.3f} in "
@@ -234,7 +235,7 @@ def knowledge(options):
             for name in options.methods:
                 for share in (0.0, 0.1, 0.2, 0.4, 0.6, 0.8):
                     told = turn < share
-                    problems = drawn.problems._replace(required=told)
+                    problems = drawn.problems._replace(required=jnp.asarray(told))
                     answer = known[name](problems)
                     row = _rest(answer, drawn.graphs, told)
                     print(layout.format(cell.name, size, name, share, *row), flush=True)
@@ -324,10 +325,14 @@ def _strengths(model, frames):
     return np.stack([strength.to_numpy() for strength in fitted])
 
 
-def _estimators(options):
+def _amortized(options):
     given = {"weights": options.weights} if options.weights else {}
+    return causaljax.AmortizedDAG(**given)
+
+
+def _estimators(options):
     made = {
-        "amortized": lambda: causaljax.AmortizedDAG(**given),
+        "amortized": lambda: _amortized(options),
         "linear": lambda: causaljax.LinearDAG(),
         "bootstrap": lambda: causaljax.LinearDAG(n_bootstrap=options.replicates),
     }
@@ -390,7 +395,7 @@ def _measured(size, rows, samples, options):
     methods.kernel_config(options.weights)
     load = time.perf_counter() - start
     before = _peak()
-    model = _estimators(options)["amortized"]
+    model = _amortized(options)
     seconds = []
     for _ in range(3):
         took = _fit(model, table)

@@ -48,11 +48,13 @@ def _found(folders, name):
 def known_graphs(folders: list[Path], num_rows: int = 1000) -> Iterator[Real]:
     """Sachs, observational and with its targets, and the Gaussian networks."""
     sachs = datasets.load_sachs()
-    yield Real("Sachs, 853 rows", np.log(sachs.observational), None, sachs.truth)
+    yield Real(
+        "Sachs, 853 rows", sachs.observational.transform("log"), None, sachs.truth
+    )
     told = sachs.condition != 2
     yield Real(
         "Sachs, with targets",
-        np.log(sachs.data[told]),
+        sachs.data[told].transform("log"),
         sachs.interventions[told],
         sachs.truth,
     )

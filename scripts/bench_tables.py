@@ -75,7 +75,7 @@ def _draw(cell, number):
     key = jax.random.fold_in(jax.random.key(_SEED), number)
     gap_key, key = jax.random.split(key)
     if cell.avici:
-        problem, truth = avici.avici_table(
+        problem, graph = avici.avici_table(
             key,
             domain=cell.avici,
             out_of_distribution=True,
@@ -83,8 +83,10 @@ def _draw(cell, number):
             num_rows=cell.rows,
             interventional=cell.regimes > 1,
         )
+        x = problem.x - problem.x.mean(axis=0)
+        problem = problem._replace(x=x / x.std(axis=0))
     else:
-        problem, truth = _simulate(cell, key)
+        problem, graph = _simulate(cell, key)
     targets = problem.intervened.any(axis=0)
     if cell.hidden:
         problem = simulate.hide_regimes(problem)
@@ -92,7 +94,7 @@ def _draw(cell, number):
     problem = problem._replace(
         x=jnp.where(gaps, 0, problem.x), observed=problem.observed & ~gaps
     )
-    return problem, truth.graph, targets
+    return problem, graph, targets
 
 
 def _simulate(cell, key):
@@ -112,7 +114,7 @@ def _simulate(cell, key):
         low, high = cell.spread
         spread = jax.random.uniform(spread_key, shape, minval=low, maxval=high)
         intervention = simulate.perfect_intervention(targets, shift, spread)
-    return simulate.simulate(
+    problem, _ = simulate.simulate(
         key,
         graph,
         cell.rows,
@@ -122,6 +124,7 @@ def _simulate(cell, key):
         scaling="standardised",
         intervention=intervention,
     )
+    return problem, graph
 
 
 # The linear cells are those of `bench_linear.py`.
@@ -171,12 +174,14 @@ def intervened(graph: str, size: int, rows: int = 1000) -> list[Cell]:
 
 
 def out_of_distribution(size: int = 30, rows: int = 1000) -> list[Cell]:
-    """AVICI's own test configurations, by its names."""
+    """AVICI's own test configurations; "do" has its interventions besides."""
     wants = {"linear": Want(0.97, 0.65), "rff": Want(0.87, 0.6)}
-    return [
-        Cell(f"AVICI {domain} OOD", size=size, rows=rows, avici=domain, want=want)
-        for domain, want in wants.items()
-    ]
+    cells = []
+    for domain, want in wants.items():
+        cell = Cell(f"AVICI {domain} OOD", size=size, rows=rows, avici=domain)
+        cells.append(cell._replace(want=want))
+        cells.append(cell._replace(name=f"{cell.name}, do", regimes=2))
+    return cells
 
 
 def hidden(graph: str, size: int, rows: int = 5000) -> list[Cell]:
