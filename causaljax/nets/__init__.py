@@ -1,1 +1,5 @@
-"""Flax networks that read a table, what they read of it, and how they learn."""
+"""Networks that read a table and say what they believe of its graph.
+
+One module an architecture, each with the same functions: ``init_params``,
+``inputs`` and ``edge_logits``. The only room that imports flax.
+"""

@@ -1,4 +1,4 @@
-"""What a network says about a table before calibration and knowledge."""
+"""What every network of this room says of a table."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,18 @@ from causaljax.types import Array
 
 
 class Beliefs(NamedTuple):
-    """Logits of a network; (0, edge[i, j], edge[j, i]) are one softmax a pair."""
+    """Log odds about a graph, from one table; what is known has already entered.
 
-    edge: Array  # [d, d] log-odds of i -> j against no edge
-    ancestor: Array  # [d, d] logit that i is an ancestor of j
-    order: Array  # [d] higher for causes: logit of i before j is order[i] - order[j]
-    target: Array  # [d] logit of having been a target in some hidden regime
+    Three of the four are helpers in training; only ``edge`` makes a posterior.
+    """
+
+    edge: Array
+    """``[d, d]``: i -> j at [i, j], against no edge between i and j. The three cases
+    of a pair are softmax(0, edge[i, j], edge[j, i]). The diagonal means nothing."""
+    ancestor: Array
+    """``[d, d]``: log odds that a directed path leads from i to j, at [i, j]. The
+    diagonal means nothing."""
+    order: Array
+    """``[d]``: Plackett-Luce scores of the causal order, greatest first (causes)."""
+    target: Array
+    """``[d]``: log odds that some row holds a value set from outside."""

@@ -1,0 +1,218 @@
+"""The methods that `bench_amortized.py` compares, over stacks of tables.
+
+A method maps the tables of a cell to an `Answer`. The amortized one reads all tables
+of a shape in one compiled program; the others take them one by one.
+"""
+
+import functools
+import time
+import warnings
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import rivals
+import scipy.stats
+
+import causaljax
+from causaljax import run, weights
+from causaljax.graphs import metrics
+from causaljax.kernels import amortized
+from causaljax.types import Problem
+
+NUM_BINS = 10  # of stated probabilities
+SURE = 0.01  # pairs stated to be less likely flatter every method
+_AT_ONCE = 4  # tables in one vmapped step
+
+
+class Answer(NamedTuple):
+    """What a method says of b tables."""
+
+    strength: np.ndarray  # [b, d, d], probabilities where the method has them
+    graph: np.ndarray  # [b, d, d] bool, both ways where undirected
+    seconds: float  # a table, compiled
+    targets: np.ndarray | None = None  # [b, d], P(acted on unsaid)
+
+
+class Reliability(NamedTuple):
+    """Stated probabilities of directed edges, by bins, and what came true."""
+
+    stated: np.ndarray  # [bins], the mean in the bin
+    true: np.ndarray  # [bins]
+    counts: np.ndarray  # [bins]
+    error: float  # expected calibration error
+    sure_error: float  # likewise, over pairs stated above SURE
+
+
+class Scores(NamedTuple):
+    """Means over tables; the error is of all their pairs together."""
+
+    auroc: float
+    auprc: float
+    f1: float
+    skeleton: float
+    ece: float
+    targets: float  # AUROC, NaN where not asked
+    seconds: float
+
+
+def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
+    """A trained network at its calibrated threshold, the shipped one by default."""
+    config = kernel_config(name_or_path)
+    shape = np.shape(problems.x)
+    program = _compiled(config, shape, problems)
+    start = time.perf_counter()
+    posterior = jax.block_until_ready(program(config, problems))
+    seconds = (time.perf_counter() - start) / shape[0]
+    return Answer(
+        strength=np.asarray(posterior.edge_prob),
+        graph=np.asarray(posterior.graphs[:, 0]),
+        seconds=seconds,
+        targets=np.asarray(posterior.extra["target_prob"]),
+    )
+
+
+@functools.cache
+def kernel_config(name_or_path=None):
+    """The kernel's settings for a trained network."""
+    return weights.kernel_config(weights.load_weights(*filter(None, [name_or_path])))
+
+
+_programs = {}
+
+
+def _compiled(config, shape, problems):
+    if shape not in _programs:
+        lowered = jax.jit(_read_all).lower(config, problems)
+        _programs[shape] = lowered.compile()
+    return _programs[shape]
+
+
+def _read_all(config, problems):
+    def read(problem):
+        return run.run(amortized.KERNEL, jax.random.key(0), problem, config)[0]
+
+    num_tables = problems.weight.shape[0]
+    return jax.lax.map(read, problems, batch_size=min(_AT_ONCE, num_tables))
+
+
+def linear_dag(problems: Problem, n_bootstrap: int = 0) -> Answer:
+    """The package's order search on linear scores; gaps filled with means."""
+    model = causaljax.LinearDAG(n_bootstrap=n_bootstrap)
+    answers = []
+    num_tables = len(problems.x)
+    for k in [0, *range(num_tables)]:  # the first once more, compiled
+        problem = jax.tree.map(lambda leaf, k=k: leaf[k], problems)
+        off_diagonal = ~np.eye(len(problem.allowed), dtype=bool)
+        known = causaljax.Knowledge(
+            required=_pairs(problem.required),
+            forbidden=_pairs(~problem.allowed & off_diagonal),
+        )
+        acted_on = problem.intervened if problem.intervened.any() else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.perf_counter()
+            model.fit(
+                _filled(problem),
+                interventions=acted_on,
+                knowledge=known,
+            )
+            seconds = time.perf_counter() - start
+        answers.append(
+            (
+                model.edge_probabilities_.to_numpy(),
+                model.adjacency_.to_numpy() > 0,
+                seconds,
+            )
+        )
+    strengths, graphs, seconds = zip(*answers[1:], strict=True)
+    return Answer(np.stack(strengths), np.stack(graphs), float(np.mean(seconds)))
+
+
+def _filled(problem):
+    means = np.mean(problem.x, axis=0, where=problem.observed)
+    return np.where(problem.observed, problem.x, means)
+
+
+def _pairs(matrix):
+    return [(f"x{i}", f"x{j}") for i, j in np.argwhere(matrix)]
+
+
+def rival(name: str, problems: Problem) -> Answer:
+    """A library of `rivals.py`, which takes nothing but the table."""
+    results = [
+        rivals.run(name, _filled(jax.tree.map(lambda leaf, k=k: leaf[k], problems)))
+        for k in range(len(problems.x))
+    ]
+    graphs = np.stack([result.graph for result in results]) > 0
+    strength = graphs * (1 - graphs.swapaxes(1, 2) / 2)
+    return Answer(strength, graphs, float(np.mean([r.seconds for r in results])))
+
+
+def methods(replicates: int = 0, trained: str | None = None) -> dict:
+    """All methods by name; the options are of "bootstrap" and of "amortized"."""
+    return {
+        "amortized": functools.partial(amortized_dag, name_or_path=trained),
+        "linear": linear_dag,
+        "bootstrap": functools.partial(linear_dag, n_bootstrap=replicates),
+        **{name: functools.partial(rival, name) for name in rivals.RIVALS},
+    }
+
+
+@jax.jit
+@jax.vmap
+def _graph_scores(truth, strength, graph):
+    return (
+        metrics.auroc(truth, strength),
+        metrics.auprc(truth, strength),
+        metrics.edge_accuracy(truth, graph).f1,
+        metrics.skeleton_accuracy(truth, graph).f1,
+    )
+
+
+def ranking_area(truth: np.ndarray, strength: np.ndarray) -> float:
+    """AUROC over any list of cases, NaN where they are all of one kind."""
+    ranks = scipy.stats.rankdata(strength)
+    hits, others = truth.sum(), (~truth).sum()
+    if not hits or not others:
+        return float("nan")
+    return float((ranks[truth].sum() - hits * (hits + 1) / 2) / (hits * others))
+
+
+def score(answer: Answer, graphs: np.ndarray, targets: np.ndarray | None) -> Scores:
+    """Scores of an answer against `[b, d, d]` graphs and `[b, d]` targets."""
+    areas = _graph_scores(graphs, answer.strength.astype("f4"), answer.graph)
+    auroc, auprc, f1, skeleton = map(_mean, areas)
+    found = np.nan
+    if targets is not None and answer.targets is not None:
+        found = _mean(map(ranking_area, targets, answer.targets))
+    apart = ~np.eye(graphs.shape[-1], dtype=bool)
+    ece = reliability(answer.strength[:, apart], graphs[:, apart]).error
+    return Scores(auroc, auprc, f1, skeleton, ece, found, answer.seconds)
+
+
+def _mean(values):
+    """Over the tables of which the score is defined."""
+    defined = [value for value in map(float, values) if value == value]
+    return float(np.mean(defined)) if defined else float("nan")
+
+
+def reliability(stated: np.ndarray, true: np.ndarray) -> Reliability:
+    """How often what was stated with a probability is true, over any list of cases."""
+    stated, true = stated.ravel(), true.ravel()
+    error, columns = _calibration(stated, true)
+    sure_error, _ = _calibration(stated[stated > SURE], true[stated > SURE])
+    return Reliability(*columns, error, sure_error)
+
+
+def _calibration(stated, true):
+    bins = np.clip((stated * NUM_BINS).astype(int), 0, NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    mean_stated = np.bincount(bins, stated, NUM_BINS) / np.maximum(counts, 1)
+    mean_true = np.bincount(bins, true, NUM_BINS) / np.maximum(counts, 1)
+    gaps = np.abs(mean_stated - mean_true)
+    return float(np.sum(gaps * counts) / max(counts.sum(), 1)), (
+        mean_stated,
+        mean_true,
+        counts,
+    )
