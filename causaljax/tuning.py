@@ -13,6 +13,7 @@ import optax
 
 from causaljax.kernels.amortized import Network
 from causaljax.models import familiarity
+from causaljax.nets.training import losses as losses_of
 from causaljax.types import Array, Problem, PyTree
 from causaljax.weights import Weights
 
@@ -54,7 +55,6 @@ def fine_tune(
     key: Array,
     weights: Weights,
     simulator: Simulator,
-    loss: Callable[..., Array],
     *,
     minutes: float,
 ) -> Weights:
@@ -64,7 +64,6 @@ def fine_tune(
       key: typed key.
       weights: where to start; they stay as they are.
       simulator: ``key -> (problem, graph)`` in pure jax, of one shape; it is vmapped.
-      loss: ``(params, inputs, allowed, required, graph, config) -> []``, of one table.
       minutes: how long, compilation included; at least one step is taken.
 
     Returns:
@@ -90,7 +89,6 @@ def fine_tune(
             rate * (1 + math.cos(math.pi * spent)) / 2,
             simulator,
             weights.network,
-            loss,
             num_draws,
             weights.reference is not None,
         )
@@ -139,7 +137,7 @@ def _reference(summaries):
 
 @functools.partial(
     jax.jit,
-    static_argnames=("simulator", "network", "loss", "num_draws", "summarises"),
+    static_argnames=("simulator", "network", "num_draws", "summarises"),
 )
 def _step(
     key: Array,
@@ -147,7 +145,6 @@ def _step(
     rate: Array | float,
     simulator: Simulator,
     network: Network,
-    loss: Callable[..., Array],
     num_draws: int,
     summarises: bool,
 ) -> tuple[PyTree, Array, Array]:
@@ -162,8 +159,14 @@ def _step(
     tables = jax.vmap(draw)(jax.random.split(key, num_draws))
 
     def mean_loss(params):
-        losses = jax.vmap(lambda *table: loss(params, *table, network.config))(*tables)
-        return losses.mean()
+        def of_table(inputs, allowed, required, graph):
+            beliefs = network.edge_logits(
+                params, inputs, allowed, required, network.config
+            )
+            told = ~allowed & ~allowed.T | required | required.T
+            return losses_of(beliefs, graph, told).total
+
+        return jax.vmap(of_table)(*tables).mean()
 
     params, moments = state
     value, gradient = jax.value_and_grad(mean_loss)(params)

@@ -252,9 +252,7 @@ def train(options):
         )
     else:
         if options.warm_start:
-            other = ocp.CheckpointManager(
-                options.warm_start.absolute() / "checkpoints"
-            )
+            other = ocp.CheckpointManager(options.warm_start.absolute() / "checkpoints")
             saved = other.restore(
                 other.latest_step(), args=ocp.args.StandardRestore(state)
             )
@@ -366,9 +364,9 @@ def calibrate(params, config):
         for graph, edge, rows in tables:
             nothing = jnp.zeros(graph.shape[1:], bool)
             each = jax.vmap(
-                lambda graph, edge, nothing=nothing: losses(
-                    Beliefs(edge, edge, edge[0], edge[0]), graph, nothing
-                ).edge
+                lambda graph, edge, nothing=nothing: (
+                    losses(Beliefs(edge, edge, edge[0], edge[0]), graph, nothing).edge
+                )
             )(graph, scaled(t, edge, rows))
             total = total + each.mean()
         return total / len(tables)
@@ -402,7 +400,12 @@ def calibrate(params, config):
         scores.append([float(f1(prob, graph, threshold)) for threshold in thresholds])
     mean = np.mean(scores, 0)
     print("F1 by threshold", dict(zip(thresholds.round(2), mean.round(4), strict=True)))
-    return t, float(thresholds[mean.argmax()]), float(loss(jnp.zeros(3))), float(loss(t))
+    return (
+        t,
+        float(thresholds[mean.argmax()]),
+        float(loss(jnp.zeros(3))),
+        float(loss(t)),
+    )
 
 
 def familiar(config):

@@ -182,13 +182,9 @@ class AmortizedDAG(BaseGraphEstimator):
         Raises:
           ValueError: if the simulator returns something else.
         """
-        from causaljax.nets import training
-
         self._check_random_state()
         key = jax.random.fold_in(jax.random.key(self.random_state), 1)
-        tuned = tuning.fine_tune(
-            key, self._weights(), simulator, training.loss, minutes=minutes
-        )
+        tuned = tuning.fine_tune(key, self._weights(), simulator, minutes=minutes)
         return type(self)(**self.get_params() | {"weights": tuned})
 
     def _weights(self):

@@ -26,9 +26,10 @@ def read_columns(x: Array, mass: Array) -> Columns:
     """Ranks, normal scores, Legendre polynomials and clipped scores of each column.
 
     The mid-rank u of a cell is the part of the column's cells below it plus half
-    the part at its value, each cell of mass above 0 counted once; ``gauss`` is the normal quantile of u and ``legendre``
-    is sqrt(2 a + 1) P_a(2 u - 1), orthonormal for a column without ties. For
-    ``score``, values further than 10 robust standard deviations (interquartile
+    the part at its value, each cell of mass above 0 counted once; ``gauss`` is the
+    normal quantile of u and ``legendre`` is sqrt(2 a + 1) P_a(2 u - 1), orthonormal
+    for a column without ties. For ``score``, values further than 10 robust standard
+    deviations (interquartile
     range / 1.349) from the median are moved to that distance, then mean and
     standard deviation are taken out.
 

@@ -44,17 +44,16 @@ def pair_statistics(problem: Problem) -> Array:
 
     Returns:
       ``[d, d, f]`` float32 in [-10, 10], f = ``NUM_STATISTICS``; at [i, j] how j
-      depends on i; on the diagonal only what is said of i by itself. Relabelling the variables relabels both axes,
-      the units of a column change nothing, and neither do rows of weight 0.
+      depends on i; on the diagonal only what is said of i by itself. Relabelling
+      the variables relabels both axes, the units of a column change nothing, and
+      neither do rows of weight 0.
 
     Differentiable: in ``x``, except through ranks.
     """
     weight = problem.weight.astype(jnp.float32)
     observed = problem.observed.astype(jnp.float32)
     natural = observed * (1 - problem.intervened.astype(jnp.float32))
-    columns = read_columns(
-        problem.x.astype(jnp.float32), weight[:, None] * observed
-    )
+    columns = read_columns(problem.x.astype(jnp.float32), weight[:, None] * observed)
     d = problem.x.shape[1]
     num_rows = jnp.maximum(weight.sum(), 1)
     ridge = jnp.clip(0.3 * d / num_rows, 1e-3, 0.5)
@@ -207,7 +206,7 @@ def _additive(columns, weight, observed, ridge):
 
 
 def _basis(columns):
-    """``[n, d, 3]``"""
+    """What the additive regression is linear in, ``[n, d, 3]``."""
     return jnp.concatenate([columns.score[..., None], columns.legendre[..., 1:3]], -1)
 
 
@@ -337,9 +336,7 @@ def _residual(sums, pairs):
         moments[..., 1], moments[..., 2] / 3 - 1, moments[..., 3] - 1.36,
         moments[..., 4],
     ], -1)  # fmt: skip
-    return jnp.concatenate(
-        [variance - 1, shape, moments[..., 5:]], -1
-    )
+    return jnp.concatenate([variance - 1, shape, moments[..., 5:]], -1)
 
 
 def _first_order(correlation):
@@ -356,7 +353,7 @@ def _first_order(correlation):
         with_k, rest_k = correlation[:, k], rest[:, k]
         partial = correlation - with_k[:, None] * with_k[None]
         partial = jnp.abs(partial / (rest_k[:, None] * rest_k[None]))
-        other = (jnp.arange(d) != k)
+        other = jnp.arange(d) != k
         valid = other[:, None] & other[None]
         return partial, valid
 

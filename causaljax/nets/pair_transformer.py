@@ -107,7 +107,9 @@ class _Network(nn.Module):
         pair = nn.Dense(2, name="edge")(nn.gelu(here + _mirror(there)))
         own = jnp.diagonal(z, axis1=-3, axis2=-2).swapaxes(-1, -2)
         own = jnp.concatenate([own, z.mean(-2), z.mean(-3)], -1)
-        own = nn.Dense(2, name="order")(nn.gelu(nn.Dense(config.width, name="node")(own)))
+        own = nn.Dense(2, name="order")(
+            nn.gelu(nn.Dense(config.width, name="node")(own))
+        )
         return Beliefs(
             edge=pair[..., 0] - 2.0,
             ancestor=pair[..., 1],

@@ -49,7 +49,9 @@ def losses(
     edge = beliefs.edge
     options = jnp.stack([jnp.zeros_like(edge), edge, edge.T], -1)
     logs = jax.nn.log_softmax(options)
-    truth = jnp.where(graph, logs[..., 1], jnp.where(graph.T, logs[..., 2], logs[..., 0]))
+    truth = jnp.where(
+        graph, logs[..., 1], jnp.where(graph.T, logs[..., 2], logs[..., 0])
+    )
     edge_loss = _mean(-truth, above & ~known)
 
     ancestors = transitive_closure(graph)

@@ -154,9 +154,7 @@ def _interventions(key, d, n):
     num_regimes = jnp.where(every, d, num_regimes)
     targets = jnp.eye(d, dtype=bool)[jax.random.permutation(next(keys), d)]
     several = jax.random.bernoulli(next(keys), 0.3)
-    extra = jax.random.bernoulli(
-        next(keys), _uniform(next(keys), 0, 2.0 / d), (d, d)
-    )
+    extra = jax.random.bernoulli(next(keys), _uniform(next(keys), 0, 2.0 / d), (d, d))
     targets = targets | (extra & several)
     alone = _uniform(next(keys), 0.03, 0.7)
     regime = jax.random.randint(next(keys), (n,), 0, num_regimes)
@@ -323,7 +321,9 @@ def _columns(key, graph, noise, lesson, weight):
         disturbance = disturbance * scale * jnp.where(varying, swing, 1)
         natural_value = caused + disturbance
         average, sd = moments(natural_value)
-        natural_value = jnp.where(internal, (natural_value - average) / sd, natural_value)
+        natural_value = jnp.where(
+            internal, (natural_value - average) / sd, natural_value
+        )
         sd = jnp.where(internal, 1.0, sd)
         cut = lesson.cut & hit
         value = jnp.where(cut, noise * spread * sd, natural_value)
