@@ -21,7 +21,7 @@ from causaljax.simulate.columns import standardise
 from causaljax.types import Array, PyTree
 
 _NUM_FEATURES = 100  # of a random function of all parents
-_NUM_FEATURES_EACH = 20  # of a random function of one parent
+_NUM_FEATURES_EACH = 10  # of a random function of one parent
 _NUM_HIDDEN = 10
 _NUM_FORMS = 4  # random linear forms a polynomial is made of
 
