@@ -190,7 +190,7 @@ def calibration(options):
     for method in options.methods:
         kinds = (("in distribution", near, 0.03), ("out of it", far, 0.1))
         for label, cells, wanted in kinds:
-            stated, true = [], []
+            stated, true = [np.empty(0)], [np.empty(0, bool)]
             for cell in chosen(cells, options):
                 drawn = tables.draw(cell, options.draws, options.first)
                 strength = known[method](drawn.problems).strength
