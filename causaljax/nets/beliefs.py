@@ -18,6 +18,8 @@ class Beliefs(NamedTuple):
     """``[d, d]``: log odds that a directed path leads from i to j, at [i, j]. The
     diagonal means nothing."""
     order: Array
-    """``[d]``: Plackett-Luce scores of the causal order, greatest first (causes)."""
+    """``[d]``: greater for causes; order[i] - order[j] are the log odds that i stands
+    before j, of pairs joined by a directed path."""
     target: Array
-    """``[d]``: log odds that some row holds a value set from outside."""
+    """``[d]``: log odds that the variable was intervened on in rows that do not say
+    so."""
