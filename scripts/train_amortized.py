@@ -3,17 +3,21 @@
     python scripts/train_amortized.py train RUN_FOLDER --steps 12000
     python scripts/train_amortized.py export RUN_FOLDER
 
-``train`` goes on from the newest checkpoint of the folder, bit for bit as if it had
-never stopped; stop it at any second. ``--warm-start OTHER_RUN`` begins a new run, with
-a new learning-rate schedule, at another run's averaged weights. Every step draws its
-tables afresh from its own number, so no data is stored. Data-parallel over all
-devices; ``--devices`` cuts a CPU into that many.
+``train`` goes on from the newest checkpoint of the folder, with weights bit for bit as
+if it had never stopped on the same devices; stop it at any second. ``--warm-start
+OTHER_RUN`` begins a new run, with a new learning-rate schedule, at another run's
+averaged weights. Every step draws its tables afresh from the seed and its own number,
+so no data is stored. Data-parallel over all devices, each of which draws its own share
+of the tables: another number of devices sees other tables. ``--devices`` cuts a CPU
+into that many. Needs the extra: ``pip install 'causaljax[train]'``.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,29 +35,54 @@ from causaljax.nets.training import Losses, losses
 from causaljax.simulate.training_mix import draw_table
 from causaljax.weights import Calibration, Weights, network_of, save_weights
 
-# (variables, rows, tables a step, share of the steps)
-BUCKETS = (
-    (5, 400, 96, 0.04),
-    (10, 300, 64, 0.05),
-    (10, 1000, 64, 0.17),
-    (10, 4000, 32, 0.05),
-    (20, 300, 24, 0.06),
-    (20, 1000, 24, 0.25),
-    (20, 4000, 16, 0.06),
-    (30, 600, 12, 0.12),
-    (50, 1000, 6, 0.20),
-)
-VALIDATION = ((10, 1000, 96), (20, 1000, 64), (50, 1000, 16))
-EMA_RATE = 0.999
-# (variables, rows, tables) for calibration, and for what a familiar table looks like
-CALIBRATION = (
-    (5, 400, 400), (10, 300, 200), (10, 1000, 300), (10, 4000, 60), (20, 300, 100),
-    (20, 1000, 150), (20, 4000, 40), (30, 600, 50), (50, 1000, 40),
+
+class Plan(NamedTuple):
+    """Network and tables; sizes of tables are (variables, rows, how many)."""
+
+    network: pair_transformer.NetworkConfig
+    buckets: tuple  # (variables, rows, tables a step, share of the steps)
+    validation: tuple
+    standardise: tuple  # for mean and spread of the statistics
+    calibration: tuple
+    familiar: tuple  # for what a familiar table looks like
+
+
+FULL = Plan(
+    network=pair_transformer.NetworkConfig(),
+    buckets=(
+        (5, 400, 96, 0.04),
+        (10, 300, 64, 0.05),
+        (10, 1000, 64, 0.17),
+        (10, 4000, 32, 0.05),
+        (20, 300, 24, 0.06),
+        (20, 1000, 24, 0.25),
+        (20, 4000, 16, 0.06),
+        (30, 600, 12, 0.12),
+        (50, 1000, 6, 0.20),
+    ),
+    validation=((10, 1000, 96), (20, 1000, 64), (50, 1000, 16)),
+    standardise=((10, 1000, 128), (20, 1000, 64), (50, 1000, 16)),
+    calibration=(
+        (5, 400, 400), (10, 300, 200), (10, 1000, 300), (10, 4000, 60), (20, 300, 100),
+        (20, 1000, 150), (20, 4000, 40), (30, 600, 50), (50, 1000, 40),
+    ),
+    familiar=(
+        (5, 400, 700), (10, 300, 700), (10, 1000, 800), (20, 300, 400),
+        (20, 1000, 500), (30, 600, 200), (50, 1000, 100),
+    ),
 )  # fmt: skip
-FAMILIAR = ((5, 400, 700), (10, 300, 700), (10, 1000, 800), (20, 300, 400),
-            (20, 1000, 500), (30, 600, 200), (50, 1000, 100))  # fmt: skip
+SMALL = Plan(
+    network=pair_transformer.NetworkConfig(
+        width=8, num_blocks=2, triangles=2, num_heads=2, head_width=2, hidden=8
+    ),
+    buckets=((3, 40, 4, 0.5), (4, 40, 4, 0.5)),
+    validation=((4, 40, 4),),
+    standardise=((4, 40, 16),),
+    calibration=((4, 40, 16),),
+    familiar=((4, 40, 32),),
+)
+EMA_RATE = 0.999
 SHIPPED = pathlib.Path(__file__).parents[1] / "causaljax" / "nets" / "weights"
-SAVE_SECONDS = 60
 
 
 def main():
@@ -68,10 +97,25 @@ def main():
     train_parser.add_argument("--devices", type=int, default=2)
     train_parser.add_argument("--warm-start", type=pathlib.Path)
     train_parser.add_argument("--validate-every", type=int, default=500)
+    train_parser.add_argument("--save-seconds", type=float, default=60)
+    train_parser.add_argument(
+        "--until",
+        type=int,
+        help="save and stop at this step; the learning rate still falls until --steps",
+    )
     export_parser = commands.add_parser("export")
     export_parser.add_argument("folder", type=pathlib.Path)
     export_parser.add_argument("--name", default="pair-v1")
     export_parser.add_argument("--to", type=pathlib.Path, default=SHIPPED)
+    for command in (train_parser, export_parser):
+        command.add_argument(
+            "--small",
+            dest="plan",
+            action="store_const",
+            const=SMALL,
+            default=FULL,
+            help="a network and tables small enough to try the script",
+        )
     plot_parser = commands.add_parser("plot")
     plot_parser.add_argument("folder", type=pathlib.Path)
     options = parser.parse_args()
@@ -109,11 +153,16 @@ def table_losses(params, draw, inputs, config):
 
 
 def make_step(mesh, optimiser, config, d, n, batch):
-    """One training step of a bucket, ``(state, seed key) -> (state, losses)``."""
+    """One training step of a bucket, ``(state, seed key) -> (state, losses)``.
+
+    Each device draws ``batch / devices`` tables, rounded down but at least one, from
+    seed, step and its own place in the mesh; gradients are averaged over devices.
+    """
     per_device = max(1, batch // mesh.size)
 
     def shard(state, key):
-        key = jax.random.fold_in(jax.random.fold_in(key, state["step"]), _index())
+        key = jax.random.fold_in(key, state["step"])
+        key = jax.random.fold_in(key, jax.lax.axis_index("tables"))
         draws, inputs = jax.lax.map(
             lambda key: read_table(key, d, n, config), jax.random.split(key, per_device)
         )
@@ -144,9 +193,6 @@ def make_step(mesh, optimiser, config, d, n, batch):
             "step": state["step"] + 1,
         }, means
 
-    def _index():
-        return jax.lax.axis_index("tables")
-
     everywhere = PartitionSpec()
     sharded = jax.shard_map(
         shard,
@@ -158,14 +204,14 @@ def make_step(mesh, optimiser, config, d, n, batch):
     return jax.jit(sharded, donate_argnums=0)
 
 
-def standardisation(config):
-    """Mean and standard deviation of the statistics over tables of three sizes."""
+def standardisation(plan):
+    """Mean and standard deviation of the statistics over tables of several sizes."""
     grids = []
-    for d, n, count in ((10, 1000, 128), (20, 1000, 64), (50, 1000, 16)):
+    for d, n, count in plan.standardise:
         keys = jax.random.split(jax.random.key(977), count)
         draw = jax.jit(
             lambda keys, d=d, n=n: jax.lax.map(
-                lambda key: read_table(key, d, n, config)[1], keys
+                lambda key: read_table(key, d, n, plan.network)[1], keys
             )
         )
         grid = np.asarray(draw(keys))
@@ -179,14 +225,14 @@ def standardisation(config):
     }
 
 
-def validation_sets(config):
+def validation_sets(plan):
     """The frozen validation tables: nothing revealed, the same in every run."""
     sets = {}
-    for d, n, count in VALIDATION:
+    for d, n, count in plan.validation:
         keys = jax.random.split(jax.random.key(20261124), count)
         draw = jax.jit(
             lambda keys, d=d, n=n: jax.lax.map(
-                lambda key: read_table(key, d, n, config), keys
+                lambda key: read_table(key, d, n, plan.network), keys
             )
         )
         draws, inputs = draw(keys)
@@ -227,11 +273,38 @@ def make_validate(config):
     return validate
 
 
+def bucket_of(plan, seed, step):
+    """The bucket of a step, whatever came before it."""
+    chooser = np.random.default_rng((seed, step))
+    shares = np.array([bucket[3] for bucket in plan.buckets])
+    return plan.buckets[chooser.choice(len(shares), p=shares / shares.sum())]
+
+
+def read_log(path):
+    """The entries of a log; a last line that was cut short is left out."""
+    entries = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
+
+
+def rewind_log(path, step):
+    """Drops what was logged after ``step``; the seconds of training until then."""
+    entries = [entry for entry in read_log(path) if entry["step"] <= step]
+    shortened = path.with_suffix(".new")
+    shortened.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    os.replace(shortened, path)
+    return max((entry.get("seconds", 0) for entry in entries), default=0)
+
+
 def train(options):
-    """Trains until ``options.steps`` steps are done."""
-    folder = options.folder.absolute()
+    """Trains until ``options.until``, or else ``options.steps``, steps are done."""
+    folder, plan = options.folder.absolute(), options.plan
     folder.mkdir(parents=True, exist_ok=True)
-    config = pair_transformer.NetworkConfig()
+    config, until = plan.network, min(options.until or options.steps, options.steps)
     mesh = Mesh(np.array(jax.devices()), ("tables",))
     optimiser = transform(options.steps, options.peak)
     params = pair_transformer.init_params(jax.random.key(options.seed), config)
@@ -243,8 +316,13 @@ def train(options):
         "step": jnp.zeros((), jnp.int32),
     }
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    # A checkpoint gets its name once it is whole. Not in the background: the step
+    # that follows overwrites the state.
     manager = ocp.CheckpointManager(
-        folder / "checkpoints", options=ocp.CheckpointManagerOptions(max_to_keep=2)
+        folder / "checkpoints",
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False
+        ),
     )
     if manager.latest_step() is not None:
         state = manager.restore(
@@ -262,36 +340,43 @@ def train(options):
                 "standardise": saved["standardise"],
             }
         else:
-            state["standardise"] = standardisation(config)
+            state["standardise"] = standardisation(plan)
         state = jax.device_put(
             jax.tree.map(jnp.array, state), NamedSharding(mesh, PartitionSpec())
         )
 
     steps = {}
-    sets, validate = validation_sets(config), make_validate(config)
-    shares = np.array([bucket[3] for bucket in BUCKETS])
+    sets, validate = validation_sets(plan), make_validate(config)
     key = jax.random.key(options.seed + 1)
+    done = int(state["step"])
+    spent = rewind_log(folder / "log.jsonl", done)
+
+    def num_tables(batch):
+        return max(1, batch // mesh.size) * mesh.size
+
+    tables = sum(
+        num_tables(bucket_of(plan, options.seed, step)[2]) for step in range(done)
+    )
     started = saved_at = time.monotonic()
-    recent, tables = [], 0
+    recent = []  # losses since the last entry of the log, or since the start
 
     def log(entry):
         with (folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
         print(json.dumps(entry), flush=True)
 
-    while (step := int(state["step"])) < options.steps:
-        chooser = np.random.default_rng((options.seed, step))
-        d, n, batch, _ = BUCKETS[chooser.choice(len(BUCKETS), p=shares / shares.sum())]
+    while (step := int(state["step"])) < until:
+        d, n, batch, _ = bucket_of(plan, options.seed, step)
         if (d, n) not in steps:
             steps[d, n] = make_step(mesh, optimiser, config, d, n, batch)
         state, means = steps[d, n](state, key)
         recent.append([d, *map(float, means)])
-        tables += batch
+        tables += num_tables(batch)
         step += 1
         if step % 100 == 0:
             rows = np.array(recent)
             log({
-                "step": step, "seconds": round(time.monotonic() - started, 1),
+                "step": step, "seconds": round(spent + time.monotonic() - started, 1),
                 "tables": tables, "edge": {
                     str(int(size)): round(float(rows[rows[:, 0] == size, 2].mean()), 4)
                     for size in np.unique(rows[:, 0])
@@ -301,10 +386,7 @@ def train(options):
                 "target": round(float(rows[:, 5].mean()), 4),
             })  # fmt: skip
             recent = []
-        last = step == options.steps
-        if last or time.monotonic() - saved_at > SAVE_SECONDS:
-            manager.save(step, args=ocp.args.StandardSave(state))
-            saved_at = time.monotonic()
+        last = step == until
         if last or step % options.validate_every == 0:
             params = {"network": state["average"], "standardise": state["standardise"]}
             entry = {"step": step, "validation": {}}
@@ -320,7 +402,9 @@ def train(options):
                     },
                 }
             log(entry)
-    manager.wait_until_finished()
+        if last or time.monotonic() - saved_at > options.save_seconds:
+            manager.save(step, args=ocp.args.StandardSave(state))
+            saved_at = time.monotonic()
     manager.close()
 
 
@@ -335,10 +419,10 @@ def latest_params(folder):
     return jax.tree.map(jnp.asarray, params), step
 
 
-def calibrate(params, config):
+def calibrate(params, plan):
     """Temperature and threshold, on fresh tables of which nothing is revealed."""
-    tables = []
-    for d, n, count in CALIBRATION:
+    config, tables = plan.network, []
+    for d, n, count in plan.calibration:
         free = ~jnp.eye(d, dtype=bool)
 
         def answer(key, d=d, n=n, free=free):
@@ -383,7 +467,7 @@ def calibrate(params, config):
 
     thresholds = np.arange(0.2, 0.61, 0.05)
     scores = []
-    for graph, edge, rows in tables[1:]:
+    for graph, edge, rows in tables[1:] or tables:  # not the least
         logits = scaled(t, edge, rows)
         prob = jax.vmap(
             lambda e: jax.nn.softmax(jnp.stack([jnp.zeros_like(e), e, e.T], -1))[..., 1]
@@ -408,30 +492,38 @@ def calibrate(params, config):
     )
 
 
-def familiar(config):
+def familiar(plan):
     """What the statistics of training tables look like."""
     summaries = []
-    for d, n, count in FAMILIAR:
+    for d, n, count in plan.familiar:
         keys = jax.random.split(jax.random.fold_in(jax.random.key(8117), n + d), count)
-        one = lambda key, d=d, n=n: summarise(read_table(key, d, n, config)[1])  # noqa: E731
+
+        def one(key, d=d, n=n):
+            return summarise(read_table(key, d, n, plan.network)[1])
+
         summaries.append(jax.jit(lambda keys, f=one: jax.lax.map(f, keys))(keys))
     return fit_reference(jnp.concatenate(summaries))
 
 
 def export(options):
     """Calibrates the newest checkpoint and writes the file that users load."""
-    config = pair_transformer.NetworkConfig()
+    plan = options.plan
     params, step = latest_params(options.folder)
-    temperature, threshold, before, after = calibrate(params, config)
+    temperature, threshold, before, after = calibrate(params, plan)
     print(f"temperature {temperature}, threshold {threshold}, loss {before} -> {after}")
-    reference = familiar(config)
-    entries = [json.loads(line) for line in (options.folder / "log.jsonl").open()]
-    tables = sum(entry.get("tables", 0) for entry in entries[-1:])
+    reference = familiar(plan)
+    counts = [
+        entry["tables"]
+        for entry in read_log(options.folder / "log.jsonl")
+        if "tables" in entry and entry["step"] <= step
+    ]
+    # Runs of an older script began to count anew when they were resumed.
+    tables = sum(a for a, b in zip(counts, [*counts[1:], 0], strict=True) if b < a)
     card = {
         "name": options.name,
-        "max_columns": max(bucket[0] for bucket in BUCKETS),
+        "max_columns": max(bucket[0] for bucket in plan.buckets),
         "steps": step,
-        "buckets": [list(bucket) for bucket in BUCKETS],
+        "buckets": [list(bucket) for bucket in plan.buckets],
         "loss": after,
         "tables": tables,
     }
@@ -440,7 +532,7 @@ def export(options):
         options.to / f"{options.name}.safetensors",
         Weights(
             params=params,
-            network=network_of(pair_transformer, config),
+            network=network_of(pair_transformer, plan.network),
             calibration=Calibration(np.asarray(temperature), threshold),
             reference=reference,
             card=card,
@@ -452,9 +544,10 @@ def plot(folder):
     """Draws loss and AUROC by step into ``training.png`` of the folder."""
     import matplotlib.pyplot as plt
 
-    entries = [json.loads(line) for line in (folder / "log.jsonl").open()]
+    entries = read_log(folder / "log.jsonl")
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for size in ("10", "20", "50"):
+    sizes = {size: None for entry in entries for size in entry.get("validation", {})}
+    for size in sizes:
         logs = [e for e in entries if size in e.get("edge", {})]
         left.plot([e["step"] for e in logs], [e["edge"][size] for e in logs], alpha=0.4)
         checks = [e for e in entries if size in e.get("validation", {})]

@@ -78,7 +78,8 @@ def _read_column(x, mass):
     near = near / jnp.where(largest > 0, largest, 1)
     variance = jnp.sum(mass * near**2) / total
     # What is left of a constant column is rounding, and no signal.
-    varies = largest > 1e-6 * jnp.max(jnp.where(real, jnp.abs(x), 0))
+    size = jnp.abs(jnp.clip(x, middle - reach, middle + reach))
+    varies = largest > 1e-6 * jnp.max(jnp.where(real, size, 0))
     score = jnp.where(
         varies, near * jax.lax.rsqrt(jnp.where(variance > 0, variance, 1)), 0
     )

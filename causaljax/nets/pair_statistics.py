@@ -226,9 +226,10 @@ def _row_functions(columns: Columns, weight, observed, coefficients, additive):
     def shapes(residual):
         mass = weight[:, None] * observed
         total = jnp.maximum(mass.sum(0), 1e-6)
-        residual = residual - jnp.sum(mass * residual, 0) / total
+        residual = residual - (jnp.sum(mass * residual, 0) / total)[None, :]
         variance = jnp.sum(mass * residual**2, 0) / total
-        residual = residual * jax.lax.rsqrt(jnp.maximum(variance, 1e-8))
+        scale = jax.lax.rsqrt(jnp.maximum(variance, 1e-8))
+        residual = residual * scale[None, :]
         return [jnp.clip(residual, -8, 8), jnp.tanh(residual), _capped(residual)]
 
     legendre = [columns.legendre[..., a] for a in range(4)]
@@ -287,13 +288,14 @@ def _correlations(sums):
     count = jnp.maximum(sums["pairs"], 1e-6)
 
     def left(name):
-        return sums[name].reshape(k, d, d) / count  # [a, i, j]
+        return sums[name].reshape(k, d, d) / count[None]  # [a, i, j]
 
     def right(name):
-        return sums[name].reshape(d, k, d).transpose(1, 0, 2) / count  # [b, i, j]
+        return sums[name].reshape(d, k, d).transpose(1, 0, 2) / count[None]  # [b, i, j]
 
     mean_left, mean_right = left("left"), right("right")
-    cross = sums["cross"].reshape(k, d, k, d).transpose(0, 2, 1, 3) / count
+    cross = sums["cross"].reshape(k, d, k, d).transpose(0, 2, 1, 3)
+    cross = cross / count[None, None]
     covariance = cross - mean_left[:, None] * mean_right[None]
     variance_left = left("left_square") - mean_left**2
     variance_right = right("right_square") - mean_right**2
@@ -312,10 +314,10 @@ def _residual_functions(functions, weight, observed, natural, theta, spread):
         variance - jnp.sum(theta**2, -1), 0.02 * jnp.maximum(variance, 1e-6)
     )
     legendre = [functions[:, a, :, None] for a in range(4)]  # [n, i, 1]
-    residual = functions[:, 4, None, :] - mean
+    residual = functions[:, 4, None, :] - mean[None]
     for a in range(4):
-        residual = residual - legendre[a] * theta[..., a]
-    residual = jnp.clip(residual * jax.lax.rsqrt(left_over), -6, 6)
+        residual = residual - legendre[a] * theta[None, :, :, a]
+    residual = jnp.clip(residual * jax.lax.rsqrt(left_over)[None], -6, 6)
     mass = observed[:, :, None] * (weight[:, None] * natural)[:, None, :]
     square = residual**2
     smooth = jnp.sqrt(1 + square)
@@ -381,19 +383,19 @@ def _shifts(functions, intervened, natural, sums):
     """
     n, k, d = functions.shape
     treated = _dot(intervened.T, natural)
-    rest = jnp.maximum(sums["own_pairs"] - treated, 0)
+    rest = jnp.maximum(sums["own_pairs"][None] - treated, 0)
     inside = _dot(intervened.T, (functions * natural[:, None]).reshape(n, k * d))
-    outside = sums["own"] - inside
+    outside = sums["own"][None] - inside
     inside = inside.reshape(d, k, d).transpose(0, 2, 1)
     outside = outside.reshape(d, k, d).transpose(0, 2, 1)
     own = jnp.maximum(sums["own_pairs"], 1e-6)
-    mean = sums["own"].reshape(k, d) / own
-    variance = sums["own_square"].reshape(k, d) / own - mean**2
+    mean = sums["own"].reshape(k, d) / own[None]
+    variance = sums["own_square"].reshape(k, d) / own[None] - mean**2
     enough = (treated > 0.5) & (rest > 0.5)
     difference = (
         inside / jnp.maximum(treated, 0.5)[..., None]
         - outside / jnp.maximum(rest, 0.5)[..., None]
-    ) * jax.lax.rsqrt(jnp.maximum(variance, 1e-6)).T
+    ) * jax.lax.rsqrt(jnp.maximum(variance, 1e-6)).T[None]
     difference = jnp.where(enough[..., None], difference, 0)
     effective = treated * rest / jnp.maximum(treated + rest, 1)
     counts = intervened.sum(0)

@@ -77,7 +77,8 @@ def edge_logits(
     Differentiable: in ``params`` and ``inputs``.
     """
     standard = jax.lax.stop_gradient(params["standardise"])
-    grid = jnp.clip((inputs - standard["mean"]) / standard["sd"], -5, 5)
+    mean, sd = (standard[name][None, None] for name in ("mean", "sd"))
+    grid = jnp.clip((inputs - mean) / sd, -5, 5)
     known = jnp.stack([required, required.T, ~allowed, ~allowed.T], -1)
     off = ~jnp.eye(allowed.shape[0], dtype=bool)[..., None]
     known = (known & off).astype(grid.dtype)

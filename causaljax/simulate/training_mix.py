@@ -130,7 +130,7 @@ def _attached(key, d, links):
         new, chance = inputs
         score = jnp.where(index < new, jnp.log1p(degree) + chance, -jnp.inf)
         place = jnp.argsort(jnp.argsort(-score))
-        chosen = (place < links) & (index < new)
+        chosen = (place < links.astype(jnp.int32)) & (index < new)
         return degree + chosen.astype(jnp.float32), chosen
 
     return jax.lax.scan(attach, jnp.zeros(d), (index, chance))[1]
@@ -165,7 +165,7 @@ def _interventions(key, d, n):
     low = _uniform(next(keys), 0.5, 2)
     low, high = jnp.where(cut, low, 0.5), jnp.where(cut, 2.5 * low, 2.5)
     size = _uniform(next(keys), shape=(d, d)) * (high - low) + low
-    size = size * jax.random.bernoulli(next(keys), 0.85)  # or the spread alone changes
+    size = jnp.where(jax.random.bernoulli(next(keys), 0.85), size, 0)  # or the spread
     value = size * _signs(next(keys), (d, d))
     spread = jax.random.split(next(keys), 3)
     wide = _uniform(spread[0], 0.2, 1.5, (d, d))
@@ -187,7 +187,7 @@ def _row_weights(key, n):
     fewest = min(30, n)
     count = jnp.exp(_uniform(keys[0], jnp.log(fewest), jnp.log(n)))
     padded = jax.random.bernoulli(keys[1], 0.4)
-    kept = jnp.arange(n) < jnp.where(padded, count, n)
+    kept = jnp.arange(n).astype(jnp.float32) < jnp.where(padded, count, n)
     return kept.astype(jnp.float32)
 
 
@@ -197,7 +197,7 @@ def _noise(key, d, n):
     shape = (n, d)
     normal = jax.random.normal(next(keys), shape, jnp.float32)
     u = _uniform(next(keys), 1e-6, 1, shape)
-    lean = _signs(next(keys), (d,))
+    lean = _signs(next(keys), (1, d))
     freedom = _log_uniform(next(keys), 2.5, 8.0)
     family = jax.random.choice(
         next(keys), 7, (d,), p=jnp.array([0.42, 0.13, 0.11, 0.13, 0.06, 0.08, 0.07])
@@ -256,24 +256,24 @@ def _columns(key, graph, noise, lesson, weight):
         inner = _uniform(keys[0], 0.3, 2, (d, _UNITS)) * _signs(keys[1], (d, _UNITS))
         offset = jax.random.normal(keys[2], (_UNITS,), jnp.float32)
         outer = jax.random.normal(keys[3], (_UNITS,), jnp.float32)
-        return jnp.tanh(x @ (inner * parents[:, None]) + offset) @ outer
+        return jnp.tanh(x @ (inner * parents[:, None]) + offset[None]) @ outer
 
     def process(key, x, parents, noise):
         keys = jax.random.split(key, 3)
         inner = jax.random.normal(keys[0], (d, _WAVES), jnp.float32) / length
         offset = _uniform(keys[1], 0, 2 * jnp.pi, (_WAVES,))
         outer = jax.random.normal(keys[2], (_WAVES,), jnp.float32)
-        return jnp.cos(x @ (inner * parents[:, None]) + offset) @ outer
+        return jnp.cos(x @ (inner * parents[:, None]) + offset[None]) @ outer
 
     def additive(key, x, parents, noise):
         keys = jax.random.split(key, 5)
         chance = jax.random.gumbel(keys[0], (_WAVES, d), jnp.float32)
-        of = jnp.argmax(jnp.where(parents > 0, chance, -jnp.inf), -1)
+        of = jnp.argmax(jnp.where(parents[None] > 0, chance, -jnp.inf), -1)
         inner = jax.random.normal(keys[1], (_WAVES,), jnp.float32) * 1.5 / length
-        inner = jax.nn.one_hot(of, d, axis=0) * inner
+        inner = jax.nn.one_hot(of, d, axis=0) * inner[None]
         offset = _uniform(keys[2], -3, 3, (_WAVES,))
         outer = jax.random.normal(keys[3], (_WAVES,), jnp.float32)
-        bend = x @ (inner * parents[:, None]) + offset
+        bend = x @ (inner * parents[:, None]) + offset[None]
         wave = jax.random.bernoulli(keys[4])
         bend = jax.lax.cond(wave, jnp.cos, jnp.tanh, bend)
         return bend @ outer
@@ -284,7 +284,8 @@ def _columns(key, graph, noise, lesson, weight):
         disturbed = jax.random.normal(keys[2], (_UNITS,), jnp.float32)
         offset = jax.random.normal(keys[3], (_UNITS,), jnp.float32)
         outer = jax.random.normal(keys[4], (_UNITS,), jnp.float32)
-        total = x @ (inner * parents[:, None]) + noise[:, None] * disturbed + offset
+        total = x @ (inner * parents[:, None]) + noise[:, None] * disturbed[None]
+        total = total + offset[None]
         return jnp.tanh(total) @ outer
 
     def fill(carry, inputs):
@@ -302,7 +303,7 @@ def _columns(key, graph, noise, lesson, weight):
         parents = parents.astype(jnp.float32)
         root = parents.sum() == 0
         disturbance = noise * jnp.where(hit, spread, 1)
-        seen = x / jnp.where(family == 0, 1.0, sds)
+        seen = x / jnp.where(family == 0, 1.0, sds)[None]
         caused = jax.lax.switch(
             family,
             [linear, network, process, additive, inside],
@@ -317,7 +318,7 @@ def _columns(key, graph, noise, lesson, weight):
         caused = jnp.where(kept, caused, (caused - average) / sd * strength)
         caused = jnp.where(root, 0, caused)
         swing = jax.random.normal(keys[2], (d,), jnp.float32)
-        swing = jnp.exp(jnp.tanh((x / sds) @ (swing * parents)))
+        swing = jnp.exp(jnp.tanh((x / sds[None]) @ (swing * parents)))
         disturbance = disturbance * scale * jnp.where(varying, swing, 1)
         natural_value = caused + disturbance
         average, sd = moments(natural_value)
@@ -338,22 +339,22 @@ def _columns(key, graph, noise, lesson, weight):
     (x, _), _ = jax.lax.scan(fill, start, inputs)
     real = weight[:, None]
     sd = jnp.sqrt(jnp.sum(real * x**2, 0) / jnp.maximum(weight.sum(), 1))
-    return jnp.nan_to_num(x / jnp.maximum(sd, 1e-6), posinf=0, neginf=0)
+    return jnp.nan_to_num(x / jnp.maximum(sd, 1e-6)[None], posinf=0, neginf=0)
 
 
 def _rounded(key, x):
     """Some columns of some tables hold few distinct values."""
     some, which, steps = jax.random.split(key, 3)
-    step = _log_uniform(steps, 0.2, 1.5, (x.shape[1],))
+    step = _log_uniform(steps, 0.2, 1.5, (1, x.shape[1]))
     which = jax.random.bernoulli(some, 0.05) & jax.random.bernoulli(
-        which, 0.5, (x.shape[1],)
+        which, 0.5, (1, x.shape[1])
     )
     return jnp.where(which, jnp.round(x / step) * step, x)
 
 
 def _observed(key, d, n):
     some, rate, cells = jax.random.split(key, 3)
-    rate = _uniform(rate, 0.02, 0.3) * jax.random.bernoulli(some, 0.15)
+    rate = jnp.where(jax.random.bernoulli(some, 0.15), _uniform(rate, 0.02, 0.3), 0)
     return _uniform(cells, shape=(n, d)) >= rate
 
 
@@ -366,12 +367,13 @@ def _reveal(key, graph):
         upper = jnp.triu(_uniform(key, shape=(d, d)) < share, 1)
         return upper | upper.T
 
-    share = _uniform(keys[0]) ** 2 * jax.random.bernoulli(keys[1], 0.45)
+    some = jax.random.bernoulli(keys[1], 0.45)
+    share = jnp.where(some, _uniform(keys[0]) ** 2, 0)
     known = pairs(keys[2], share)
     required = graph & known
     allowed = ~known | graph
     # Parents stand before children here: a known direction forbids the other.
-    share = _uniform(keys[3]) * jax.random.bernoulli(keys[4], 0.12)
+    share = jnp.where(jax.random.bernoulli(keys[4], 0.12), _uniform(keys[3]), 0)
     allowed = allowed & ~(pairs(keys[5], share) & jnp.tril(jnp.ones((d, d), bool)))
     return allowed & ~jnp.eye(d, dtype=bool), required, known
 
