@@ -25,7 +25,6 @@ cause, effect = map(int, np.argwhere(truth)[0])
 known = Knowledge(required=[("abcdef"[cause], "abcdef"[effect])])
 informed = AmortizedDAG().fit(table, knowledge=known)
 change = (informed.edge_probabilities_ - model.edge_probabilities_).abs()
-print(
-)
+print()
 most = change.max().max()
 print(f"knowing one edge moves the other probabilities by up to {most:.2f}")

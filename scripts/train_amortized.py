@@ -5,11 +5,11 @@
 
 ``train`` goes on from the newest checkpoint of the folder, with weights bit for bit as
 if it had never stopped on the same devices; stop it at any second. ``--warm-start
-OTHER_RUN`` begins a new run, with a new learning-rate schedule, at another run's
-averaged weights. Every step draws its tables afresh from the seed and its own number,
-so no data is stored. Data-parallel over all devices, each of which draws its own share
-of the tables: another number of devices sees other tables. ``--devices`` cuts a CPU
-into that many. Needs the extra: ``pip install 'causaljax[train]'``.
+WEIGHTS`` begins a new run, with a new learning-rate schedule, at exported weights.
+Every step draws its tables afresh from the seed and its own number, so no data is
+stored. Data-parallel over all devices, each of which draws its own share of the
+tables: another number of devices sees other tables. ``--devices`` cuts a CPU into that
+many. Needs the extra: ``pip install 'causaljax[train]'``.
 """
 
 import argparse
@@ -33,7 +33,13 @@ from causaljax.nets import pair_transformer
 from causaljax.nets.beliefs import Beliefs
 from causaljax.nets.training import Losses, losses
 from causaljax.simulate.training_mix import draw_table
-from causaljax.weights import Calibration, Weights, network_of, save_weights
+from causaljax.weights import (
+    Calibration,
+    Weights,
+    load_weights,
+    network_of,
+    save_weights,
+)
 
 
 class Plan(NamedTuple):
@@ -51,12 +57,10 @@ FULL = Plan(
     network=pair_transformer.NetworkConfig(),
     buckets=(
         (5, 400, 96, 0.04),
-        (10, 300, 64, 0.05),
-        (10, 1000, 64, 0.17),
-        (10, 4000, 32, 0.05),
-        (20, 300, 24, 0.06),
-        (20, 1000, 24, 0.25),
-        (20, 4000, 16, 0.06),
+        (10, 1000, 64, 0.20),
+        (10, 4000, 32, 0.06),
+        (20, 1000, 24, 0.31),
+        (20, 4000, 16, 0.07),
         (30, 600, 12, 0.12),
         (50, 1000, 6, 0.20),
     ),
@@ -95,7 +99,7 @@ def main():
     train_parser.add_argument("--peak", type=float, default=2e-3)
     train_parser.add_argument("--seed", type=int, default=0)
     train_parser.add_argument("--devices", type=int, default=2)
-    train_parser.add_argument("--warm-start", type=pathlib.Path)
+    train_parser.add_argument("--warm-start", help="a name or file of weights")
     train_parser.add_argument("--validate-every", type=int, default=500)
     train_parser.add_argument("--save-seconds", type=float, default=60)
     train_parser.add_argument(
@@ -128,14 +132,19 @@ def main():
         plot(options.folder)
 
 
-def transform(steps, peak):
-    """AdamW with a short warm-up and a cosine to zero."""
+OPTIMISER = optax.chain(
+    optax.clip_by_global_norm(1.0),
+    optax.scale_by_adam(),
+    optax.add_decayed_weights(1e-2),
+)
+
+
+def learning_rate(step, steps, peak):
+    """A short warm-up, then a cosine to zero; outside the compiled step, see below."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, peak, max(1, min(200, steps // 20)), steps
     )
-    return optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2)
-    )
+    return schedule(step)
 
 
 def read_table(key, d, n, config):
@@ -152,15 +161,17 @@ def table_losses(params, draw, inputs, config):
     return losses(beliefs, draw.graph, draw.known, draw.target)
 
 
-def make_step(mesh, optimiser, config, d, n, batch):
-    """One training step of a bucket, ``(state, seed key) -> (state, losses)``.
+def make_step(mesh, config, d, n, batch):
+    """One training step of a bucket, ``(state, key, rate) -> (state, losses)``.
+
+    The learning rate is an argument: another schedule compiles nothing anew.
 
     Each device draws ``batch / devices`` tables, rounded down but at least one, from
     seed, step and its own place in the mesh; gradients are averaged over devices.
     """
     per_device = max(1, batch // mesh.size)
 
-    def shard(state, key):
+    def shard(state, key, rate):
         key = jax.random.fold_in(key, state["step"])
         key = jax.random.fold_in(key, jax.lax.axis_index("tables"))
         draws, inputs = jax.lax.map(
@@ -177,13 +188,15 @@ def make_step(mesh, optimiser, config, d, n, batch):
 
         grads, means = jax.grad(mean_losses, has_aux=True)(state["network"])
         grads, means = jax.lax.pmean((grads, means), "tables")
-        updates, optimiser_state = optimiser.update(
+        updates, optimiser_state = OPTIMISER.update(
             grads, state["optimiser"], state["network"]
         )
-        network = optax.apply_updates(state["network"], updates)
-        rate = jnp.minimum(EMA_RATE, (1 + state["step"]) / (10 + state["step"]))
+        network = jax.tree.map(
+            lambda old, update: old - rate * update, state["network"], updates
+        )
+        kept = jnp.minimum(EMA_RATE, (1 + state["step"]) / (10 + state["step"]))
         average = jax.tree.map(
-            lambda old, new: rate * old + (1 - rate) * new, state["average"], network
+            lambda old, new: kept * old + (1 - kept) * new, state["average"], network
         )
         return {
             **state,
@@ -197,7 +210,7 @@ def make_step(mesh, optimiser, config, d, n, batch):
     sharded = jax.shard_map(
         shard,
         mesh=mesh,
-        in_specs=(everywhere, everywhere),
+        in_specs=(everywhere, everywhere, everywhere),
         out_specs=everywhere,
         check_vma=False,
     )
@@ -300,21 +313,25 @@ def rewind_log(path, step):
     return max((entry.get("seconds", 0) for entry in entries), default=0)
 
 
+def new_state(config, seed):
+    """A run before its first step."""
+    params = pair_transformer.init_params(jax.random.key(seed), config)
+    return {
+        "network": params["network"],
+        "average": params["network"],
+        "standardise": params["standardise"],
+        "optimiser": OPTIMISER.init(params["network"]),
+        "step": jnp.zeros((), jnp.int32),
+    }
+
+
 def train(options):
     """Trains until ``options.until``, or else ``options.steps``, steps are done."""
     folder, plan = options.folder.absolute(), options.plan
     folder.mkdir(parents=True, exist_ok=True)
     config, until = plan.network, min(options.until or options.steps, options.steps)
     mesh = Mesh(np.array(jax.devices()), ("tables",))
-    optimiser = transform(options.steps, options.peak)
-    params = pair_transformer.init_params(jax.random.key(options.seed), config)
-    state = {
-        "network": params["network"],
-        "average": params["network"],
-        "standardise": params["standardise"],
-        "optimiser": optimiser.init(params["network"]),
-        "step": jnp.zeros((), jnp.int32),
-    }
+    state = new_state(config, options.seed)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     # A checkpoint gets its name once it is whole. Not in the background: the step
     # that follows overwrites the state.
@@ -330,15 +347,10 @@ def train(options):
         )
     else:
         if options.warm_start:
-            other = ocp.CheckpointManager(options.warm_start.absolute() / "checkpoints")
-            saved = other.restore(
-                other.latest_step(), args=ocp.args.StandardRestore(state)
-            )
-            state |= {
-                "network": saved["average"],
-                "average": saved["average"],
-                "standardise": saved["standardise"],
-            }
+            weights = load_weights(options.warm_start)
+            if weights.network.config != config:
+                raise SystemExit(f"{options.warm_start} is of another size")
+            state |= {**weights.params, "average": weights.params["network"]}
         else:
             state["standardise"] = standardisation(plan)
         state = jax.device_put(
@@ -368,8 +380,9 @@ def train(options):
     while (step := int(state["step"])) < until:
         d, n, batch, _ = bucket_of(plan, options.seed, step)
         if (d, n) not in steps:
-            steps[d, n] = make_step(mesh, optimiser, config, d, n, batch)
-        state, means = steps[d, n](state, key)
+            steps[d, n] = make_step(mesh, config, d, n, batch)
+        rate = learning_rate(step, options.steps, options.peak)
+        state, means = steps[d, n](state, key, jnp.float32(rate))
         recent.append([d, *map(float, means)])
         tables += num_tables(batch)
         step += 1
@@ -408,15 +421,16 @@ def train(options):
     manager.close()
 
 
-def latest_params(folder):
+def latest_params(folder, config):
     """The averaged weights of a run's newest checkpoint, and its step."""
     manager = ocp.CheckpointManager(folder.absolute() / "checkpoints")
     step = manager.latest_step()
     if step is None:
         raise SystemExit(f"{folder} holds no checkpoint")
-    state = manager.restore(step, args=ocp.args.StandardRestore())
-    params = {"network": state["average"], "standardise": state["standardise"]}
-    return jax.tree.map(jnp.asarray, params), step
+    # On whatever devices there are now, not those of the run.
+    here = jax.device_put(new_state(config, 0), jax.devices()[0])
+    state = manager.restore(step, args=ocp.args.StandardRestore(here))
+    return {"network": state["average"], "standardise": state["standardise"]}, step
 
 
 def calibrate(params, plan):
@@ -508,7 +522,7 @@ def familiar(plan):
 def export(options):
     """Calibrates the newest checkpoint and writes the file that users load."""
     plan = options.plan
-    params, step = latest_params(options.folder)
+    params, step = latest_params(options.folder, plan.network)
     temperature, threshold, before, after = calibrate(params, plan)
     print(f"temperature {temperature}, threshold {threshold}, loss {before} -> {after}")
     reference = familiar(plan)

@@ -23,7 +23,7 @@ from causaljax.models import tableau
 from causaljax.nets.columns import Columns, read_columns
 from causaljax.types import Array, Problem
 
-NUM_STATISTICS = 258
+NUM_STATISTICS = 270
 """The length of the last axis of the grid."""
 
 ROW_CHUNK = 512
@@ -56,9 +56,12 @@ def pair_statistics(problem: Problem) -> Array:
     columns = read_columns(problem.x.astype(jnp.float32), weight[:, None] * observed)
     d = problem.x.shape[1]
     num_rows = jnp.maximum(weight.sum(), 1)
-    ridge = jnp.clip(0.3 * d / num_rows, 1e-3, 0.5)
+    ridge = jnp.clip(0.1 * d / num_rows, 3e-4, 0.5)
 
-    coefficients, partial, noise = _linear(columns, weight, observed, natural, ridge)
+    correlations, precisions = _own_matrices(
+        columns.score, weight, observed, natural, ridge
+    )
+    coefficients, partial, noise = _linear(precisions)
     additive, blocks = _additive(columns, weight, observed, ridge)
     functions = _row_functions(columns, weight, observed, coefficients, additive)
     cells = (functions, weight, observed, natural)
@@ -99,8 +102,13 @@ def pair_statistics(problem: Problem) -> Array:
         3 * first, _z_score(first, root),
         shifts,
     ], -1)  # fmt: skip
-    pair = jnp.where(jnp.eye(d, dtype=bool)[..., None], 0, pair)
-    grid = jnp.concatenate([pair, both, jnp.broadcast_to(meta, (d, d, 5))], -1)
+    least = jnp.concatenate(
+        [_least_dependence(correlations), _least_dependence(precisions)], -1
+    )
+    least = jnp.concatenate([3 * least, _z_score(least, root)], -1)
+    diagonal = jnp.eye(d, dtype=bool)[..., None]
+    pair, least = (jnp.where(diagonal, 0, part) for part in (pair, least))
+    grid = jnp.concatenate([pair, both, jnp.broadcast_to(meta, (d, d, 5)), least], -1)
     return jnp.clip(jnp.nan_to_num(grid, posinf=0, neginf=0), -_BOUND, _BOUND)
 
 
@@ -143,30 +151,36 @@ def _precision(correlation, ridge):
     return -jax.lax.fori_loop(0, size, sweep, correlation)
 
 
-def _linear(columns, weight, observed, natural, ridge):
-    """Each variable regressed on all others, over its natural rows.
+def _own_matrices(score, weight, observed, natural, ridge):
+    """Correlations and precision over the natural rows of each variable.
 
-    Returns coefficients of i for j at [i, j], 1 on the diagonal with sign so that
-    ``-score @ coefficients`` is minus the residual; partial correlations; and the
-    residual's share of the variance.
+    Returns two ``[d, d, d]``, the first axis the variable whose rows they are.
     """
     d = observed.shape[1]
 
+    def over(rows):
+        correlation = _pooled_correlation(score, weight * rows, observed)
+        return correlation, _precision(correlation, ridge)
+
     def pooled():
-        precision = _precision(
-            _pooled_correlation(columns.score, weight, observed), ridge
+        matrices = over(jnp.ones_like(weight))
+        return jax.tree.map(
+            lambda matrix: jnp.broadcast_to(matrix, (d, d, d)), matrices
         )
-        return jnp.broadcast_to(precision, (d, d, d))
 
     def each():
-        def one(rows):
-            return _precision(
-                _pooled_correlation(columns.score, weight * rows, observed), ridge
-            )
+        return jax.lax.map(over, natural.T)
 
-        return jax.lax.map(one, natural.T)
+    return jax.lax.cond(jnp.any(natural != observed), each, pooled)
 
-    precision = jax.lax.cond(jnp.any(natural != observed), each, pooled)
+
+def _linear(precision):
+    """Each variable regressed on all others, over its natural rows.
+
+    Returns coefficients of i for j at [i, j], 0 on the diagonal; partial
+    correlations; and the residual's share of the variance.
+    """
+    d = precision.shape[0]
     own = jnp.arange(d)
     rows = precision[own, own]  # [j, i], row j of variable j's own matrix
     diagonal = rows[own, own]
@@ -372,6 +386,63 @@ def _first_order(correlation):
     (least, most), _ = jax.lax.scan(step, (plain, plain), jnp.arange(d))
     values = jnp.stack([least, least - plain, most - plain], -1)
     return jnp.where(off[..., None], jnp.clip(values, -1, 1), 0)
+
+
+def _least_dependence(matrices):
+    """How little i and j depend on each other given a few variables, or all but a few.
+
+    Of a correlation matrix, the least |partial correlation| when one, two and three
+    other variables are conditioned on, chosen one after another; of a precision
+    matrix, when they are taken out of the conditioning set, as a common effect must
+    be. Both are the same elimination.
+
+    Args:
+      matrices: ``[d, d, d]``, the first axis the effect j whose rows they are from.
+
+    Returns:
+      ``[d, d, 3]`` at [i, j]: the least so far after one, two, three variables.
+    """
+    d = matrices.shape[0]
+    index = jnp.arange(d)
+    shape = (d, d, d)  # [j, i, k]
+    row_i = matrices
+    row_j = jnp.broadcast_to(matrices[index, index][:, None], shape)
+    diagonal = jnp.broadcast_to(
+        jnp.diagonal(matrices, axis1=1, axis2=2)[:, None], shape
+    )
+    is_i = jnp.broadcast_to(jnp.eye(d, dtype=bool)[None], shape)
+    is_j = jnp.broadcast_to(jnp.eye(d, dtype=bool)[:, None], shape)
+    closed = is_i | is_j
+
+    def at(values, chosen):
+        return jnp.where(chosen, values, 0).sum(-1)
+
+    least = jnp.full((d, d), jnp.inf)
+    found, taken = [], []
+    for _ in range(3):
+        pivot = jnp.maximum(diagonal, 1e-5)
+        cross = at(row_i, is_j)[..., None] - row_i * row_j / pivot
+        own = at(row_i, is_i)[..., None] - row_i**2 / pivot
+        other = at(row_j, is_j)[..., None] - row_j**2 / pivot
+        partial = jnp.abs(cross) * jax.lax.rsqrt(jnp.maximum(own * other, 1e-10))
+        partial = jnp.where(closed, jnp.inf, jnp.minimum(partial, 1))
+        best = jnp.argmin(partial, -1)
+        chosen = index[None, None, :] == best[..., None]
+        least = jnp.minimum(least, partial.min(-1))
+        found.append(least)
+        row = jnp.take_along_axis(matrices, best[..., None], 1)
+        for earlier, its_pivot in taken:
+            row = row - earlier * (at(earlier, chosen) / its_pivot)[..., None]
+        its_pivot = jnp.maximum(at(row, chosen), 1e-5)
+        row_i, row_j = (
+            side - row * (at(side, chosen) / its_pivot)[..., None]
+            for side in (row_i, row_j)
+        )
+        diagonal = diagonal - row**2 / its_pivot[..., None]
+        closed = closed | chosen
+        taken.append((row, its_pivot))
+    result = jnp.stack(found, -1).transpose(1, 0, 2)
+    return jnp.where(jnp.isfinite(result), result, 0)
 
 
 def _shifts(functions, intervened, natural, sums):
