@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from causaljax.graphs.metrics import auroc
 from causaljax.graphs.ops import greedy_acyclic
@@ -300,6 +300,18 @@ def rewind_log(path, step):
     return max((entry.get("seconds", 0) for entry in entries), default=0)
 
 
+def first_state(plan, seed, optimiser):
+    """What a checkpoint holds, before the first step."""
+    params = pair_transformer.init_params(jax.random.key(seed), plan.network)
+    return {
+        "network": params["network"],
+        "average": params["network"],
+        "standardise": params["standardise"],
+        "optimiser": optimiser.init(params["network"]),
+        "step": jnp.zeros((), jnp.int32),
+    }
+
+
 def train(options):
     """Trains until ``options.until``, or else ``options.steps``, steps are done."""
     folder, plan = options.folder.absolute(), options.plan
@@ -307,14 +319,7 @@ def train(options):
     config, until = plan.network, min(options.until or options.steps, options.steps)
     mesh = Mesh(np.array(jax.devices()), ("tables",))
     optimiser = transform(options.steps, options.peak)
-    params = pair_transformer.init_params(jax.random.key(options.seed), config)
-    state = {
-        "network": params["network"],
-        "average": params["network"],
-        "standardise": params["standardise"],
-        "optimiser": optimiser.init(params["network"]),
-        "step": jnp.zeros((), jnp.int32),
-    }
+    state = first_state(plan, options.seed, optimiser)
     state = jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
     # A checkpoint gets its name once it is whole. Not in the background: the step
     # that follows overwrites the state.
@@ -408,13 +413,18 @@ def train(options):
     manager.close()
 
 
-def latest_params(folder):
+def latest_params(folder, plan):
     """The averaged weights of a run's newest checkpoint, and its step."""
     manager = ocp.CheckpointManager(folder.absolute() / "checkpoints")
     step = manager.latest_step()
     if step is None:
         raise SystemExit(f"{folder} holds no checkpoint")
-    state = manager.restore(step, args=ocp.args.StandardRestore())
+    like = jax.eval_shape(lambda: first_state(plan, 0, transform(100, 1.0)))
+    here = SingleDeviceSharding(jax.devices()[0])  # however many there were
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), like
+    )
+    state = manager.restore(step, args=ocp.args.StandardRestore(like))
     params = {"network": state["average"], "standardise": state["standardise"]}
     return jax.tree.map(jnp.asarray, params), step
 
@@ -508,7 +518,7 @@ def familiar(plan):
 def export(options):
     """Calibrates the newest checkpoint and writes the file that users load."""
     plan = options.plan
-    params, step = latest_params(options.folder)
+    params, step = latest_params(options.folder, plan)
     temperature, threshold, before, after = calibrate(params, plan)
     print(f"temperature {temperature}, threshold {threshold}, loss {before} -> {after}")
     reference = familiar(plan)
