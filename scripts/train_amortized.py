@@ -346,16 +346,20 @@ def train(options):
             manager.latest_step(), args=ocp.args.StandardRestore(state)
         )
     else:
+        card = None
         if options.warm_start:
             weights = load_weights(options.warm_start)
             if weights.network.config != config:
                 raise SystemExit(f"{options.warm_start} is of another size")
             state |= {**weights.params, "average": weights.params["network"]}
+            card = weights.card
         else:
             state["standardise"] = standardisation(plan)
         state = jax.device_put(
             jax.tree.map(jnp.array, state), NamedSharding(mesh, PartitionSpec())
         )
+        begun = {"seed": options.seed, "peak": options.peak, "warm_start": card}
+        (folder / "run.json").write_text(json.dumps(begun))
 
     steps = {}
     sets, validate = validation_sets(plan), make_validate(config)
@@ -523,23 +527,25 @@ def export(options):
     """Calibrates the newest checkpoint and writes the file that users load."""
     plan = options.plan
     params, step = latest_params(options.folder, plan.network)
-    temperature, threshold, before, after = calibrate(params, plan)
-    print(f"temperature {temperature}, threshold {threshold}, loss {before} -> {after}")
+    temperature, threshold, raw, after = calibrate(params, plan)
+    print(f"temperature {temperature}, threshold {threshold}, loss {raw} -> {after}")
     reference = familiar(plan)
-    counts = [
-        entry["tables"]
-        for entry in read_log(options.folder / "log.jsonl")
-        if "tables" in entry and entry["step"] <= step
-    ]
-    # Runs of an older script began to count anew when they were resumed.
-    tables = sum(a for a, b in zip(counts, [*counts[1:], 0], strict=True) if b < a)
+    entries = read_log(options.folder / "log.jsonl")
+    begun = json.loads((options.folder / "run.json").read_text())
+    before = begun["warm_start"] or {"tables": 0, "seconds": 0}
+
+    def so_far(name):
+        counts = [e[name] for e in entries if name in e and e["step"] <= step]
+        return round(before[name] + max(counts, default=0))
+
     card = {
         "name": options.name,
         "max_columns": max(bucket[0] for bucket in plan.buckets),
+        "tables": so_far("tables"),
+        "seconds": so_far("seconds"),
+        "loss": round(after, 4),
         "steps": step,
-        "buckets": [list(bucket) for bucket in plan.buckets],
-        "loss": after,
-        "tables": tables,
+        **begun,
     }
     options.to.mkdir(parents=True, exist_ok=True)
     save_weights(
