@@ -13,6 +13,7 @@ many. Needs the extra: ``pip install 'causaljax[train]'``.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -437,23 +438,47 @@ def latest_params(folder, config):
     return {"network": state["average"], "standardise": state["standardise"]}, step
 
 
+@functools.cache
+def reader(config, d, n):
+    """A program that draws and reads tables, one a key: graph, inputs, rows."""
+
+    def read(key):
+        draw, inputs = read_table(key, d, n, config)
+        rows = jnp.sum(draw.problem.weight * draw.problem.observed.mean(1))
+        return draw.graph, inputs, jnp.maximum(rows, 1)
+
+    return jax.jit(lambda keys: jax.lax.map(read, keys))
+
+
+def read_tables(config, d, n, count, seed):
+    """Fresh tables in parts of equal size, so that one program serves all."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), n + d), count)
+    size = min(count, 20)
+    for start in range(0, count - count % size, size):
+        yield reader(config, d, n)(keys[start : start + size])
+
+
 def calibrate(params, plan):
     """Temperature and threshold, on fresh tables of which nothing is revealed."""
-    config, tables = plan.network, []
+    tables = []
+
+    @jax.jit
+    def answer(params, inputs):
+        free = ~jnp.eye(inputs.shape[1], dtype=bool)
+        nothing = jnp.zeros_like(free)
+
+        def one(inputs):
+            return pair_transformer.edge_logits(
+                params, inputs, free, nothing, plan.network
+            ).edge
+
+        return jax.lax.map(one, inputs, batch_size=8)
+
     for d, n, count in plan.calibration:
-        free = ~jnp.eye(d, dtype=bool)
-
-        def answer(key, d=d, n=n, free=free):
-            draw, inputs = read_table(key, d, n, config)
-            beliefs = pair_transformer.edge_logits(
-                params, inputs, free, jnp.zeros_like(free), config
-            )
-            problem = draw.problem
-            rows = jnp.sum(problem.weight * problem.observed.mean(1))
-            return draw.graph, beliefs.edge, jnp.maximum(rows, 1)
-
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(4451), n + d), count)
-        tables.append(jax.jit(lambda keys, f=answer: jax.lax.map(f, keys))(keys))
+        parts = list(read_tables(plan.network, d, n, count, seed=4451))
+        graph, rows = (jnp.concatenate([part[k] for part in parts]) for k in (0, 2))
+        edge = jnp.concatenate([answer(params, part[1]) for part in parts])
+        tables.append((graph, edge, rows))
 
     def scaled(t, edge, rows):
         size = jnp.log(edge.shape[-1] / 20)
@@ -512,14 +537,11 @@ def calibrate(params, plan):
 
 def familiar(plan):
     """What the statistics of training tables look like."""
-    summaries = []
-    for d, n, count in plan.familiar:
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(8117), n + d), count)
-
-        def one(key, d=d, n=n):
-            return summarise(read_table(key, d, n, plan.network)[1])
-
-        summaries.append(jax.jit(lambda keys, f=one: jax.lax.map(f, keys))(keys))
+    summaries = [
+        jax.vmap(summarise)(inputs)
+        for d, n, count in plan.familiar
+        for _, inputs, _ in read_tables(plan.network, d, n, count, seed=8117)
+    ]
     return fit_reference(jnp.concatenate(summaries))
 
 
