@@ -28,6 +28,7 @@ _HOME = {
 }
 _ROOMS = (
     "datasets",
+    "dcdi_format",
     "estimators",
     "evaluation",
     "files",

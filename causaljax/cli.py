@@ -4,6 +4,7 @@ import argparse
 import ast
 import sys
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,18 @@ def _parser():
 
     fit = commands.add_parser("fit", help="learn a causal graph from a table")
     fit.set_defaults(command=_fit)
-    fit.add_argument("data", help="a .csv, .tsv or .parquet file, or a data set's name")
+    fit.add_argument(
+        "data", help="a .csv, .tsv or .parquet file, a data set's name, or a folder"
+    )
+    fit.add_argument(
+        "--format",
+        choices=["table", "dcdi"],
+        default="table",
+        help="dcdi: a folder of data_interv1.npy, intervention1.csv and so on",
+    )
+    fit.add_argument(
+        "--number", type=int, help="which table of a folder to take, 1 if left out"
+    )
     fit.add_argument("--method", choices=METHODS, default="linear")
     fit.add_argument("--out", metavar="DIR", help="folder for the results")
     fit.add_argument(
@@ -84,9 +96,8 @@ def _fit(options):
     if options.out is not None:
         causaljax.files.check_writable(options.out)
     estimator = _estimator(options)
-    table, truth, source = _load(options.data)
-    interventions = _take(table, options.interventions_column, "interventions")
-    regimes = _take(table, options.regimes_column, "regimes")
+    loaded = _load(options)
+    table, source = loaded.table, loaded.source
     knowledge = causaljax.Knowledge(
         **{
             kind: causaljax.files.read_edges(getattr(options, kind))
@@ -98,17 +109,15 @@ def _fit(options):
         warnings.simplefilter("always", UserWarning)
         estimator.fit(
             table,
-            interventions=None
-            if interventions is None
-            else [_split(cell, table.columns) for cell in interventions],
-            regimes=regimes,
+            interventions=loaded.interventions,
+            regimes=loaded.regimes,
             knowledge=knowledge,
         )
     for warning in caught:
         print(f"causaljax: warning: {warning.message}", file=sys.stderr)
     _show(estimator, source, table.shape)
-    if truth is not None:
-        _compare(truth, estimator)
+    if loaded.truth is not None:
+        _compare(loaded, estimator)
     if options.out is not None:
         causaljax.files.write_results(
             options.out,
@@ -141,15 +150,64 @@ def _estimator(options):
     return estimator.set_params(random_state=options.seed)
 
 
-def _load(data: str) -> tuple[pd.DataFrame, pd.DataFrame | None, str]:
-    """(table, true adjacency or None, what it is) of a file or a shipped data set."""
-    datasets = causaljax.datasets.DATASETS
+class _Loaded(NamedTuple):
+    """What there is to learn from, and what is known of the answer."""
+
+    table: pd.DataFrame
+    source: str  # what it is
+    interventions: Any = None  # as fit takes them, and so the regimes
+    regimes: Any = None
+    truth: pd.DataFrame | None = None
+    truth_name: str = ""
+
+
+def _load(options):
+    """A file, a shipped data set, or one table of a folder."""
+    data, datasets = options.data, causaljax.datasets.DATASETS
+    if options.format == "dcdi":
+        return _load_dcdi(options)
+    if options.number is not None:
+        raise ValueError("--number: only folders have numbers; add --format dcdi")
     if data in datasets:
         dataset = datasets[data]()
         # Intensities are positive and skewed; their logarithms are what is compared.
-        table = dataset.observational.map(np.log)
-        return table, dataset.truth, f"{data} (log of the observational part)"
-    return causaljax.files.read_table(data), None, data
+        loaded = _Loaded(
+            table=dataset.observational.map(np.log),
+            source=f"{data} (log of the observational part)",
+            truth=dataset.truth,
+            truth_name="consensus graph",
+        )
+    else:
+        loaded = _Loaded(causaljax.files.read_table(data), data)
+    table = loaded.table
+    interventions = _take(table, options.interventions_column, "interventions")
+    regimes = _take(table, options.regimes_column, "regimes")
+    if interventions is not None:
+        interventions = [_split(cell, table.columns) for cell in interventions]
+    return loaded._replace(interventions=interventions, regimes=regimes)
+
+
+def _load_dcdi(options):
+    for option in ("interventions", "regimes"):
+        if getattr(options, f"{option}_column") is not None:
+            raise ValueError(
+                f"--{option}-column: a folder of --format dcdi has no such column; "
+                f"its files say what the {option} are"
+            )
+    number = 1 if options.number is None else options.number
+    read = causaljax.dcdi_format.read_dcdi(options.data, number)
+    names = [f"x{k}" for k in range(read.x.shape[1])]
+    truth = read.graph
+    if truth is not None:
+        truth = pd.DataFrame(truth.astype(int), index=names, columns=names)
+    return _Loaded(
+        table=pd.DataFrame(read.x, columns=names),
+        source=f"{options.data}, table {number}",
+        interventions=read.intervened,
+        regimes=read.regime,
+        truth=truth,
+        truth_name=f"graph DAG{number}.npy",
+    )
 
 
 def _take(table, column, option):
@@ -226,10 +284,11 @@ def _network_notes(estimator):
         )
 
 
-def _compare(truth, estimator):
+def _compare(loaded, estimator):
     from rich.console import Console
     from rich.table import Table
 
+    truth = loaded.truth
     compare, measures = causaljax.evaluation.compare_graphs, ("shd", "sid", "f1")
     rows = {"this graph": compare(truth, estimator.adjacency_)}
     rows |= causaljax.evaluation.baselines(truth)
@@ -241,7 +300,7 @@ def _compare(truth, estimator):
         "F1",
         "precision",
         "recall",
-        title=f"Against the consensus graph of {edges} edges",
+        title=f"Against the {loaded.truth_name} of {edges} edges",
     )
     for name, row in rows.items():
         cells = [

@@ -25,6 +25,7 @@ LAYERS = {
     "frame": 7,
     "checkpoint": 7,
     "datasets": 7,
+    "dcdi_format": 7,
     "evaluation": 7,
     "files": 7,
     "weights": 7,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import cli, files, weights
+from causaljax import cli, dcdi_format, files, weights
 
 FAST = ["--set", "num_steps=300", "--set", "noise=equal_variance"]
 
@@ -102,6 +102,51 @@ def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
 def test_a_missing_file_is_one_line_and_exit_2(capsys):
     assert cli.main(["fit", "nothing.csv"]) == 2
     assert capsys.readouterr().err == "causaljax: error: nothing.csv: no such file\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """x0 -> x1 -> x2 in table 3 of a folder, x1 set from outside in half of it."""
+    rng = np.random.default_rng(0)
+    a, e, f = rng.normal(size=(3, 400))
+    regime = np.repeat([0, 1], 200)
+    b = np.where(regime == 1, 2 + e, 2 * a + e)
+    table = dcdi_format.DcdiTable(
+        x=np.stack([a, b, b - a + f], axis=1),
+        intervened=np.outer(regime == 1, [False, True, False]),
+        regime=regime,
+        graph=np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], bool),
+    )
+    dcdi_format.write_dcdi(tmp_path / "folder", table, 3)
+    return tmp_path / "folder"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_dcdi_is_compared_with_its_graph(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["fit", str(folder), "--format", "dcdi", "--number", "3", *FAST]
+    assert cli.main([*command, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for word in ("table 3, 400 rows, 3 columns", "DAG3.npy", "this graph", "SID"):
+        assert word in printed
+    edges = pd.read_csv(out / "edges.csv")
+    assert set(edges.source + edges.target) == {"x0x1", "x0x2", "x1x2"}
+    (folder / "DAG3.npy").unlink()
+    assert cli.main(command) == 0
+    assert "this graph" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--format", "dcdi"], "neither data_interv1.npy nor data1.npy"),
+        (["--format", "dcdi", *COLUMNS], "--interventions-column: a folder of"),
+        (["--number", "3"], "--number: only folders have numbers"),
+    ],
+)
+def test_mistakes_with_folders_exit_2(folder, capsys, options, words):
+    assert cli.main(["fit", str(folder), *options]) == 2
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["fit"], ["fit", "x.csv", "--seed", "x"], []])

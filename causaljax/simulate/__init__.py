@@ -5,7 +5,8 @@
     graph -> kinetics -> measurement -> ``simulate_genes`` -> (``Problem``,
     ``GeneTruth``)
 
-``avici_table`` draws the tables AVICI was trained and tested on, graphs included.
+``avici_table`` draws the tables AVICI was trained and tested on, graphs included,
+``dcdi_table`` those of DCDI.
 
 Everything is pure, jit-able with sizes and names static, and may be vmapped over
 keys.
@@ -13,6 +14,7 @@ keys.
 
 from causaljax.simulate.avici import avici_table
 from causaljax.simulate.columns import SCALINGS
+from causaljax.simulate.dcdi import DcdiTruth, dcdi_table
 from causaljax.simulate.gene import (
     PLATFORMS,
     GeneTruth,
@@ -47,6 +49,7 @@ __all__ = [
     "NOISE",
     "PLATFORMS",
     "SCALINGS",
+    "DcdiTruth",
     "GeneTruth",
     "Intervention",
     "Mechanism",
@@ -55,6 +58,7 @@ __all__ = [
     "Truth",
     "avici_table",
     "bipartite",
+    "dcdi_table",
     "draw_targets",
     "erdos_renyi",
     "hide_regimes",

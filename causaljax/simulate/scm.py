@@ -111,7 +111,7 @@ def simulate_linear(
     weights = jnp.where(graph, weights, 0)
     noise_scale = _noise_scales(key_scale, noise_scale, d, dtype)
     num_fewest = 1 if scaling == "raw" else 2
-    done = _row_by_row(intervention, num_rows, d, num_fewest, dtype)
+    done = row_by_row(intervention, num_rows, d, num_fewest, dtype)
     unit_noise = sample_noise(key_noise, noise, (num_rows, d), dtype) * done.scale
 
     # A standardised column is the raw one up to a constant and its sd: raw children
@@ -205,7 +205,7 @@ def simulate(
     key_mechanism, key_scale, key_noise = jax.random.split(key, 3)
     params = family.draw(key_mechanism, graph, dtype)
     noise_scale = _noise_scales(key_scale, noise_scale, d, dtype)
-    done = _row_by_row(intervention, num_rows, d, 2, dtype)
+    done = row_by_row(intervention, num_rows, d, 2, dtype)
     unit_noise = sample_noise(key_noise, noise, (num_rows, d), dtype) * done.scale
     has_parents = graph.any(axis=0)
     if heteroscedastic:
@@ -257,7 +257,7 @@ def _checked_graph(graph, scaling):
     return graph
 
 
-class _Done(NamedTuple):
+class Done(NamedTuple):
     """An intervention row by row."""
 
     targets: Array  # [r, d] bool
@@ -268,8 +268,18 @@ class _Done(NamedTuple):
     num_baseline: int  # rows of regime 0, which come first
 
 
-def _row_by_row(intervention, num_rows, num_variables, num_fewest, dtype):
-    """What is done to each row, at least ``num_fewest`` of them left alone."""
+def row_by_row(
+    intervention: Intervention | None,
+    num_rows: int,
+    num_variables: int,
+    num_fewest: int,
+    dtype: DTypeLike,
+) -> Done:
+    """What is done to each row, at least ``num_fewest`` of them left alone.
+
+    Raises:
+      ValueError: if targets do not fit the variables or rows are too few.
+    """
     if intervention is None:
         intervention = shift_intervention(jnp.zeros((1, num_variables), bool), 0.0)
     targets = intervention.targets
@@ -289,7 +299,7 @@ def _row_by_row(intervention, num_rows, num_variables, num_fewest, dtype):
     blocks = jnp.arange(1, num_regimes + 1)
     ends = size * blocks + jnp.minimum(blocks, longer)
     regime = jnp.searchsorted(ends, jnp.arange(num_rows), side="right")
-    return _Done(
+    return Done(
         targets=targets,
         regime=regime.astype(jnp.int32),
         cut=intervention.cut[regime],

@@ -1,0 +1,165 @@
+"""Gaussian likelihoods whose means are neural networks, one a variable.
+
+    x_j | parents ~ Normal(f_j(g_1j x_1, ..., g_dj x_d), s_j),  f_j a network
+
+The graph multiplies the inputs, so that it may be anything in [0, 1] and has a
+gradient. A perfect intervention takes a cell out of the likelihood; under imperfect
+ones the cell has a network of its own, one for each regime.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+from causaljax.graphs.ops import matmul
+from causaljax.types import Array, Problem
+
+_SCALE_RANGE = 3.0  # nats that parents can move the log of a scale either way
+
+
+class Params(NamedTuple):
+    """Networks of r regimes; of one regime where interventions are perfect.
+
+    Layer l maps ``h_l`` numbers to ``h_l+1``: ``h_0`` is d, the last is 1, the mean,
+    or 2 where the scale depends on parents as well.
+    """
+
+    weights: tuple[Array, ...]  # one a layer, [r, d, h_l, h_l+1] float
+    biases: tuple[Array, ...]  # one a layer, [r, d, h_l+1] float
+    log_scale: Array  # [r, d] float, of the standard deviation
+
+
+def init(
+    key: Array,
+    num_variables: int,
+    hidden: int,
+    layers: int,
+    *,
+    num_regimes: int = 1,
+    parent_scale: bool = False,
+    dtype: DTypeLike = jnp.float32,
+) -> Params:
+    """Random networks, the same ones in every regime, and scales of 1.
+
+    Weights and biases are normal of variance one over the number of inputs of
+    their layer; the last bias is 0.
+
+    Args:
+      key: consumed.
+      num_variables: d, static.
+      hidden: units a layer, static.
+      layers: number of hidden layers, static; with 0 the mean is linear.
+      num_regimes: r, static. 1 if interventions are perfect, or there are none;
+        for imperfect ones the number of regimes, the observational one included.
+      parent_scale: static; whether the scale depends on the parents.
+      dtype: of the parameters.
+
+    Returns:
+      The parameters.
+
+    Raises:
+      ValueError: if a size is out of range.
+    """
+    for name, value, least in (
+        ("num_variables", num_variables, 1),
+        ("hidden", hidden, 1),
+        ("layers", layers, 0),
+        ("num_regimes", num_regimes, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+    sizes = [num_variables, *[hidden] * layers, 1 + parent_scale]
+    weights, biases = [], []
+    for step, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        key_weight, key_bias = jax.random.split(jax.random.fold_in(key, step))
+        shape = (num_variables, inputs, outputs)
+        weight = jax.random.normal(key_weight, shape, dtype)
+        bias = jax.random.normal(key_bias, (num_variables, outputs), dtype)
+        if step == layers:
+            bias = jnp.zeros_like(bias)
+        weights.append(weight / math.sqrt(inputs))
+        biases.append(bias / math.sqrt(inputs))
+    one = Params(tuple(weights), tuple(biases), jnp.zeros(num_variables, dtype))
+    return jax.tree.map(lambda leaf: jnp.stack([leaf] * num_regimes), one)
+
+
+def log_density(params: Params, graph: ArrayLike, x: Array) -> Array:
+    """Log density of every cell given its parents, under every regime's network.
+
+    With m the networks' first output and t their second, if there is one,
+
+        l = -1/2 log(2 pi) - log s - (x - m)^2 / (2 s^2),
+        log s = log_scale + 3 tanh(t / 3)
+
+    Hidden layers are silu(u) = u / (1 + exp(-u)), a straight line far out.
+
+    Args:
+      params: of r regimes.
+      graph: ``[d, d]``, bool or float in [0, 1]; its diagonal does not count.
+      x: ``[n, d]`` float.
+
+    Returns:
+      ``[r, n, d]`` float, nats in the units of x.
+
+    Differentiable: in everything; a graph must be float for that.
+    Source: Brouillard et al. 2020 (DCDI), section 3.3, with smooth units.
+    """
+    d = x.shape[1]
+    graph = jnp.asarray(graph).astype(x.dtype)
+    by_child = jnp.where(jnp.eye(d, dtype=bool), 0, graph).T
+
+    def of_regime(regime):
+        masked = by_child[:, :, None] * regime.weights[0]
+        outputs = matmul(x[None], masked) + regime.biases[0][:, None, :]
+        for weight, bias in zip(regime.weights[1:], regime.biases[1:], strict=True):
+            outputs = matmul(jax.nn.silu(outputs), weight) + bias[:, None, :]
+        log_scale = jnp.broadcast_to(regime.log_scale[None, :], x.shape)
+        if outputs.shape[2] == 2:
+            moved = _SCALE_RANGE * jnp.tanh(outputs[:, :, 1].T / _SCALE_RANGE)
+            log_scale = log_scale + moved
+        residual = (x - outputs[:, :, 0].T) * jnp.exp(-log_scale)
+        return -0.5 * math.log(2 * math.pi) - log_scale - 0.5 * residual**2
+
+    return jax.vmap(of_regime)(params)
+
+
+def log_prob(params: Params, graph: ArrayLike, problem: Problem) -> Array:
+    """Log-likelihood of each variable's mechanism, summed over rows by weight.
+
+    A cell that was not intervened on counts under regime 0's network. One that was
+    counts for nothing with parameters of one regime (perfect interventions), and
+    under the network of its row's regime with parameters of more (imperfect ones).
+    Rows with a gap count for nothing; so does an intervened cell whose regime is
+    unknown, 0 or has no network.
+
+    Args:
+      params: of r regimes.
+      graph: ``[d, d]``, bool or float in [0, 1]; its diagonal does not count.
+      problem: the table.
+
+    Returns:
+      ``[d]`` float, nats.
+
+    Differentiable: in params, in graph if it is float, in x and weight.
+    Source: Brouillard et al. 2020 (DCDI), equations 5 and 6.
+
+    Example:
+      >>> from causaljax.types import make_problem
+      >>> problem = make_problem(jnp.ones((5, 3)))
+      >>> params = init(jax.random.key(0), 3, hidden=8, layers=1)
+      >>> log_prob(params, jnp.zeros((3, 3)), problem).shape
+      (3,)
+    """
+    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    # What does not count must not spoil the gradient of what does.
+    x = jnp.where(counted[:, None], problem.x, 0)
+    density = log_density(params, graph, x)
+    regime = jnp.broadcast_to(problem.regime[:, None], x.shape)
+    has_own = (regime > 0) & (regime < density.shape[0])
+    network = jnp.where(problem.intervened & has_own, regime, 0)
+    chosen = jnp.take_along_axis(density, network[None], axis=0)[0]
+    counts = counted[:, None] & (~problem.intervened | has_own)
+    return jnp.where(counts, problem.weight[:, None] * chosen, 0).sum(axis=0)
