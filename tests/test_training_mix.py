@@ -82,8 +82,7 @@ def _unstack(problem):
 
 
 def test_jit_gives_what_eager_gives():
-    key = jax.random.key(8)
-    eager = draw_table(key, 3, 40)
-    jitted = jax.jit(draw_table, static_argnums=(1, 2))(key, 3, 40)
+    eager = draw_table(jax.random.key(8), 3, 40)
+    jitted = jax.jit(draw_table, static_argnums=(1, 2))(jax.random.key(8), 3, 40)
     assert (eager.graph == jitted.graph).all()
     np.testing.assert_allclose(eager.problem.x, jitted.problem.x, atol=1e-3)

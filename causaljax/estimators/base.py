@@ -5,7 +5,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -79,7 +79,7 @@ class BaseGraphEstimator(ABC):
         interventions: Any = None,
         regimes: Any = None,
         knowledge: frame.Knowledge | None = None,
-    ) -> "BaseGraphEstimator":
+    ) -> Self:
         """Learns a causal graph from a table.
 
         Args:
@@ -192,7 +192,7 @@ class BaseGraphEstimator(ABC):
         del deep
         return {name: getattr(self, name) for name in self._parameter_names()}
 
-    def set_params(self, **params: Any) -> "BaseGraphEstimator":
+    def set_params(self, **params: Any) -> Self:
         """Changes constructor arguments.
 
         Raises:

@@ -19,7 +19,16 @@ learn from statistics in place of rows.
 import jax
 import jax.numpy as jnp
 
+from causaljax.graphs.ops import matmul
 from causaljax.models import tableau
+from causaljax.nets.associations import (
+    first_order,
+    least_dependence,
+    own_matrices,
+    pooled_correlation,
+    precision_of,
+    regressions,
+)
 from causaljax.nets.columns import Columns, read_columns
 from causaljax.types import Array, Problem
 
@@ -58,10 +67,10 @@ def pair_statistics(problem: Problem) -> Array:
     num_rows = jnp.maximum(weight.sum(), 1)
     ridge = jnp.clip(0.1 * d / num_rows, 3e-4, 0.5)
 
-    correlations, precisions = _own_matrices(
+    correlations, precisions = own_matrices(
         columns.score, weight, observed, natural, ridge
     )
-    coefficients, partial, noise = _linear(precisions)
+    coefficients, partial, noise = regressions(precisions)
     additive, blocks = _additive(columns, weight, observed, ridge)
     functions = _row_functions(columns, weight, observed, coefficients, additive)
     cells = (functions, weight, observed, natural)
@@ -79,7 +88,7 @@ def pair_statistics(problem: Problem) -> Array:
     rows = max(8, CACHE // d**2)
     residual = _sum_over_chunks(residual_sums, cells, rows)
     residual = _residual(jnp.stack(residual, -1), pairs)
-    first = _first_order(_pooled_correlation(columns.gauss, weight, observed))
+    first = first_order(pooled_correlation(columns.gauss, weight, observed))
 
     root = jnp.sqrt(jnp.maximum(pairs, 0))[..., None]
     node = _node(functions, columns, weight, observed, noise, num_rows)
@@ -103,7 +112,7 @@ def pair_statistics(problem: Problem) -> Array:
         shifts,
     ], -1)  # fmt: skip
     least = jnp.concatenate(
-        [_least_dependence(correlations), _least_dependence(precisions)], -1
+        [least_dependence(correlations), least_dependence(precisions)], -1
     )
     least = jnp.concatenate([3 * least, _z_score(least, root)], -1)
     diagonal = jnp.eye(d, dtype=bool)[..., None]
@@ -121,76 +130,6 @@ def _z_score(statistic, root):
     return jnp.arcsinh(statistic * root)
 
 
-def _dot(a, b):
-    return jnp.matmul(a, b, precision="highest")
-
-
-def _pooled_correlation(values, weight, observed):
-    """Correlations of columns over the rows that have both, ``[m, m]``."""
-    left = observed * weight[:, None]
-    count = jnp.maximum(_dot(left.T, observed), 1e-6)
-    mean = _dot((left * values).T, observed) / count
-    square = _dot((left * values**2).T, observed) / count
-    covariance = _dot((left * values).T, observed * values) / count - mean * mean.T
-    variance = jnp.maximum(square - mean**2, 0)
-    scale = variance * variance.T
-    return jnp.where(
-        scale > 1e-12, covariance * jax.lax.rsqrt(jnp.maximum(scale, 1e-12)), 0
-    )
-
-
-def _precision(correlation, ridge):
-    """Inverse of a correlation matrix pulled towards the identity."""
-    size = correlation.shape[-1]
-    eye = jnp.eye(size, dtype=correlation.dtype)
-    correlation = jnp.where(eye > 0, 1, (1 - ridge) * correlation)
-
-    def sweep(k, table):
-        return tableau.toggle(table, k, jnp.array(False))
-
-    return -jax.lax.fori_loop(0, size, sweep, correlation)
-
-
-def _own_matrices(score, weight, observed, natural, ridge):
-    """Correlations and precision over the natural rows of each variable.
-
-    Returns two ``[d, d, d]``, the first axis the variable whose rows they are.
-    """
-    d = observed.shape[1]
-
-    def over(rows):
-        correlation = _pooled_correlation(score, weight * rows, observed)
-        return correlation, _precision(correlation, ridge)
-
-    def pooled():
-        matrices = over(jnp.ones_like(weight))
-        return jax.tree.map(
-            lambda matrix: jnp.broadcast_to(matrix, (d, d, d)), matrices
-        )
-
-    def each():
-        return jax.lax.map(over, natural.T)
-
-    return jax.lax.cond(jnp.any(natural != observed), each, pooled)
-
-
-def _linear(precision):
-    """Each variable regressed on all others, over its natural rows.
-
-    Returns coefficients of i for j at [i, j], 0 on the diagonal; partial
-    correlations; and the residual's share of the variance.
-    """
-    d = precision.shape[0]
-    own = jnp.arange(d)
-    rows = precision[own, own]  # [j, i], row j of variable j's own matrix
-    diagonal = rows[own, own]
-    coefficients = (-rows / diagonal[:, None]).T
-    others = jnp.diagonal(precision, axis1=1, axis2=2)
-    partial = (-rows * jax.lax.rsqrt(jnp.maximum(diagonal[:, None] * others, 1e-12))).T
-    off = ~jnp.eye(d, dtype=bool)
-    return jnp.where(off, coefficients, 0), jnp.where(off, partial, 0), 1 / diagonal
-
-
 def _additive(columns, weight, observed, ridge):
     """Each variable regressed on a cubic of every other, over all rows.
 
@@ -199,8 +138,8 @@ def _additive(columns, weight, observed, ridge):
     """
     d = observed.shape[1]
     basis = _basis(columns).transpose(0, 2, 1).reshape(-1, 3 * d)
-    correlation = _pooled_correlation(basis, weight, jnp.tile(observed, (1, 3)))
-    precision = _precision(correlation, ridge)
+    correlation = pooled_correlation(basis, weight, jnp.tile(observed, (1, 3)))
+    precision = precision_of(correlation, ridge)
     diagonal = jnp.diagonal(precision)
     normal = precision * jax.lax.rsqrt(diagonal[:, None] * diagonal[None])
     blocks = normal.reshape(3, d, 3, d).transpose(1, 3, 0, 2).reshape(d, d, 9)
@@ -232,7 +171,7 @@ def _row_functions(columns: Columns, weight, observed, coefficients, additive):
     additive cubic. Squares are capped, so that no row decides alone.
     """
     score = columns.score
-    linear = score - _dot(score, coefficients)
+    linear = score - matmul(score, coefficients)
     cubic = score - jnp.einsum(
         "nib,ibj->nj", _basis(columns), additive, precision="highest"
     )
@@ -283,12 +222,12 @@ def _function_sums(functions, weight, observed, natural):
     right = weight[:, None] * natural
     weighted = (functions * right[:, None]).reshape(n, k * d)
     return {
-        "pairs": _dot(observed.T, right),
-        "cross": _dot(left.T, weighted),
-        "left": _dot(left.T, right),
-        "left_square": _dot((left**2).T, right),
-        "right": _dot(observed.T, weighted),
-        "right_square": _dot(observed.T, weighted * left),
+        "pairs": matmul(observed.T, right),
+        "cross": matmul(left.T, weighted),
+        "left": matmul(left.T, right),
+        "left_square": matmul((left**2).T, right),
+        "right": matmul(observed.T, weighted),
+        "right_square": matmul(observed.T, weighted * left),
         "own": weighted.sum(0),
         "own_square": jnp.sum(weighted * left, 0),
         "own_pairs": right.sum(0),
@@ -355,96 +294,6 @@ def _residual(sums, pairs):
     return jnp.concatenate([variance - 1, shape, moments[..., 5:]], -1)
 
 
-def _first_order(correlation):
-    """What one other variable does to a correlation, ``[d, d, 3]``.
-
-    The least and the greatest of |rho_ij.k| - |rho_ij| over k, and the least
-    |rho_ij.k|.
-    """
-    d = correlation.shape[0]
-    off = ~jnp.eye(d, dtype=bool)
-    rest = jnp.sqrt(jnp.clip(1 - correlation**2, 1e-4, 1))
-
-    def given(k):
-        with_k, rest_k = correlation[:, k], rest[:, k]
-        partial = correlation - with_k[:, None] * with_k[None]
-        partial = jnp.abs(partial / (rest_k[:, None] * rest_k[None]))
-        other = jnp.arange(d) != k
-        valid = other[:, None] & other[None]
-        return partial, valid
-
-    plain = jnp.abs(correlation)
-
-    def step(carry, k):
-        least, most = carry
-        partial, valid = given(k)
-        return (
-            jnp.where(valid, jnp.minimum(least, partial), least),
-            jnp.where(valid, jnp.maximum(most, partial), most),
-        ), None
-
-    (least, most), _ = jax.lax.scan(step, (plain, plain), jnp.arange(d))
-    values = jnp.stack([least, least - plain, most - plain], -1)
-    return jnp.where(off[..., None], jnp.clip(values, -1, 1), 0)
-
-
-def _least_dependence(matrices):
-    """How little i and j depend on each other given a few variables, or all but a few.
-
-    Of a correlation matrix, the least |partial correlation| when one, two and three
-    other variables are conditioned on, chosen one after another; of a precision
-    matrix, when they are taken out of the conditioning set, as a common effect must
-    be. Both are the same elimination.
-
-    Args:
-      matrices: ``[d, d, d]``, the first axis the effect j whose rows they are from.
-
-    Returns:
-      ``[d, d, 3]`` at [i, j]: the least so far after one, two, three variables.
-    """
-    d = matrices.shape[0]
-    index = jnp.arange(d)
-    shape = (d, d, d)  # [j, i, k]
-    row_i = matrices
-    row_j = jnp.broadcast_to(matrices[index, index][:, None], shape)
-    diagonal = jnp.broadcast_to(
-        jnp.diagonal(matrices, axis1=1, axis2=2)[:, None], shape
-    )
-    is_i = jnp.broadcast_to(jnp.eye(d, dtype=bool)[None], shape)
-    is_j = jnp.broadcast_to(jnp.eye(d, dtype=bool)[:, None], shape)
-    closed = is_i | is_j
-
-    def at(values, chosen):
-        return jnp.where(chosen, values, 0).sum(-1)
-
-    least = jnp.full((d, d), jnp.inf)
-    found, taken = [], []
-    for _ in range(3):
-        pivot = jnp.maximum(diagonal, 1e-5)
-        cross = at(row_i, is_j)[..., None] - row_i * row_j / pivot
-        own = at(row_i, is_i)[..., None] - row_i**2 / pivot
-        other = at(row_j, is_j)[..., None] - row_j**2 / pivot
-        partial = jnp.abs(cross) * jax.lax.rsqrt(jnp.maximum(own * other, 1e-10))
-        partial = jnp.where(closed, jnp.inf, jnp.minimum(partial, 1))
-        best = jnp.argmin(partial, -1)
-        chosen = index[None, None, :] == best[..., None]
-        least = jnp.minimum(least, partial.min(-1))
-        found.append(least)
-        row = jnp.take_along_axis(matrices, best[..., None], 1)
-        for earlier, its_pivot in taken:
-            row = row - earlier * (at(earlier, chosen) / its_pivot)[..., None]
-        its_pivot = jnp.maximum(at(row, chosen), 1e-5)
-        row_i, row_j = (
-            side - row * (at(side, chosen) / its_pivot)[..., None]
-            for side in (row_i, row_j)
-        )
-        diagonal = diagonal - row**2 / its_pivot[..., None]
-        closed = closed | chosen
-        taken.append((row, its_pivot))
-    result = jnp.stack(found, -1).transpose(1, 0, 2)
-    return jnp.where(jnp.isfinite(result), result, 0)
-
-
 def _shifts(functions, intervened, natural, sums):
     """What changes in j where i was intervened on, ``[d, d, 28]``; the targets.
 
@@ -453,9 +302,9 @@ def _shifts(functions, intervened, natural, sums):
     many rows.
     """
     n, k, d = functions.shape
-    treated = _dot(intervened.T, natural)
+    treated = matmul(intervened.T, natural)
     rest = jnp.maximum(sums["own_pairs"][None] - treated, 0)
-    inside = _dot(intervened.T, (functions * natural[:, None]).reshape(n, k * d))
+    inside = matmul(intervened.T, (functions * natural[:, None]).reshape(n, k * d))
     outside = sums["own"][None] - inside
     inside = inside.reshape(d, k, d).transpose(0, 2, 1)
     outside = outside.reshape(d, k, d).transpose(0, 2, 1)

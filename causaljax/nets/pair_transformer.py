@@ -10,6 +10,7 @@ for learning from statistics; Wang and Komatsuzaki 2021 for blocks in parallel.
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -82,7 +83,8 @@ def edge_logits(
     known = jnp.stack([required, required.T, ~allowed, ~allowed.T], -1)
     off = ~jnp.eye(allowed.shape[0], dtype=bool)[..., None]
     known = (known & off).astype(grid.dtype)
-    return _Network(config).apply({"params": params["network"]}, grid, known)
+    beliefs: Any = _Network(config).apply({"params": params["network"]}, grid, known)
+    return beliefs
 
 
 def _mirror(z):
