@@ -28,7 +28,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from causaljax.graphs.metrics import auroc
-from causaljax.graphs.ops import greedy_acyclic
+from causaljax.kernels.amortized import decide
 from causaljax.models.familiarity import fit_reference, summarise
 from causaljax.nets import pair_transformer
 from causaljax.nets.beliefs import Beliefs
@@ -508,7 +508,7 @@ def calibrate(params, plan):
         )
         t = optax.apply_updates(t, updates)
 
-    thresholds = np.arange(0.2, 0.61, 0.05)
+    thresholds = np.arange(0.3, 0.71, 0.05)
     scores = []
     for graph, edge, rows in tables[1:] or tables:  # not the least
         logits = scaled(t, edge, rows)
@@ -519,7 +519,7 @@ def calibrate(params, plan):
         @jax.jit
         def f1(prob, graph, threshold):
             decided = jax.lax.map(
-                lambda p: greedy_acyclic(p, threshold, jnp.zeros_like(p, bool)), prob
+                lambda p: decide(p, threshold, jnp.zeros_like(p, bool)), prob
             )
             hits = (decided & graph).sum((1, 2))
             return jnp.mean(2 * hits / (decided.sum((1, 2)) + graph.sum((1, 2)) + 1e-9))

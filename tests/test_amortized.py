@@ -237,3 +237,23 @@ def test_strangeness_does_not_see_scale_origin_or_order():
     assert (scores(tables, tables + 3) > 2).all()
     constant = np.concatenate([tables, np.ones((400, D, D, 1))], axis=-1)
     assert np.isfinite(scores(constant, constant)).all()
+
+
+def test_a_pair_is_joined_in_its_likelier_direction_if_joined_at_all():
+    nothing = jnp.zeros((3, 3), bool)
+
+    def decided(entries, required=nothing):
+        prob = jnp.zeros((3, 3))
+        for place, value in entries.items():
+            prob = prob.at[place].set(value)
+        graph = amortized.decide(prob, 0.5, required)
+        return sorted(map(tuple, np.argwhere(graph).tolist()))
+
+    assert decided({(0, 1): 0.46, (1, 0): 0.44}) == [(0, 1)]
+    assert decided({(0, 1): 0.26, (1, 0): 0.2}) == []
+    chain = {(0, 1): 0.9, (1, 2): 0.8}
+    # The third edge would close a cycle: turned if that is likely enough.
+    assert decided(chain | {(2, 0): 0.5, (0, 2): 0.4}) == [(0, 1), (0, 2), (1, 2)]
+    assert decided(chain | {(2, 0): 0.6, (0, 2): 0.1}) == [(0, 1), (1, 2)]
+    back = nothing.at[2, 0].set(True)
+    assert decided(chain, back) == [(0, 1), (2, 0)]

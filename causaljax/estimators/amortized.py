@@ -31,8 +31,9 @@ class AmortizedDAG(BaseGraphEstimator):
     Args:
       weights: name of weights that ship with the package, the path of a .safetensors
         file, or ``causaljax.weights.Weights``.
-      threshold: edges of this probability or less are not in ``adjacency_``; None
-        takes the one that was calibrated with the weights.
+      threshold: pairs that are joined, one way or the other, with this probability
+        or less are not joined in ``adjacency_``; None takes the threshold that was
+        calibrated with the weights.
       random_state: seed of ``sample_graphs`` and ``fine_tune``; ``fit`` draws nothing.
 
     Attributes:

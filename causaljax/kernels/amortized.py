@@ -2,8 +2,8 @@
 
 A network that has seen many simulated tables beside their graphs gives logits for
 each pair of variables: no edge, i -> j or j -> i. A temperature makes the
-probabilities calibrated, knowledge masks them exactly, and edges above a threshold
-that close no cycle, most probable first, are the graph.
+probabilities calibrated, knowledge masks them exactly, and the pairs that are joined
+with a probability above a threshold, most probable first, are the graph.
 
 Probabilities of single edges say little of whole graphs. Since the network was also
 trained on tables of which some pairs were revealed, graphs are sampled in rounds:
@@ -52,7 +52,8 @@ class Config:
 
     ``params`` are the weights of the ``network``; ``causaljax.weights`` loads both.
     Edge logits are divided by exp(t0 + t1 log(d / 20) + t2 log(n / 1000)), where t is
-    ``temperature``. Edges of probability ``threshold`` or less are not in the graph.
+    ``temperature``. Pairs joined with probability ``threshold`` or less are not joined
+    in the graph.
     With ``num_graphs`` above 0 the posterior holds so many sampled graphs instead,
     each drawn in ``num_rounds`` rounds. ``reference`` is what the training tables
     looked like.
@@ -181,7 +182,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     if config.num_graphs:
         graphs = _sample(key, state, config)
     else:
-        graphs = greedy_acyclic(prob, config.threshold, problem.required)[None]
+        graphs = decide(prob, config.threshold, problem.required)[None]
     # Nobody is an ancestor along forbidden edges, and who causes is an ancestor.
     ancestor = jnp.maximum(jax.nn.sigmoid(state.ancestor), prob)
     paths = _possible(transitive_closure(possible), reach)
@@ -202,6 +203,26 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
             "ood_score": score,
         },
     )
+
+
+def decide(prob: Array, threshold: ArrayLike, required: Array) -> Array:
+    """The graph to show: which pairs are joined, then in their likelier direction.
+
+    A pair is joined if P(i -> j) + P(j -> i) is above the threshold, so that an edge
+    whose direction nobody can tell is not lost between its two halves. The likeliest
+    edges come first; one that would close a cycle is turned if the other direction
+    has a probability above half the threshold, and left out if not.
+
+    Args:
+      prob: ``[d, d]`` float.
+      threshold: ``[]`` float.
+      required: ``[d, d]`` bool, acyclic.
+
+    Returns:
+      ``[d, d]`` bool, acyclic.
+    """
+    joined = (prob + prob.T > threshold) & (prob > threshold / 2)
+    return greedy_acyclic(jnp.where(joined, prob, 0), 0, required)
 
 
 def _dtype_of(params):
