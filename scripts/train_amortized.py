@@ -589,15 +589,17 @@ def plot(folder):
     entries = read_log(folder / "log.jsonl")
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     sizes = {size: None for entry in entries for size in entry.get("validation", {})}
-    for size in sizes:
+    for number, size in enumerate(sizes):
         logs = [e for e in entries if size in e.get("edge", {})]
-        left.plot([e["step"] for e in logs], [e["edge"][size] for e in logs], alpha=0.4)
         checks = [e for e in entries if size in e.get("validation", {})]
         steps = [e["step"] for e in checks]
-        losses_ = [e["validation"][size]["edge"] for e in checks]
-        areas = [e["validation"][size]["auroc"] for e in checks]
-        left.plot(steps, losses_, "k.-", alpha=0.6)
-        right.plot(steps, areas, ".-", label=f"{size} variables")
+        scores = [e["validation"][size] for e in checks]
+        style = {"color": f"C{number}", "label": f"{size} variables"}
+        stream = [e["edge"][size] for e in logs]
+        left.plot([e["step"] for e in logs], stream, color=f"C{number}", alpha=0.4)
+        left.plot(steps, [score["edge"] for score in scores], ".-", **style)
+        right.plot(steps, [score["auroc"] for score in scores], ".-", **style)
+    left.set_title("frozen tables (dots); stream, parts revealed (faint)")
     left.set(xlabel="step", ylabel="edge loss, nats a pair", yscale="log")
     right.set(xlabel="step", ylabel="AUROC on the frozen tables")
     right.legend()
