@@ -275,7 +275,7 @@ def _notes(estimator):
 def _network_notes(estimator):
     info = estimator.info_
     name, threshold = info["config"]["weights"], info["config"]["threshold"]
-    yield f"Edges of probability above {threshold:.2f}, by the network {name}."
+    yield f"Pairs joined with probability above {threshold:.2f}, by network {name}."
     if info["ood_score"] is not None:
         likeness = "like" if info["ood_score"] <= 1 else "unlike"
         yield (

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
@@ -107,3 +108,30 @@ def run(
         if on_chunk is not None:
             on_chunk(start + num_steps, info)
     return _finalise(kernel, final_key, state, problem, config), info
+
+
+@functools.partial(jax.jit, static_argnames=("kernel", "batch_size"))
+def run_many(
+    kernel: Kernel, key: Array, problems: Problem, config: PyTree, batch_size: int
+) -> tuple[Posterior, PyTree]:
+    """Fits problems of one shape in one compiled call.
+
+    Args:
+      kernel: the method.
+      key: typed key; problem k gets ``fold_in(key, k)``.
+      problems: leaves ``[b, ...]``; tables of fewer rows are padded with weight 0.
+      config: of all of them.
+      batch_size: how many are worked on together, static; it bounds the memory.
+
+    Returns:
+      What ``run`` returns, stacked along axis 0.
+
+    Differentiable: as ``run``.
+    """
+
+    def one(numbered):
+        number, problem = numbered
+        return run(kernel, jax.random.fold_in(key, number), problem, config)
+
+    numbered = jnp.arange(problems.weight.shape[0]), problems
+    return jax.lax.map(one, numbered, batch_size=batch_size)

@@ -14,6 +14,7 @@ import optax
 from causaljax.kernels.amortized import Network
 from causaljax.models import familiarity
 from causaljax.nets.training import losses as losses_of
+from causaljax.simulate.training_mix import reveal
 from causaljax.types import Array, Problem, PyTree
 from causaljax.weights import Weights
 
@@ -25,30 +26,6 @@ _WARM_UP = 20  # steps until it gets there
 _ENOUGH = 10  # tables for an entry of the summary, to know what they look like
 
 _optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
-
-
-def reveal(key: Array, problem: Problem, graph: Array) -> tuple[Array, Array]:
-    """Tells of some pairs what they are, as prior knowledge or a sampler would.
-
-    In half of the calls nothing is told, else a random share of the pairs, rather a
-    small one.
-
-    Args:
-      key: typed key.
-      problem: whose own knowledge stays.
-      graph: ``[d, d]`` bool, the truth.
-
-    Returns:
-      (allowed, required), each ``[d, d]`` bool.
-    """
-    coin_key, share_key, pair_key = jax.random.split(key, 3)
-    share = jnp.where(
-        jax.random.bernoulli(coin_key), jax.random.uniform(share_key) ** 2, 0
-    )
-    upper = jnp.triu(jax.random.uniform(pair_key, graph.shape) < share, 1)
-    told = upper | upper.T
-    required = problem.required | (told & graph)
-    return problem.allowed & (~told | graph) & ~required.T, required
 
 
 def fine_tune(
@@ -154,7 +131,9 @@ def _step(
         table_key, reveal_key = jax.random.split(key)
         problem, graph = simulator(table_key)
         inputs = network.inputs(problem, network.config)
-        return inputs, *reveal(reveal_key, problem, graph), graph
+        allowed, told, _ = reveal(reveal_key, graph)
+        required = problem.required | told
+        return inputs, problem.allowed & allowed & ~required.T, required, graph
 
     tables = jax.vmap(draw)(jax.random.split(key, num_draws))
 

@@ -22,7 +22,6 @@ from causaljax.types import Problem
 
 NUM_BINS = 10  # of stated probabilities
 SURE = 0.01  # pairs stated to be less likely flatter every method
-_AT_ONCE = 4  # tables in one vmapped step
 
 
 class Answer(NamedTuple):
@@ -59,11 +58,17 @@ class Scores(NamedTuple):
 def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
     """A trained network at its calibrated threshold, the shipped one by default."""
     config = kernel_config(name_or_path)
-    shape = np.shape(problems.x)
-    program = _compiled(config, shape, problems)
+    num_tables, _, d = np.shape(problems.x)
+    size = amortized.tables_at_once(d)
+
+    def read():
+        key = jax.random.key(0)
+        return run.run_many(amortized.KERNEL, key, problems, config, size)
+
+    jax.block_until_ready(read())  # compiled once a shape
     start = time.perf_counter()
-    posterior = jax.block_until_ready(program(config, problems))
-    seconds = (time.perf_counter() - start) / shape[0]
+    posterior, _ = jax.block_until_ready(read())
+    seconds = (time.perf_counter() - start) / num_tables
     return Answer(
         strength=np.asarray(posterior.edge_prob),
         graph=np.asarray(posterior.graphs[:, 0]),
@@ -76,24 +81,6 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
 def kernel_config(name_or_path=None):
     """The kernel's settings for a trained network."""
     return weights.kernel_config(weights.load_weights(*filter(None, [name_or_path])))
-
-
-_programs = {}
-
-
-def _compiled(config, shape, problems):
-    if shape not in _programs:
-        lowered = jax.jit(_read_all).lower(config, problems)
-        _programs[shape] = lowered.compile()
-    return _programs[shape]
-
-
-def _read_all(config, problems):
-    def read(problem):
-        return run.run(amortized.KERNEL, jax.random.key(0), problem, config)[0]
-
-    num_tables = problems.weight.shape[0]
-    return jax.lax.map(read, problems, batch_size=min(_AT_ONCE, num_tables))
 
 
 def linear_dag(problems: Problem, n_bootstrap: int = 0) -> Answer:

@@ -1,29 +1,21 @@
-"""A tiny network with the five names of an architecture, and random weights.
+"""A tiny network with the names of an architecture, and random weights.
 
 ``conftest`` loads it as ``causaljax.nets.stand_in``, so that weights files can name it.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from causaljax.graphs.ops import matmul
-from causaljax.types import Array
+from causaljax.nets.beliefs import Beliefs
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
     width: int = 6
     shape: tuple[int, ...] = (3,)
-
-
-class Beliefs(NamedTuple):
-    edge: Array
-    ancestor: Array
-    order: Array
-    target: Array
 
 
 NUM_STATISTICS = 5
@@ -89,15 +81,3 @@ def edge_logits(params, inputs, allowed, required, config):
         order=edge.sum(axis=1) - edge.sum(axis=0),
         target=ancestor.mean(axis=0),
     )
-
-
-def loss(params, inputs, allowed, required, graph, config):
-    """Cross-entropy of the three-way choices, per pair."""
-    logits = edge_logits(params, inputs, allowed, required, config).edge
-    none = jnp.zeros_like(logits)
-    shares = jax.nn.log_softmax(jnp.stack([none, logits, logits.T]), axis=0)
-    graph = graph.astype(logits.dtype)
-    either = jnp.maximum(graph, graph.T)
-    truth = jnp.stack([1 - either, graph, graph.T])
-    pairs = ~jnp.eye(len(graph), dtype=bool)
-    return -jnp.where(pairs, (truth * shares).sum(axis=0), 0).mean()

@@ -195,7 +195,7 @@ def test_a_network_reads_a_file_with_gaps(data, tmp_path, capsys):
     options = ["--set", f"weights={trained}", "--set", "threshold=0.1"]
     assert cli.main([*command, *options]) == 0
     printed = capsys.readouterr().out
-    assert "Edges of probability above 0.10, by the network random." in printed
+    assert "Pairs joined with probability above 0.10, by network random." in printed
     assert "The table is like those it was trained on" in printed
     edges = pd.read_csv(out / "edges.csv")
     assert edges.probability.between(0.05, 1).all()

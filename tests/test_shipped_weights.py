@@ -48,16 +48,15 @@ def test_it_does_not_claim_directions_that_linear_gaussian_data_cannot_tell():
     y = 0.8 * x + 0.6 * rng.normal(size=1000)
     prob = MODEL.fit(np.stack([x, y], 1)).edge_probabilities_.to_numpy()
     assert prob.sum() > 0.95
-    assert abs(prob[0, 1] - prob[1, 0]) < 0.5
+    assert abs(prob[0, 1] - prob[1, 0]) < 0.25
 
 
-def test_pure_noise_has_no_likely_edges():
-    """Training graphs had half an edge a variable at least, so some are expected."""
-    x = np.random.default_rng(1).normal(size=(1000, 6))
-    model = MODEL.fit(x)
-    assert model.edge_probabilities_.to_numpy().sum() < 3
-    assert model.edge_probabilities_.to_numpy().max() < 0.3
-    assert model.adjacency_.to_numpy().sum() == 0
+@pytest.mark.xfail(reason="no training graph had less than half an edge a variable")
+def test_pure_noise_has_no_edges():
+    tables = [np.random.default_rng(seed).normal(size=(1000, 6)) for seed in range(4)]
+    for model in MODEL.fit_many(tables):
+        assert model.edge_probabilities_.to_numpy().sum() < 1.5
+        assert model.adjacency_.to_numpy().sum() == 0
 
 
 @pytest.mark.filterwarnings("ignore:the table is unlike")  # of two columns

@@ -46,7 +46,8 @@ def state_of(folder):
 
 
 def log_of(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").open()]
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def test_stopped_killed_and_resumed_is_as_if_never_stopped(tmp_path):

@@ -14,11 +14,9 @@ import pandas as pd
 from causaljax import frame, tuning
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.kernels import amortized
-from causaljax.run import run
+from causaljax.run import run, run_many
 from causaljax.types import Problem
 from causaljax.weights import Weights, kernel_config, load_weights
-
-_MAX_COLUMNS = 100  # beyond, no network of this package is to be trusted
 
 
 class AmortizedDAG(BaseGraphEstimator):
@@ -123,7 +121,9 @@ class AmortizedDAG(BaseGraphEstimator):
         padded = [_pad(problem, most) for problem in problems]
         together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
         key = jax.random.key(self.random_state)
-        answers = jax.tree.map(np.asarray, _run_many(key, together, config))
+        size = amortized.tables_at_once(counts[0])
+        answers = run_many(amortized.KERNEL, key, together, config, size)
+        answers = jax.tree.map(np.asarray, answers)
         seconds = (time.perf_counter() - start) / len(tables)
 
         models: list[AmortizedDAG] = []
@@ -206,7 +206,7 @@ class AmortizedDAG(BaseGraphEstimator):
         self._problem = jax.tree.map(np.asarray, problem)
         score = float(posterior.extra["ood_score"])
         trained, d = weights.card["max_columns"], problem.x.shape[1]
-        if d > min(trained, _MAX_COLUMNS):
+        if d > trained:
             warnings.warn(
                 f"the table has {d} columns, the network was trained on up to {trained}"
                 ": its probabilities are a guess; drop columns or take LinearDAG",
@@ -254,16 +254,3 @@ def _pad(problem: Problem, num_rows: int) -> Problem:
         for name in ("x", "observed", "intervened", "regime", "weight")
     }
     return problem._replace(**rows)
-
-
-@jax.jit
-def _run_many(key, problems, config):
-    d = problems.x.shape[2]
-
-    def one(numbered):
-        number, problem = numbered
-        return run(amortized.KERNEL, jax.random.fold_in(key, number), problem, config)
-
-    numbers = jnp.arange(len(problems.x))
-    size = amortized.tables_at_once(d)
-    return jax.lax.map(one, (numbers, problems), batch_size=size)

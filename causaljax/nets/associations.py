@@ -26,7 +26,11 @@ def pooled_correlation(values, weight, observed):
 
 
 def precision_of(correlation, ridge):
-    """Inverse of a correlation matrix pulled towards the identity."""
+    """Inverse of a correlation matrix pulled towards the identity.
+
+    By sweeps and not by LAPACK, whose calls from several CPU devices at once can wait
+    for each other for ever (jaxlib 0.10).
+    """
     size = correlation.shape[-1]
     eye = jnp.eye(size, dtype=correlation.dtype)
     correlation = jnp.where(eye > 0, 1, (1 - ridge) * correlation)

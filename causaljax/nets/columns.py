@@ -13,12 +13,11 @@ _DEGREES = 4
 
 
 class Columns(NamedTuple):
-    """Each column of a table by itself; 0 wherever ``mass`` is 0."""
+    """Each column of a table by itself; 0 where a cell is missing or padding."""
 
     score: Array  # [n, d] values in standard deviations, far ones pulled in
     gauss: Array  # [n, d] normal scores of the ranks
     legendre: Array  # [n, d, 4] orthonormal polynomials of the ranks, degrees 1 to 4
-    mass: Array  # [n, d] weight of the row if the cell is observed, else 0
     distinct: Array  # [d] distinct values over rows
 
 
@@ -29,9 +28,8 @@ def read_columns(x: Array, mass: Array) -> Columns:
     the part at its value, each cell of mass above 0 counted once; ``gauss`` is the
     normal quantile of u and ``legendre`` is sqrt(2 a + 1) P_a(2 u - 1), orthonormal
     for a column without ties. For ``score``, values further than 10 robust standard
-    deviations (interquartile
-    range / 1.349) from the median are moved to that distance, then mean and
-    standard deviation are taken out.
+    deviations (interquartile range / 1.349) from the median are moved to that
+    distance, then mean and standard deviation are taken out.
 
     Args:
       x: ``[n, d]`` float, finite.
@@ -45,7 +43,7 @@ def read_columns(x: Array, mass: Array) -> Columns:
     return Columns(*jax.vmap(_read_column, in_axes=1, out_axes=_OUT)(x, mass))
 
 
-_OUT = (1, 1, 1, 1, 0)
+_OUT = (1, 1, 1, 0)
 
 
 def _read_column(x, mass):
@@ -89,7 +87,7 @@ def _read_column(x, mass):
     gauss = jnp.where(real, ndtri(jnp.clip(rank, edge, 1 - edge)), 0)
     kept = (real & varies).astype(x.dtype)
     legendre = _legendre(2 * rank - 1) * kept[:, None]
-    return score, gauss, legendre, mass, distinct.astype(x.dtype)
+    return score, gauss, legendre, distinct.astype(x.dtype)
 
 
 def _legendre(t):

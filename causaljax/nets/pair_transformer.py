@@ -114,7 +114,7 @@ class _Network(nn.Module):
             nn.gelu(nn.Dense(config.width, name="node")(own))
         )
         return Beliefs(
-            edge=pair[..., 0] - 2.0,
+            edge=pair[..., 0] - 2.0,  # most pairs have no edge
             ancestor=pair[..., 1],
             order=own[..., 0],
             target=own[..., 1],

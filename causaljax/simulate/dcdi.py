@@ -6,13 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from causaljax.graphs.ops import matmul, topological_order
-from causaljax.simulate.columns import fill_columns
+from causaljax.graphs.ops import matmul
 from causaljax.simulate.graphs import stochastic_block
 from causaljax.simulate.interventions import draw_targets, perfect_intervention
 from causaljax.simulate.mechanisms import linear_weights
-from causaljax.simulate.scm import row_by_row
-from causaljax.types import Array, Problem, make_problem
+from causaljax.simulate.scm import fill_table, row_by_row
+from causaljax.types import Array, Problem
 
 _NUM_HIDDEN = {"network": 10, "nonadditive_network": 20}
 _MECHANISMS = ("linear", *_NUM_HIDDEN)
@@ -140,16 +139,7 @@ def dcdi_table(
     def of_child(params, j):
         return jax.tree.map(lambda leaf: leaf[j], params)
 
-    x, _, _ = fill_columns(
-        respond,
-        topological_order(graph),
-        unit_noise,
-        done.cut,
-        done.shift,
-        "raw",
-        done.num_baseline,
-    )
-    problem = make_problem(x, intervened=targets[done.regime], regime=done.regime)
+    problem, _ = fill_table(respond, graph, unit_noise, done, "raw")
     return problem, DcdiTruth(graph, noise_scale, targets, done.regime)
 
 

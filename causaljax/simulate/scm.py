@@ -1,5 +1,6 @@
 """Structural causal models: a graph, mechanisms and noise become a table."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -124,16 +125,7 @@ def simulate_linear(
         signal = matmul(x, seen_weights(sds)[:, j])
         return signal + noise_scale[j] * unit_noise[:, j]
 
-    x, _, sds = fill_columns(
-        respond,
-        topological_order(graph),
-        unit_noise,
-        done.cut,
-        done.shift,
-        scaling,
-        done.num_baseline,
-    )
-    problem = make_problem(x, intervened=done.targets[done.regime], regime=done.regime)
+    problem, sds = fill_table(respond, graph, unit_noise, done, scaling)
     truth = Truth(
         graph=graph,
         weights=seen_weights(sds) / sds[None, :],
@@ -225,16 +217,7 @@ def simulate(
             column_noise = column_noise * factor
         return family.apply(of_child(params, j), *seen, column_noise, done.num_baseline)
 
-    x, _, _ = fill_columns(
-        respond,
-        topological_order(graph),
-        unit_noise,
-        done.cut,
-        done.shift,
-        scaling,
-        done.num_baseline,
-    )
-    problem = make_problem(x, intervened=done.targets[done.regime], regime=done.regime)
+    problem, _ = fill_table(respond, graph, unit_noise, done, scaling)
     return problem, Origin(graph, noise_scale, done.targets, done.regime)
 
 
@@ -307,3 +290,35 @@ def row_by_row(
         scale=intervention.scale.astype(dtype)[regime],
         num_baseline=size + (longer > 0),
     )
+
+
+def fill_table(
+    respond: Callable[[Array, Array, Array, Array], Array],
+    graph: Array,
+    unit_noise: Array,
+    done: Done,
+    scaling: str,
+) -> tuple[Problem, Array]:
+    """The table of a model under an intervention, and what columns were divided by.
+
+    Args:
+      respond: as ``fill_columns`` takes it.
+      graph: ``[d, d]`` bool, acyclic.
+      unit_noise: ``[n, d]``, what a cell holds where it is cut.
+      done: the intervention.
+      scaling: one of ``SCALINGS``, static.
+
+    Returns:
+      ``(problem, sds)``: the problem knows its regimes and targets; sds ``[d]``.
+    """
+    x, _, sds = fill_columns(
+        respond,
+        topological_order(graph),
+        unit_noise,
+        done.cut,
+        done.shift,
+        scaling,
+        done.num_baseline,
+    )
+    targets = done.targets[done.regime]
+    return make_problem(x, intervened=targets, regime=done.regime), sds

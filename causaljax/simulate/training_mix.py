@@ -358,24 +358,40 @@ def _observed(key, d, n):
     return _uniform(cells, shape=(n, d)) >= rate
 
 
+def reveal(key: Array, graph: Array) -> tuple[Array, Array, Array]:
+    """Tells of some pairs what they are, as prior knowledge or a sampler would.
+
+    In 55 % of the draws nothing is told, else a random share of the pairs, rather a
+    small one.
+
+    Args:
+      key: consumed.
+      graph: ``[d, d]`` bool, the truth.
+
+    Returns:
+      ``(allowed, required, known)``, each ``[d, d]`` bool; ``known`` is symmetric.
+    """
+    some_key, share_key, pair_key = jax.random.split(key, 3)
+    some = jax.random.bernoulli(some_key, 0.45)
+    share = jnp.where(some, _uniform(share_key) ** 2, 0)
+    known = _pairs(pair_key, share, graph.shape[0])
+    allowed = (~known | graph) & ~jnp.eye(graph.shape[0], dtype=bool)
+    return allowed, graph & known, known
+
+
+def _pairs(key, share, d):
+    """A random share of all pairs, ``[d, d]`` bool, symmetric."""
+    upper = jnp.triu(_uniform(key, shape=(d, d)) < share, 1)
+    return upper | upper.T
+
+
 def _reveal(key, graph):
-    """What is known beforehand: whole pairs in half of the tables, and directions."""
+    """What is known beforehand: whole pairs, and some directions without the edge."""
     d = graph.shape[0]
-    keys = jax.random.split(key, 6)
-
-    def pairs(key, share):
-        upper = jnp.triu(_uniform(key, shape=(d, d)) < share, 1)
-        return upper | upper.T
-
-    some = jax.random.bernoulli(keys[1], 0.45)
-    share = jnp.where(some, _uniform(keys[0]) ** 2, 0)
-    known = pairs(keys[2], share)
-    required = graph & known
-    allowed = ~known | graph
+    whole_key, some_key, share_key, pair_key = jax.random.split(key, 4)
+    allowed, required, known = reveal(whole_key, graph)
     # Parents stand before children here: a known direction forbids the other.
-    share = jnp.where(jax.random.bernoulli(keys[4], 0.12), _uniform(keys[3]), 0)
-    allowed = allowed & ~(pairs(keys[5], share) & jnp.tril(jnp.ones((d, d), bool)))
-    return allowed & ~jnp.eye(d, dtype=bool), required, known
-
-
-__all__ = ["Draw", "draw_table"]
+    some = jax.random.bernoulli(some_key, 0.12)
+    share = jnp.where(some, _uniform(share_key), 0)
+    backward = jnp.tril(jnp.ones((d, d), bool))
+    return allowed & ~(_pairs(pair_key, share, d) & backward), required, known
