@@ -234,11 +234,13 @@ def _show(estimator, data, shape):
     edges, seconds = estimator.graph_.number_of_edges(), estimator.info_["seconds"]
     print(f"{data}, {shape[0]} rows, {shape[1]} columns")
     print(f"{estimator!r}: {edges} edges in {seconds:.1f} s")
-    table = Table("source", "", "target", "probability", "weight")
+    weighted = hasattr(estimator, "weights_")
+    table = Table("source", "", "target", "probability", *["weight"] * weighted)
     for source, target, edge in estimator.graph_.edges(data=True):
         mark = "--" if edge["undirected"] else "->"
-        weight = f"{edge['weight']:.3g}" if "weight" in edge else ""
-        numbers = f"{edge['probability']:.2f}", weight
+        numbers = [f"{edge['probability']:.2f}"]
+        if weighted:
+            numbers.append(f"{edge['weight']:.3g}")
         table.add_row(source, mark, target, *numbers)
     Console().print(table)
     for note in _notes(estimator):

@@ -196,6 +196,7 @@ def test_a_network_reads_a_file_with_gaps(data, tmp_path, capsys):
     assert cli.main([*command, *options]) == 0
     printed = capsys.readouterr().out
     assert "Pairs joined with probability above 0.10, by network random." in printed
+    assert "weight" not in printed.split("edges in")[1]  # it has none
     assert "The table is like those it was trained on" in printed
     edges = pd.read_csv(out / "edges.csv")
     assert edges.probability.between(0.05, 1).all()
