@@ -14,7 +14,7 @@ import optax
 from causaljax.kernels.amortized import Network
 from causaljax.models import familiarity
 from causaljax.nets.training import losses as losses_of
-from causaljax.simulate.training_mix import reveal
+from causaljax.simulate.knowledge import reveal
 from causaljax.types import Array, Problem, PyTree
 from causaljax.weights import Weights
 

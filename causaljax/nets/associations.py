@@ -41,29 +41,6 @@ def precision_of(correlation, ridge):
     return -jax.lax.fori_loop(0, size, sweep, correlation)
 
 
-def own_matrices(score, weight, observed, natural, ridge):
-    """Correlations and precision over the natural rows of each variable.
-
-    Returns two ``[d, d, d]``, the first axis the variable whose rows they are.
-    """
-    d = observed.shape[1]
-
-    def over(rows):
-        correlation = pooled_correlation(score, weight * rows, observed)
-        return correlation, precision_of(correlation, ridge)
-
-    def pooled():
-        matrices = over(jnp.ones_like(weight))
-        return jax.tree.map(
-            lambda matrix: jnp.broadcast_to(matrix, (d, d, d)), matrices
-        )
-
-    def each():
-        return jax.lax.map(over, natural.T)
-
-    return jax.lax.cond(jnp.any(natural != observed), each, pooled)
-
-
 def regressions(precision):
     """Each variable regressed on all others, over its natural rows.
 

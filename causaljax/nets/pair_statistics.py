@@ -24,12 +24,12 @@ from causaljax.models import tableau
 from causaljax.nets.associations import (
     first_order,
     least_dependence,
-    own_matrices,
     pooled_correlation,
     precision_of,
     regressions,
 )
 from causaljax.nets.columns import Columns, read_columns
+from causaljax.nets.gaps import correlation_of, fill_gaps, own_matrices
 from causaljax.types import Array, Problem
 
 NUM_STATISTICS = 270
@@ -61,18 +61,19 @@ def pair_statistics(problem: Problem) -> Array:
     """
     weight = problem.weight.astype(jnp.float32)
     observed = problem.observed.astype(jnp.float32)
-    natural = observed * (1 - problem.intervened.astype(jnp.float32))
+    untouched = 1 - problem.intervened.astype(jnp.float32)
+    natural = observed * untouched
     columns = read_columns(problem.x.astype(jnp.float32), weight[:, None] * observed)
     d = problem.x.shape[1]
     num_rows = jnp.maximum(weight.sum(), 1)
     ridge = jnp.clip(0.1 * d / num_rows, 3e-4, 0.5)
 
-    correlations, precisions = own_matrices(
-        columns.score, weight, observed, natural, ridge
-    )
+    score = fill_gaps(columns.score, weight, observed, ridge)
+    correlations, precisions = own_matrices(score, weight, untouched, ridge)
     coefficients, partial, noise = regressions(precisions)
-    additive, blocks = _additive(columns, weight, observed, ridge)
-    functions = _row_functions(columns, weight, observed, coefficients, additive)
+    linear = score.values - matmul(score.values, coefficients)
+    cubic, blocks = _additive(columns, weight, observed, ridge)
+    functions = _row_functions(columns, weight, observed, linear, cubic)
     cells = (functions, weight, observed, natural)
 
     sums = _sum_over_chunks(_function_sums, cells, ROW_CHUNK)
@@ -139,13 +140,16 @@ def _z_score(statistic, root):
 def _additive(columns, weight, observed, ridge):
     """Each variable regressed on a cubic of every other, over all rows.
 
-    Returns ``[d, 3, d]`` coefficients on the basis (score, Legendre 2 and 3 of the
-    ranks) and ``[d, d, 9]`` normalised blocks of the precision of the basis.
+    The basis is the score and the second and third Legendre polynomial of the ranks.
+    Returns the residuals ``[n, d]`` and ``[d, d, 9]`` normalised blocks of the
+    precision of the basis.
     """
     d = observed.shape[1]
-    basis = _basis(columns).transpose(0, 2, 1).reshape(-1, 3 * d)
-    correlation = pooled_correlation(basis, weight, jnp.tile(observed, (1, 3)))
-    precision = precision_of(correlation, ridge)
+    basis = jnp.concatenate(
+        [columns.score, columns.legendre[..., 1], columns.legendre[..., 2]], -1
+    )
+    filled = fill_gaps(basis, weight, jnp.tile(observed, (1, 3)), ridge)
+    precision = precision_of(correlation_of(filled, weight), ridge)
     diagonal = jnp.diagonal(precision)
     normal = precision * jax.lax.rsqrt(diagonal[:, None] * diagonal[None])
     blocks = normal.reshape(3, d, 3, d).transpose(1, 3, 0, 2).reshape(d, d, 9)
@@ -159,17 +163,14 @@ def _additive(columns, weight, observed, ridge):
         )
 
     first = -jax.lax.fori_loop(0, 3, sweep, inside)[:, 0]  # [j, a]
-    residual = jnp.einsum("ja,ajbi->ibj", first, table, precision="highest")
+    residual = jnp.einsum("ja,ajbi->bij", first, table, precision="highest")
     off = ~jnp.eye(d, dtype=bool)
-    return jnp.where(off[:, None], -residual, 0), -blocks
+    coefficients = jnp.where(off[None], -residual, 0).reshape(3 * d, d)
+    cubic = filled.values[:, :d] - matmul(filled.values, coefficients)
+    return cubic, -blocks
 
 
-def _basis(columns):
-    """What the additive regression is linear in, ``[n, d, 3]``."""
-    return jnp.concatenate([columns.score[..., None], columns.legendre[..., 1:3]], -1)
-
-
-def _row_functions(columns: Columns, weight, observed, coefficients, additive):
+def _row_functions(columns: Columns, weight, observed, linear, cubic):
     """Twelve functions of every cell, ``[n, 12, d]``: what the pairs correlate.
 
     0-3 Legendre polynomials of the rank; 4, 5 score and its square; 6-8 the
@@ -177,10 +178,6 @@ def _row_functions(columns: Columns, weight, observed, coefficients, additive):
     additive cubic. Squares are capped, so that no row decides alone.
     """
     score = columns.score
-    linear = score - matmul(score, coefficients)
-    cubic = score - jnp.einsum(
-        "nib,ibj->nj", _basis(columns), additive, precision="highest"
-    )
 
     def shapes(residual):
         mass = weight[:, None] * observed

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from causaljax.simulate.knowledge import draw_knowledge
 from causaljax.types import Array, Problem
 
 _WAVES = 48  # random Fourier features of a Gaussian process
@@ -33,14 +34,16 @@ def draw_table(key: Array, num_variables: int, num_rows: int) -> Draw:
     """One table of the training mix.
 
     Graphs are uniform, scale-free in either direction, in blocks, geometric, or of
-    uneven popularity, of .5 to 3 edges a variable. Mechanisms are linear, networks
+    uneven popularity, of .5 to 3 edges a variable, in a tenth of the tables (1 / d of the small) of 0 to .5.
+    Mechanisms are linear, networks
     (also with the noise inside), Gaussian processes or sums of functions of one
     parent each; noise Gaussian, Laplace, uniform, exponential, Gumbel, Student-t or
     in two lumps, sometimes of varying scale. In half of the tables each column is
-    standardised before its children see it. 40 % of the tables have no
-    interventions, in 33 % they are known, and 27 % are pooled from regimes of
-    unknown label, target and number. Some rows are padding in 40 %, cells are
-    missing in 15 %, columns rounded in 5 %; in half, part of the graph is revealed.
+    standardised before its children see it. 38 % of the tables have no
+    interventions, in 31 % they are known, and 31 % are pooled from regimes of
+    unknown label, target and number: up to d of one target each, or up to 2 d of one
+    to four. Some rows are padding in 40 %, cells are missing in 15 %, columns
+    rounded in 5 %; in half, part of the graph is revealed.
 
     Args:
       key: consumed.
@@ -59,7 +62,7 @@ def draw_table(key: Array, num_variables: int, num_rows: int) -> Draw:
     x = _columns(next(keys), graph, noise, lesson, weight)
     x = _rounded(next(keys), x)
     observed = _observed(next(keys), d, n)
-    allowed, required, known = _reveal(next(keys), graph)
+    allowed, required, known = draw_knowledge(next(keys), graph)
 
     order = jax.random.permutation(next(keys), d)
     graph, allowed, required, known = (
@@ -96,10 +99,12 @@ def _signs(key, shape):
 
 def _graph(key, d):
     """``[d, d]`` bool, parents before children."""
-    keys = iter(jax.random.split(key, 10))
+    keys = iter(jax.random.split(key, 11))
     above = jnp.triu(jnp.ones((d, d), bool), 1)
-    most = 0.7 * d * (d - 1) / 2
-    edges = jnp.minimum(jnp.round(d * _uniform(next(keys), 0.5, 3)), most)
+    most = max(0.7 * d * (d - 1) / 2, 1.0)
+    few = jax.random.bernoulli(next(keys), max(0.1, 1 / d))
+    degree = _uniform(next(keys), jnp.where(few, 0, 0.5), jnp.where(few, 0.5, 3))
+    edges = jnp.minimum(jnp.round(d * degree), most)
     chance = jax.random.gumbel(next(keys), (d, d), jnp.float32)
     num_blocks = jax.random.randint(next(keys), (), 2, 6)
     block = jax.random.randint(next(keys), (d,), 0, num_blocks)
@@ -114,8 +119,10 @@ def _graph(key, d):
         chance + popularity[0][:, None] + popularity[1][None],
     ])  # fmt: skip
     kind = _choose(next(keys), [0.38, 0.12, 0.12, 0.14, 0.24])
+    kind = jnp.where(few & (kind == 4), 0, kind)  # attachment joins every variable
     score = jnp.where(above, scores[jnp.minimum(kind, 3)], -jnp.inf)
-    least = jnp.sort(score.ravel())[d * d - edges.astype(int)]
+    place = jnp.clip(d * d - edges.astype(jnp.int32), 0, d * d - 1)
+    least = jnp.where(edges > 0, jnp.sort(score.ravel())[place], jnp.inf)
     direction = jax.random.bernoulli(next(keys))
     attached = jnp.where(direction, attached.T, attached[::-1, ::-1])
     return jnp.where(kind == 4, attached, (score >= least) & above)
@@ -147,15 +154,20 @@ class _Lesson(NamedTuple):
 
 
 def _interventions(key, d, n):
-    keys = iter(jax.random.split(key, 16))
-    kind = _choose(next(keys), [0.40, 0.33, 0.27])  # none, recorded, hidden
+    keys = iter(jax.random.split(key, 18))
+    kind = _choose(next(keys), [0.38, 0.31, 0.31])  # none, recorded, hidden
     every = jax.random.bernoulli(next(keys), 0.45)
-    num_regimes = jax.random.randint(next(keys), (), 1, d + 1)
-    num_regimes = jnp.where(every, d, num_regimes)
-    targets = jnp.eye(d, dtype=bool)[jax.random.permutation(next(keys), d)]
-    several = jax.random.bernoulli(next(keys), 0.3)
-    extra = jax.random.bernoulli(next(keys), _uniform(next(keys), 0, 2.0 / d), (d, d))
-    targets = targets | (extra & several)
+    several = jax.random.bernoulli(next(keys), 0.35)
+    most = 2 * d
+    num_regimes = jax.random.randint(next(keys), (), 1, jnp.where(several, most, d) + 1)
+    num_regimes = jnp.where(every & ~several, d, num_regimes)
+    own = jnp.eye(d, dtype=bool)[jax.random.permutation(next(keys), d)]
+    chance = jax.random.uniform(next(keys), (most, d), jnp.float32)
+    count = jax.random.randint(next(keys), (most, 1), 1, min(4, d) + 1)
+    alike = jax.random.bernoulli(next(keys))
+    count = jnp.where(alike, count[:1], count)
+    place = jnp.argsort(jnp.argsort(chance, -1), -1)
+    targets = jnp.where(several, place < count, jnp.concatenate([own, own]))
     alone = _uniform(next(keys), 0.03, 0.7)
     regime = jax.random.randint(next(keys), (n,), 0, num_regimes)
     apart = _uniform(next(keys), shape=(n,)) > alone
@@ -164,11 +176,11 @@ def _interventions(key, d, n):
     cut = jax.random.bernoulli(next(keys), 0.8)
     low = _uniform(next(keys), 0.5, 2)
     low, high = jnp.where(cut, low, 0.5), jnp.where(cut, 2.5 * low, 2.5)
-    size = _uniform(next(keys), shape=(d, d)) * (high - low) + low
+    size = _uniform(next(keys), shape=(most, d)) * (high - low) + low
     size = jnp.where(jax.random.bernoulli(next(keys), 0.85), size, 0)  # or the spread
-    value = size * _signs(next(keys), (d, d))
+    value = size * _signs(next(keys), (most, d))
     spread = jax.random.split(next(keys), 3)
-    wide = _uniform(spread[0], 0.2, 1.5, (d, d))
+    wide = _uniform(spread[0], 0.2, 1.5, (most, d))
     fixed = jax.random.bernoulli(spread[1], 0.25) & cut & jnp.any(size > 0)
     scale = jnp.where(fixed, 0.0, wide)
     kept = jax.random.bernoulli(spread[2])  # a soft shift that leaves the noise alone
@@ -356,42 +368,3 @@ def _observed(key, d, n):
     some, rate, cells = jax.random.split(key, 3)
     rate = jnp.where(jax.random.bernoulli(some, 0.15), _uniform(rate, 0.02, 0.3), 0)
     return _uniform(cells, shape=(n, d)) >= rate
-
-
-def reveal(key: Array, graph: Array) -> tuple[Array, Array, Array]:
-    """Tells of some pairs what they are, as prior knowledge or a sampler would.
-
-    In 55 % of the draws nothing is told, else a random share of the pairs, rather a
-    small one.
-
-    Args:
-      key: consumed.
-      graph: ``[d, d]`` bool, the truth.
-
-    Returns:
-      ``(allowed, required, known)``, each ``[d, d]`` bool; ``known`` is symmetric.
-    """
-    some_key, share_key, pair_key = jax.random.split(key, 3)
-    some = jax.random.bernoulli(some_key, 0.45)
-    share = jnp.where(some, _uniform(share_key) ** 2, 0)
-    known = _pairs(pair_key, share, graph.shape[0])
-    allowed = (~known | graph) & ~jnp.eye(graph.shape[0], dtype=bool)
-    return allowed, graph & known, known
-
-
-def _pairs(key, share, d):
-    """A random share of all pairs, ``[d, d]`` bool, symmetric."""
-    upper = jnp.triu(_uniform(key, shape=(d, d)) < share, 1)
-    return upper | upper.T
-
-
-def _reveal(key, graph):
-    """What is known beforehand: whole pairs, and some directions without the edge."""
-    d = graph.shape[0]
-    whole_key, some_key, share_key, pair_key = jax.random.split(key, 4)
-    allowed, required, known = reveal(whole_key, graph)
-    # Parents stand before children here: a known direction forbids the other.
-    some = jax.random.bernoulli(some_key, 0.12)
-    share = jnp.where(some, _uniform(share_key), 0)
-    backward = jnp.tril(jnp.ones((d, d), bool))
-    return allowed & ~(_pairs(pair_key, share, d) & backward), required, known
