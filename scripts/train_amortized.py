@@ -35,7 +35,7 @@ from causaljax.models.familiarity import fit_reference, summarise
 from causaljax.nets import pair_transformer
 from causaljax.nets.beliefs import Beliefs
 from causaljax.nets.training import Losses, losses
-from causaljax.simulate.training_mix import draw_table
+from causaljax.simulate.training_mix import HIDDEN_SHARE, draw_table
 from causaljax.weights import (
     Calibration,
     Weights,
@@ -54,6 +54,7 @@ class Plan(NamedTuple):
     standardise: tuple  # for mean and spread of the statistics
     calibration: tuple
     familiar: tuple  # for what a familiar table looks like
+    hidden: float = HIDDEN_SHARE  # share of tables pooled from unrecorded interventions
 
 
 FULL = Plan(
@@ -92,6 +93,12 @@ SMALL = Plan(
     calibration=((4, 40, 16),),
     familiar=((4, 40, 32),),
 )
+TRIAL = FULL._replace(
+    buckets=((10, 1000, 64, 1.0),), standardise=((10, 1000, 128),),
+    calibration=((10, 1000, 300),), familiar=((10, 1000, 800),),
+    validation=((10, 1000, 96),),
+)  # fmt: skip
+PLANS = {"full": FULL, "small": SMALL, "trial": TRIAL}
 EMA_RATE = 0.999
 SHIPPED = pathlib.Path(__file__).parents[1] / "causaljax" / "nets" / "weights"
 
@@ -120,17 +127,23 @@ def main():
     export_parser.add_argument("--to", type=pathlib.Path, default=SHIPPED)
     for command in (train_parser, export_parser):
         command.add_argument(
-            "--small",
-            dest="plan",
-            action="store_const",
-            const=SMALL,
-            default=FULL,
-            help="a network and tables small enough to try the script",
+            "--plan",
+            choices=PLANS,
+            default="full",
+            help="small: a tiny network, to try the script; trial: 10 variables only",
+        )
+        command.add_argument(
+            "--hidden",
+            type=float,
+            default=HIDDEN_SHARE,
+            help="share of tables pooled from interventions nobody recorded",
         )
     plot_parser = commands.add_parser("plot")
     plot_parser.add_argument("folder", type=pathlib.Path)
     commands.add_parser("gate")
     options = parser.parse_args()
+    if "plan" in options:
+        options.plan = PLANS[options.plan]._replace(hidden=options.hidden)
     if options.command == "train":
         jax.config.update("jax_num_cpu_devices", options.devices)
         train(options)
@@ -157,10 +170,10 @@ def learning_rate(step, steps, peak):
     return schedule(step)
 
 
-def read_table(key, d, n, config):
+def read_table(key, d, n, plan):
     """A drawn table as the network gets it."""
-    draw = draw_table(key, d, n)
-    return draw, pair_transformer.inputs(draw.problem, config)
+    draw = draw_table(key, d, n, plan.hidden)
+    return draw, pair_transformer.inputs(draw.problem, plan.network)
 
 
 def table_losses(params, draw, inputs, config):
@@ -171,7 +184,7 @@ def table_losses(params, draw, inputs, config):
     return losses(beliefs, draw.graph, draw.known, draw.target)
 
 
-def make_step(mesh, config, d, n, batch):
+def make_step(mesh, plan, d, n, batch):
     """One training step of a bucket, ``(state, key, rate) -> (state, losses)``.
 
     The learning rate is an argument: another schedule compiles nothing anew.
@@ -185,12 +198,12 @@ def make_step(mesh, config, d, n, batch):
         key = jax.random.fold_in(key, state["step"])
         key = jax.random.fold_in(key, jax.lax.axis_index("tables"))
         draws, inputs = jax.lax.map(
-            lambda key: read_table(key, d, n, config), jax.random.split(key, per_device)
+            lambda key: read_table(key, d, n, plan), jax.random.split(key, per_device)
         )
 
         def mean_losses(network):
             params = {"network": network, "standardise": state["standardise"]}
-            each = jax.vmap(lambda a, b: table_losses(params, a, b, config))(
+            each = jax.vmap(lambda a, b: table_losses(params, a, b, plan.network))(
                 draws, inputs
             )
             means = Losses(*(loss.mean() for loss in each))
@@ -231,7 +244,7 @@ def standardisation(plan):
     """Mean and standard deviation of the statistics over tables of several sizes."""
     grids = []
     for d, n, count in plan.standardise:
-        parts = read_tables(plan.network, d, n, count, seed=977)
+        parts = read_tables(plan, d, n, count, seed=977)
         grid = np.concatenate([np.asarray(inputs) for _, inputs, _ in parts])
         grids.append(grid[:, ~np.eye(d, dtype=bool)].reshape(-1, grid.shape[-1]))
     mean = np.mean([grid.mean(0) for grid in grids], 0)
@@ -249,7 +262,7 @@ def validation_sets(plan):
         keys = jax.random.split(jax.random.key(20261124), count)
         draw = jax.jit(
             lambda keys, d=d, n=n: jax.lax.map(
-                lambda key: read_table(key, d, n, plan.network), keys
+                lambda key: read_table(key, d, n, plan), keys
             )
         )
         draws, inputs = draw(keys)
@@ -389,7 +402,7 @@ def train(options):
     while (step := int(state["step"])) < until:
         d, n, batch, _ = bucket_of(plan, options.seed, step)
         if (d, n) not in steps:
-            steps[d, n] = make_step(mesh, config, d, n, batch)
+            steps[d, n] = make_step(mesh, plan, d, n, batch)
         rate = learning_rate(step, options.steps, options.peak)
         state, means = steps[d, n](state, key, jnp.float32(rate))
         recent.append([d, *map(float, means)])
@@ -444,23 +457,23 @@ def latest_params(folder, config):
 
 
 @functools.cache
-def reader(config, d, n):
+def reader(plan, d, n):
     """A program that draws and reads tables, one a key: graph, inputs, rows."""
 
     def read(key):
-        draw, inputs = read_table(key, d, n, config)
+        draw, inputs = read_table(key, d, n, plan)
         rows = jnp.sum(draw.problem.weight * draw.problem.observed.mean(1))
         return draw.graph, inputs, jnp.maximum(rows, 1)
 
     return jax.jit(lambda keys: jax.lax.map(read, keys))
 
 
-def read_tables(config, d, n, count, seed):
+def read_tables(plan, d, n, count, seed):
     """Fresh tables in parts of equal size, so that one program serves all."""
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), n + d), count)
     size = min(count, 20)
     for start in range(0, count - count % size, size):
-        yield reader(config, d, n)(keys[start : start + size])
+        yield reader(plan, d, n)(keys[start : start + size])
 
 
 def calibrate(params, plan):
@@ -480,7 +493,7 @@ def calibrate(params, plan):
         return jax.lax.map(one, inputs, batch_size=8)
 
     for d, n, count in plan.calibration:
-        parts = list(read_tables(plan.network, d, n, count, seed=4451))
+        parts = list(read_tables(plan, d, n, count, seed=4451))
         graph, rows = (jnp.concatenate([part[k] for part in parts]) for k in (0, 2))
         edge = jnp.concatenate([answer(params, part[1]) for part in parts])
         tables.append((graph, edge, rows))
@@ -543,7 +556,7 @@ def familiar(plan):
     summaries = [
         jax.vmap(summarise)(inputs)
         for d, n, count in plan.familiar
-        for _, inputs, _ in read_tables(plan.network, d, n, count, seed=8117)
+        for _, inputs, _ in read_tables(plan, d, n, count, seed=8117)
     ]
     return fit_reference(jnp.concatenate(summaries))
 
@@ -595,7 +608,7 @@ def gate():
     from sklearn.preprocessing import StandardScaler
 
     d, n, num_train, num_test = 10, 600, 400, 200
-    parts = list(read_tables(FULL.network, d, n, num_train + num_test, seed=5))
+    parts = list(read_tables(FULL, d, n, num_train + num_test, seed=5))
     graphs, grids = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     grids = np.concatenate([grids, np.abs(grids)], -1)
     pairs = ~np.eye(d, dtype=bool)

@@ -27,7 +27,7 @@ def start(command, folder, *options):
 
 
 def train(folder, *options):
-    options = "--small", "--steps", 300, "--validate-every", 100, *options
+    options = "--plan", "small", "--steps", 300, "--validate-every", 100, *options
     return start("train", folder, *options)
 
 
@@ -81,7 +81,7 @@ def test_stopped_killed_and_resumed_is_as_if_never_stopped(tmp_path):
     assert seconds == sorted(seconds)
 
     assert start(
-        "export", broken, "--small", "--to", tmp_path, "--name", "tiny"
+        "export", broken, "--plan", "small", "--to", tmp_path, "--name", "tiny"
     ).wait() == 0  # fmt: skip
     path = tmp_path / "tiny.safetensors"
     card = load_weights(path).card

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 from causaljax.simulate.knowledge import draw_knowledge
 from causaljax.types import Array, Problem
 
+HIDDEN_SHARE = 0.31
+"""Of the tables, how many are pooled from interventions that nobody recorded."""
+
 _WAVES = 48  # random Fourier features of a Gaussian process
 _UNITS = 16  # hidden units of a network
 
@@ -30,25 +33,28 @@ class Draw(NamedTuple):
     target: Array  # [d] bool, targets of interventions nobody recorded
 
 
-def draw_table(key: Array, num_variables: int, num_rows: int) -> Draw:
+def draw_table(
+    key: Array, num_variables: int, num_rows: int, hidden: float = HIDDEN_SHARE
+) -> Draw:
     """One table of the training mix.
 
     Graphs are uniform, scale-free in either direction, in blocks, geometric, or of
-    uneven popularity, of .5 to 3 edges a variable, in a tenth of the tables (1 / d of the small) of 0 to .5.
-    Mechanisms are linear, networks
-    (also with the noise inside), Gaussian processes or sums of functions of one
-    parent each; noise Gaussian, Laplace, uniform, exponential, Gumbel, Student-t or
+    uneven popularity, of .5 to 3 edges a variable; of 0 to .5 in a tenth of the
+    tables, and in 1 / d of those of less than ten variables. Mechanisms are linear,
+    networks (also with the noise inside), Gaussian processes or sums of functions of
+    one parent each; noise Gaussian, Laplace, uniform, exponential, Gumbel, Student-t or
     in two lumps, sometimes of varying scale. In half of the tables each column is
-    standardised before its children see it. 38 % of the tables have no
-    interventions, in 31 % they are known, and 31 % are pooled from regimes of
-    unknown label, target and number: up to d of one target each, or up to 2 d of one
-    to four. Some rows are padding in 40 %, cells are missing in 15 %, columns
-    rounded in 5 %; in half, part of the graph is revealed.
+    standardised before its children see it. A share ``hidden`` of the tables is
+    pooled from regimes of unknown label, target and number: up to d of one target
+    each, or up to 2 d of one to four. Of the others 55 % have no interventions and
+    in 45 % they are known. Some rows are padding in 40 %, cells are missing in 15 %,
+    columns rounded in 5 %; in half, part of the graph is revealed.
 
     Args:
       key: consumed.
       num_variables: d, static, at least 2.
       num_rows: n, static; rows of weight 0 included.
+      hidden: share of the tables whose interventions nobody recorded, in [0, 1].
 
     Returns:
       The draw, float32, finite.
@@ -56,7 +62,7 @@ def draw_table(key: Array, num_variables: int, num_rows: int) -> Draw:
     d, n = num_variables, num_rows
     keys = iter(jax.random.split(key, 12))
     graph = _graph(next(keys), d)
-    lesson = _interventions(next(keys), d, n)
+    lesson = _interventions(next(keys), d, n, hidden)
     weight = _row_weights(next(keys), n)
     noise = _noise(next(keys), d, n)
     x = _columns(next(keys), graph, noise, lesson, weight)
@@ -153,9 +159,10 @@ class _Lesson(NamedTuple):
     recorded: Array  # [] bool
 
 
-def _interventions(key, d, n):
+def _interventions(key, d, n, hidden):
     keys = iter(jax.random.split(key, 18))
-    kind = _choose(next(keys), [0.38, 0.31, 0.31])  # none, recorded, hidden
+    # Not there, recorded, or hidden.
+    kind = _choose(next(keys), [0.55 * (1 - hidden), 0.45 * (1 - hidden), hidden])
     every = jax.random.bernoulli(next(keys), 0.45)
     several = jax.random.bernoulli(next(keys), 0.35)
     most = 2 * d
