@@ -237,7 +237,7 @@ def _check() -> None:
     print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
     for name in RIVALS:
         for kind, true in truths.items():
-            result = run(name, data[kind], timeout=300)
+            result = run(name, data[kind], timeout=900)
             graph, wrong = result.graph, result.graph != true
             both, links = graph & graph.T, (graph | graph.T) != (true | true.T)
             counts = [int(np.triu(m).sum()) for m in (links, both, wrong | wrong.T)]
