@@ -72,7 +72,8 @@ def compare(cells, options):
             ]
             distances = np.array([score["shd"] for score in scores])
             mean = {k: np.nanmean([score[k] for score in scores]) for k in scores[0]}
-            error = distances.std(ddof=min(1, len(scores) - 1)) / len(scores) ** 0.5
+            alone = len(scores) == 1  # has no spread to speak of
+            error = np.nan if alone else distances.std(ddof=1) / len(scores) ** 0.5
             want = cell.want.shd if name == "neural" else None
             above = want is not None and mean["shd"] - error > want
             row = (
