@@ -424,6 +424,7 @@ STUDIES = {
 def main():
     """Runs one study."""
     names = list(methods.methods())
+    slow = ("neural", "sdcd")  # bench_interventional.py has them
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--methods", nargs="+", choices=names)
@@ -440,7 +441,9 @@ def main():
     options = parser.parse_args()
     if options.methods is None:
         options.methods = (
-            names if options.study == "rivals" else ["amortized", "linear"]
+            [name for name in names if name not in slow]
+            if options.study == "rivals"
+            else ["amortized", "linear"]
         )
     device = jax.devices()[0].device_kind
     print(f"causaljax {causaljax.__version__}, jax {jax.__version__}, {device}")

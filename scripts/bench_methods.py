@@ -1,4 +1,4 @@
-"""The methods that `bench_amortized.py` compares, over stacks of tables.
+"""The methods that the benchmarks compare, over stacks of tables.
 
 A method maps the tables of a cell to an `Answer`. The amortized one reads all tables
 of a shape in one compiled program; the others take them one by one.
@@ -7,7 +7,7 @@ of a shape in one compiled program; the others take them one by one.
 import functools
 import time
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -84,8 +84,17 @@ def kernel_config(name_or_path=None):
 
 
 def linear_dag(problems: Problem, n_bootstrap: int = 0) -> Answer:
-    """The package's order search on linear scores; gaps filled with means."""
-    model = causaljax.LinearDAG(n_bootstrap=n_bootstrap)
+    """The package's order search on linear scores."""
+    return one_by_one(causaljax.LinearDAG(n_bootstrap=n_bootstrap), problems)
+
+
+def neural_dag(problems: Problem, **settings: Any) -> Answer:
+    """The package's networks, one a variable."""
+    return one_by_one(causaljax.NeuralDAG(**settings), problems)
+
+
+def one_by_one(model: Any, problems: Problem) -> Answer:
+    """An estimator, table by table; gaps filled with means."""
     answers = []
     num_tables = len(problems.x)
     for k in [0, *range(num_tables)]:  # the first once more, compiled
@@ -125,20 +134,40 @@ def _pairs(matrix):
     return [(f"x{i}", f"x{j}") for i, j in np.argwhere(matrix)]
 
 
+def empty_graph(problems: Problem) -> Answer:
+    """What no edge at all scores."""
+    nothing = np.zeros((len(problems.x), *problems.allowed.shape[1:]))
+    return Answer(nothing, nothing > 0, 0.0)
+
+
 def rival(name: str, problems: Problem) -> Answer:
-    """A library of `rivals.py`, which takes nothing but the table."""
-    results = [
-        rivals.run(name, _filled(jax.tree.map(lambda leaf, k=k: leaf[k], problems)))
-        for k in range(len(problems.x))
-    ]
+    """A library of `rivals.py`; only those of `_TOLD` hear of interventions."""
+    told, results = name in _TOLD, []
+    for k in range(len(problems.x)):
+        problem = jax.tree.map(lambda leaf, k=k: leaf[k], problems)
+        options = {"intervened": problem.intervened, "threads": 1} if told else {}
+        results.append(rivals.run(name, _filled(problem), **options))
     graphs = np.stack([result.graph for result in results]) > 0
-    strength = graphs * (1 - graphs.swapaxes(1, 2) / 2)
+    if told:  # norms of weights rank the pairs: between 0 and 1, in their order
+        norms = np.stack([result.weights for result in results])
+        strength = norms / (1 + norms)
+    else:
+        strength = graphs * (1 - graphs.swapaxes(1, 2) / 2)
     return Answer(strength, graphs, float(np.mean([r.seconds for r in results])))
 
 
-def methods(replicates: int = 0, trained: str | None = None) -> dict:
-    """All methods by name; the options are of "bootstrap" and of "amortized"."""
+_TOLD = ("sdcd",)  # its small matrices are faster in one thread than in two
+
+
+def methods(
+    replicates: int = 0,
+    trained: str | None = None,
+    neural: dict[str, Any] | None = None,
+) -> dict:
+    """All by name; the options are of "bootstrap", of "amortized" and of "neural"."""
     return {
+        "empty": empty_graph,
+        "neural": functools.partial(neural_dag, **neural or {}),
         "amortized": functools.partial(amortized_dag, name_or_path=trained),
         "linear": linear_dag,
         "bootstrap": functools.partial(linear_dag, n_bootstrap=replicates),

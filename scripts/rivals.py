@@ -32,7 +32,8 @@ class RivalResult(NamedTuple):
     """What a rival found and what it cost.
 
     `graph` is int8 with 1 at `[i, j]` for i -> j and in both places for an undirected
-    edge; `weights` holds the effect of i on j. Times are of the fit, without imports.
+    edge; `weights` holds the effect of i on j, or where mechanisms are networks how
+    strongly j reads i. Times are of the fit, without imports.
     """
 
     graph: np.ndarray  # [d, d]
@@ -88,12 +89,35 @@ def _direct_lingam():
     return fit
 
 
+def _sdcd():
+    import torch
+    from sdcd.models import SDCD
+
+    def fit(x, intervened=None, **options):  # intervened: [n, d] bool
+        left_alone = np.ones(x.shape) if intervened is None else ~intervened
+        dataset = torch.utils.data.TensorDataset(
+            torch.FloatTensor(x),
+            torch.LongTensor(left_alone.astype(int)),
+            torch.LongTensor((left_alone == 0).sum(axis=1)),
+        )
+        model = SDCD(**options)  # model_variance_flavor, use_gumbel
+        model.train(dataset)
+        graph = model.get_adjacency_matrix(threshold=True)
+        return graph, model.get_adjacency_matrix(threshold=False)
+
+    return fit
+
+
 # One row each: pinned requirements, the rival's own package last, and the loader.
 RIVALS = {
     "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
+    "sdcd": (
+        "torch==2.13.0 setuptools==80.9.0 numpy==1.26.4 scipy==1.13.1 sdcd==0.1.4",
+        _sdcd,
+    ),
 }
 
 
@@ -213,7 +237,7 @@ def _check() -> None:
     print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
     for name in RIVALS:
         for kind, true in truths.items():
-            result = run(name, data[kind], timeout=300)
+            result = run(name, data[kind], timeout=900)
             graph, wrong = result.graph, result.graph != true
             both, links = graph & graph.T, (graph | graph.T) != (true | true.T)
             counts = [int(np.triu(m).sum()) for m in (links, both, wrong | wrong.T)]
