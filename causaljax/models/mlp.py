@@ -30,6 +30,9 @@ class Params(NamedTuple):
     weights: tuple[Array, ...]  # one a layer, [r, d, h_l, h_l+1] float
     biases: tuple[Array, ...]  # one a layer, [r, d, h_l+1] float
     log_scale: Array  # [r, d] float, of the standard deviation
+    # [r, d, d, h_1] and [r, d, d] float: what parents add, merely by being parents, to
+    # the first layer and to the log of the scale; None if the networks do not read it
+    reading: tuple[Array, Array] | None = None
 
 
 def init(
@@ -40,6 +43,7 @@ def init(
     *,
     num_regimes: int = 1,
     parent_scale: bool = False,
+    reads_parents: bool = False,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
     """Random networks, the same ones in every regime, and scales of 1.
@@ -55,6 +59,8 @@ def init(
       num_regimes: r, static. 1 if interventions are perfect, or there are none;
         for imperfect ones the number of regimes, the observational one included.
       parent_scale: static; whether the scale depends on the parents.
+      reads_parents: static; whether the networks are told who their parents are, to
+        be trained on many graphs. What they are told has no effect at first.
       dtype: of the parameters.
 
     Returns:
@@ -82,19 +88,56 @@ def init(
             bias = jnp.zeros_like(bias)
         weights.append(weight / math.sqrt(inputs))
         biases.append(bias / math.sqrt(inputs))
-    one = Params(tuple(weights), tuple(biases), jnp.zeros(num_variables, dtype))
+    reading = None
+    if reads_parents:
+        reading = jnp.zeros_like(weights[0]), jnp.zeros((num_variables,) * 2, dtype)
+    log_scale = jnp.zeros(num_variables, dtype)
+    one = Params(tuple(weights), tuple(biases), log_scale, reading)
     return jax.tree.map(lambda leaf: jnp.stack([leaf] * num_regimes), one)
+
+
+def conditional(networks: Params, parents: Array, x: Array, values: Array) -> Array:
+    """Log density of one variable's cells given one set of parents.
+
+    With m the network's first output and t its second, if there is one,
+
+        l = -1/2 log(2 pi) - log s - (x_j - m)^2 / (2 s^2),
+        log s = log_scale + 3 tanh(t / 3)
+
+    Hidden layers are silu(u) = u / (1 + exp(-u)), a straight line far out. Networks
+    that read their parents have terms linear in them in the first layer and in
+    log s, so that one network can answer for many sets.
+
+    Args:
+      networks: one variable's network in one regime: leaves without ``[r, d]``.
+      parents: ``[d]`` float in [0, 1], 0 for the variable itself.
+      x: ``[n, d]`` float.
+      values: ``[n]`` float, x_j.
+
+    Returns:
+      ``[n]`` float, nats in the units of x.
+
+    Differentiable: in everything.
+    Source: Brouillard et al. 2020 (DCDI), section 3.3, with smooth units.
+    """
+    outputs = matmul(x * parents[None, :], networks.weights[0])
+    outputs = outputs + networks.biases[0][None, :]
+    log_scale = networks.log_scale
+    if networks.reading is not None:
+        to_layer, to_scale = networks.reading
+        outputs = outputs + matmul(parents, to_layer)[None, :]
+        log_scale = log_scale + matmul(parents, to_scale)
+    for weight, bias in zip(networks.weights[1:], networks.biases[1:], strict=True):
+        outputs = matmul(jax.nn.silu(outputs), weight) + bias[None, :]
+    log_scale = jnp.broadcast_to(log_scale, values.shape)
+    if outputs.shape[1] == 2:
+        log_scale = log_scale + _SCALE_RANGE * jnp.tanh(outputs[:, 1] / _SCALE_RANGE)
+    residual = (values - outputs[:, 0]) * jnp.exp(-log_scale)
+    return -0.5 * math.log(2 * math.pi) - log_scale - 0.5 * residual**2
 
 
 def log_density(params: Params, graph: ArrayLike, x: Array) -> Array:
     """Log density of every cell given its parents, under every regime's network.
-
-    With m the networks' first output and t their second, if there is one,
-
-        l = -1/2 log(2 pi) - log s - (x - m)^2 / (2 s^2),
-        log s = log_scale + 3 tanh(t / 3)
-
-    Hidden layers are silu(u) = u / (1 + exp(-u)), a straight line far out.
 
     Args:
       params: of r regimes.
@@ -102,28 +145,15 @@ def log_density(params: Params, graph: ArrayLike, x: Array) -> Array:
       x: ``[n, d]`` float.
 
     Returns:
-      ``[r, n, d]`` float, nats in the units of x.
+      ``[r, n, d]`` float, nats in the units of x; see ``conditional``.
 
     Differentiable: in everything; a graph must be float for that.
-    Source: Brouillard et al. 2020 (DCDI), section 3.3, with smooth units.
     """
     d = x.shape[1]
     graph = jnp.asarray(graph).astype(x.dtype)
     by_child = jnp.where(jnp.eye(d, dtype=bool), 0, graph).T
-
-    def of_regime(regime):
-        masked = by_child[:, :, None] * regime.weights[0]
-        outputs = matmul(x[None], masked) + regime.biases[0][:, None, :]
-        for weight, bias in zip(regime.weights[1:], regime.biases[1:], strict=True):
-            outputs = matmul(jax.nn.silu(outputs), weight) + bias[:, None, :]
-        log_scale = jnp.broadcast_to(regime.log_scale[None, :], x.shape)
-        if outputs.shape[2] == 2:
-            moved = _SCALE_RANGE * jnp.tanh(outputs[:, :, 1].T / _SCALE_RANGE)
-            log_scale = log_scale + moved
-        residual = (x - outputs[:, :, 0].T) * jnp.exp(-log_scale)
-        return -0.5 * math.log(2 * math.pi) - log_scale - 0.5 * residual**2
-
-    return jax.vmap(of_regime)(params)
+    of_variables = jax.vmap(conditional, (0, 0, None, 1), out_axes=1)
+    return jax.vmap(of_variables, (0, None, None, None))(params, by_child, x, x)
 
 
 def log_prob(params: Params, graph: ArrayLike, problem: Problem) -> Array:
