@@ -17,7 +17,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from causaljax import run
 from causaljax.graphs.ops import is_acyclic, matmul
-from causaljax.kernels import amortized, dagma, order
+from causaljax.kernels import amortized, dagma, neural, order
 from causaljax.models import familiarity
 from causaljax.types import Kernel, Posterior, Problem, make_problem
 
@@ -120,6 +120,24 @@ REGISTRY |= {
     )
     for num_graphs in (0, 3)
 }
+
+REGISTRY["neural"] = Row(
+    kernel=neural.KERNEL,
+    config=neural.Config(
+        hidden=4,
+        layers=1,
+        num_steps=NUM_STEPS,
+        num_updates=2,
+        batch_size=16,
+        penalty=0.3,
+        learning_rate=0.03,
+        interventions="imperfect",
+        num_regimes=2,
+    ),
+    problem=linear_problem,
+    parameters=lambda state: state.networks.weights[-1],
+    sweep=("learning_rate",),
+)
 
 
 def with_setting(config, name, value):

@@ -2,16 +2,16 @@
 
 Every variable has a network that is told who its parents are and is trained on sets
 drawn at random: each edge is there with the probability that the beliefs of the
-moment give it, and a little doubt. So one network scores every set near the graph of
+moment give it, doubted a little. So one network scores every set near the graph of
 the moment, and on rows that were not learned from, the log-likelihood with an edge
 minus that without it is the evidence for the edge. Each step trains the networks on
-minibatches, climbs to the graph of most held-out likelihood less a price an edge, and
-takes the evidence there for the beliefs of the next step, with less doubt. Graphs are
-acyclic at every moment: there is no penalty to be raised.
+minibatches, climbs to the acyclic graph of most held-out likelihood less a price an
+edge, and takes the evidence there for the beliefs of the next step, with less doubt.
+No graph on the way has a cycle, and there is no penalty to raise.
 
-Sources: Brouillard et al. 2020 (DCDI) for the likelihood under interventions; Lopez
-et al. 2022 and Nazaret et al. 2024 (SDCD) for masks in stages; the climb is the
-search of Chickering 2002 over acyclic graphs.
+Sources: Brouillard et al. 2020 (DCDI) for the likelihood under interventions and the
+random parent sets; Nazaret et al. 2024 (SDCD) for stages; Chickering 2002 for the
+climb over acyclic graphs.
 """
 
 import dataclasses
@@ -25,29 +25,44 @@ import optax
 from jax.typing import ArrayLike
 
 from causaljax.graphs.climb import climb
-from causaljax.graphs.ops import greedy_acyclic, transitive_closure
+from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
 from causaljax.models import mlp
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree, static
 
-_NOISES = ("gaussian", "heteroscedastic")
+_INTERVENTIONS = ("perfect", "imperfect")
 _HELD_OUT = 0.2  # the share of the rows that is not learned from
-_MOST_HELD_OUT = 4096
+_MOST_HELD_OUT = 4096  # rows
 _NUM_SETS = 16  # parent sets in a minibatch
-_DOUBT = (3.0, 0.6)  # edges a variable that a set has turned over, first and last
-_MOST_DOUBT = 0.3
-_LAST_RATE = 0.02  # the learning rate at the end of a step, as a part of the first
-_GOLDEN = 0.6180339887
+_DOUBT = (3.0, 0.6)  # edges a variable that doubt turns over, at first and at last
+_MOST_DOUBT = 0.3  # of an edge
+_LAST_RATE = 0.02  # of the learning rate, at the end of each step
+_GOLDEN = 0.6180339887498949
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of the kernel."""
+    """Settings of the kernel.
+
+    An edge costs ``penalty`` log(n)/2 nats of held-out likelihood. ``learning_rate`` is
+    that of Adam at the beginning of each step; within the step it falls to a fiftieth.
+    ``start`` holds probabilities of edges to begin with, of another method perhaps;
+    without it every edge is as likely as not, and the search begins with the required
+    edges alone. ``noise`` is one of ``models.mlp.NOISES``. Under perfect
+    ``interventions`` a cell that was set has no likelihood; under imperfect ones it has
+    that of a network which serves this variable in this regime alone. For those the
+    labels of regimes must be below ``num_regimes``, and a variable be a target in at
+    most ``num_targeted`` regimes; cells beyond have no likelihood.
+    ``batch_size`` rows make an update, ``num_updates`` of them a step.
+    """
 
     penalty: float = 1.0
     learning_rate: float = 0.006
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
     noise: str = static(default="heteroscedastic")
+    interventions: str = static(default="perfect")
+    num_regimes: int = static(default=1)
+    num_targeted: int = static(default=1)
     hidden: int = static(default=32)
     layers: int = static(default=2)
     num_steps: int = static(default=10)
@@ -59,21 +74,22 @@ class State(NamedTuple):
     """What a step carries on to the next."""
 
     step: Array  # [] int32
-    networks: mlp.Params  # told who their parents are
+    networks: mlp.Params  # they read who their parents are
     moments: PyTree  # of the optimiser
-    belief: Array  # [d, d] float, P(i -> j) given the rest of the graph
+    belief: Array  # [d, d] float, P(i -> j | the other parents of j)
+    evidence: Array  # [d, d] float, its log-odds, nats
     graph: Array  # [d, d] bool, the best so far
-    evidence: Array  # [d, d] float, nats for i -> j, its price taken off
+    network: Array  # [n, d] int, whose likelihood a cell has; -1 if nobody's
     cumulative: Array  # [n] float, weight of the rows to learn from, summed up
     held_out: Array  # [h] int, rows to score on
-    held_weight: Array  # [h] float
+    held_weight: Array  # [h] float, 0 where there are fewer
 
 
 class Info(NamedTuple):
     """Diagnostics of a step."""
 
-    loss: Array  # [] float, minus held-out log-likelihood plus price, nats per row
-    moves: Array  # [] int32, changes made to the graph
+    loss: Array  # [] float, minus held-out log-likelihood, plus prices, nats a row
+    moves: Array  # [] int, edges added, dropped or turned
     converged: Array  # [] bool, the graph has not changed
     nonfinite: Array  # [] bool, the loss is not finite
 
@@ -81,131 +97,115 @@ class Info(NamedTuple):
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99, eps=1e-8, eps_root=1e-16)
 
 
+def check_config(config: Config) -> None:
+    """Raises ValueError, naming the option, if a setting makes no sense."""
+    for name, choices in (("noise", mlp.NOISES), ("interventions", _INTERVENTIONS)):
+        value = getattr(config, name)
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {list(choices)}, not {value!r}")
+    for name in ("penalty", "learning_rate"):
+        value = getattr(config, name)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be a number, not {value!r}") from None
+        positive = name == "learning_rate"
+        if not (math.isfinite(number) and (number > 0 if positive else number >= 0)):
+            bound = "positive" if positive else "at least 0"
+            raise ValueError(f"{name} must be finite and {bound}, not {value!r}")
+    for name, least in (
+        ("num_regimes", 1),
+        ("num_targeted", 1),
+        ("hidden", 1),
+        ("layers", 0),
+        ("num_steps", 1),
+        ("num_updates", 1),
+        ("batch_size", 1),
+    ):
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(
+                f"{name} must be a whole number of at least {least}, not {value!r}"
+            )
+
+
 def init(key: Array, problem: Problem, config: Config) -> State:
+    """Random networks, the graph to begin with, and rows to score on.
+
+    Rows with a gap are left out, as those of weight 0 are.
+    """
     n, d = problem.x.shape
+    chex.assert_shape([problem.intervened, problem.observed], (n, d))
+    chex.assert_shape([problem.allowed, problem.required], (d, d))
     dtype = problem.x.dtype
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
     weight = jnp.where(counted, problem.weight, 0)
     # Of any stretch of rows the same share is held out, and padding moves none.
-    rank = jnp.cumsum(counted)
     share = min(_HELD_OUT, _MOST_HELD_OUT / n)
-    held = (rank.astype(dtype) * _GOLDEN) % 1 < share
-    held_out = jnp.argsort(~(held & counted), stable=True)[: math.ceil(share * n) + 2]
+    held = (jnp.cumsum(counted).astype(dtype) * _GOLDEN) % 1 < share
+    most = min(n, math.ceil(share * n) + 2)
+    held_out = jnp.argsort(~(held & counted), stable=True)[:most]
+
     networks = mlp.init(
         key,
         d,
         config.hidden,
         config.layers,
-        parent_scale=config.noise == "heteroscedastic",
+        num_regimes=1 + config.num_targeted * (config.interventions == "imperfect"),
+        noise=config.noise,
         reads_parents=True,
         dtype=dtype,
     )
-    possible = problem.allowed & ~transitive_closure(problem.required).T
-    belief = jnp.full((d, d), 0.5, dtype) if config.start is None else config.start
-    belief = jnp.asarray(belief).astype(dtype)
-    belief = jnp.where(problem.required, 1, jnp.where(possible, belief, 0)).astype(dtype)
-    networks = _relabelled(networks, _places(problem.x, weight))
+    free = problem.allowed & ~transitive_closure(problem.required).T
+    belief = jnp.full_like(problem.x, 0.5, shape=(d, d))
+    if config.start is not None:
+        belief = jnp.asarray(config.start).astype(dtype)
+    belief = _obedient(belief, free, problem.required)
+    likely = greedy_acyclic(belief, 0.5, problem.required)
     return State(
         step=jnp.zeros((), jnp.int32),
-        networks=networks,
+        networks=_relabelled(networks, _places(problem.x, weight)),
         moments=_ADAM.init(networks),
         belief=belief,
-        graph=greedy_acyclic(belief, 0.5 * (1 - 1e-6), problem.required),
         evidence=jnp.zeros_like(belief),
+        graph=likely,
+        network=_network(problem, counted, config),
         cumulative=jnp.cumsum(jnp.where(held, 0, weight)),
         held_out=held_out,
         held_weight=jnp.where(held, weight, 0)[held_out],
     )
 
 
-def _places(x, weight):
-    """Places of the variables in an order that does not depend on their labels."""
-    skew = jnp.sum(weight[:, None] * jnp.where(weight[:, None] > 0, x, 0) ** 3, axis=0)
-    return jnp.argsort(jnp.argsort(skew))
-
-
-def _relabelled(networks, places):
-    first, *rest = jax.tree.map(lambda leaf: leaf[:, places], networks.weights)
-    return jax.tree.map(lambda leaf: leaf[:, places], networks)._replace(
-        weights=(first[:, :, places], *rest)
-    )
-
-
-def _counted(problem, rows):
-    """Which cells of some rows have a likelihood."""
-    return ~problem.intervened[rows]
-
-
 def step(
     key: Array, state: State, problem: Problem, config: Config
 ) -> tuple[State, Info]:
-    d = problem.x.shape[1]
-    dtype = problem.x.dtype
-    progress = state.step.astype(dtype) / config.num_steps
-    first, last = (min(edges / d, _MOST_DOUBT) for edges in _DOUBT)
-    doubt = first * (last / first) ** progress
-    chance = jnp.clip(state.belief, doubt, 1 - doubt)
-    chance = jnp.where(problem.allowed, chance, 0)
-    chance = jnp.where(problem.required, 1, chance)
-    num_sets = math.gcd(_NUM_SETS, config.batch_size)
-
-    def update(carry, number):
-        networks, moments = carry
-        key_rows, key_sets = jax.random.split(jax.random.fold_in(key, number))
-        total = state.cumulative[-1]
-        drawn = jax.random.uniform(key_rows, (config.batch_size,), dtype) * total
-        rows = jnp.searchsorted(state.cumulative, drawn, side="right")
-        rows = jnp.minimum(rows, len(state.cumulative) - 1)
-        sets = jax.random.uniform(key_sets, (num_sets, d, d), dtype) < chance[None]
-        x = problem.x[rows].reshape(num_sets, -1, d)
-        counted = _counted(problem, rows).reshape(x.shape)
-
-        def loss_of(networks):
-            density = jax.vmap(mlp.log_density, (None, 0, 0))(networks, sets, x)
-            return -jnp.where(counted, density[:, 0], 0).sum() / config.batch_size
-
-        gradient = jax.grad(loss_of)(networks)
-        direction, moments = _ADAM.update(gradient, moments)
-        part = number.astype(dtype) / config.num_updates
-        rate = _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + jnp.cos(math.pi * part))
-        networks = jax.tree.map(
-            lambda a, b: a - (config.learning_rate * rate * b).astype(dtype),
-            networks,
-            direction,
-        )
-        return (networks, moments), None
-
-    (networks, moments), _ = jax.lax.scan(
-        update, (state.networks, state.moments), jnp.arange(config.num_updates)
-    )
-
-    price = config.penalty * 0.5 * jnp.log(jnp.maximum(problem.weight.sum(), 2))
+    """Trains the networks, climbs, and believes what it finds."""
+    networks, moments = _train(key, state, problem, config)
+    rows = jnp.maximum(jnp.sum(problem.weight), 2)
+    price = (0.5 * config.penalty * jnp.log(rows)).astype(rows.dtype)
     scores = _held_out_scores(networks, state, problem)
+    variables = jnp.arange(len(state.graph))
 
     def column(parents, j):
-        others = jnp.tile(parents[None], (d, 1))
-        variables = jnp.arange(d)
-        # A set with i and the set without: one of the two is the one there is.
-        turned = others ^ jnp.eye(d, dtype=bool)
-        turned = turned & (variables != j)[None, :]
-        there = scores(parents[None], j)[0]
-        gain = jnp.where(parents, there - scores(turned, j), scores(turned, j) - there)
-        return gain - price
+        """What each parent is worth: one of the two sets is the one there is."""
+        turned = parents[None, :] ^ (variables[:, None] == variables[None, :])
+        turned = jnp.concatenate([parents[None], turned & (variables != j)[None, :]])
+        score = scores(turned, j)
+        there, other = score[0], score[1:]
+        return jnp.where(parents, there - other, other - there) - price
 
-    found = climb(column, state.graph, problem.allowed, problem.required)
-    evidence = found.gains
-    belief = jax.nn.sigmoid(evidence)
-    score = jax.vmap(lambda parents, j: scores(parents[None], j)[0])(
-        found.graph.T, jnp.arange(d)
-    ).sum()
-    loss = (price * found.graph.sum() - score) / state.held_weight.sum()
+    free = problem.allowed & ~transitive_closure(problem.required).T
+    found = climb(column, state.graph, free, problem.required)
+    each = jax.lax.map(lambda j: scores(found.graph[None, :, j], j)[0], variables)
+    loss = price * found.graph.sum() - each.sum()
+    loss = loss / jnp.maximum(state.held_weight.sum(), 1e-6)
     new = state._replace(
         step=state.step + 1,
         networks=networks,
         moments=moments,
-        belief=belief,
+        belief=_obedient(jax.nn.sigmoid(found.gains), free, problem.required),
+        evidence=found.gains,
         graph=found.graph,
-        evidence=evidence,
     )
     return new, Info(
         loss=loss,
@@ -215,43 +215,129 @@ def step(
     )
 
 
-def _held_out_scores(networks, state, problem):
-    """``(sets [k, d], j) -> [k]``, log-likelihoods of a variable, nats."""
-    x = problem.x[state.held_out]
-    x = jnp.where(state.held_weight[:, None] > 0, x, 0)
-    counted = _counted(problem, state.held_out) * state.held_weight[:, None]
-
-    def scores(sets, j):
-        child = jax.tree.map(lambda leaf: leaf[0, j], networks)
-        density = jax.vmap(mlp.conditional, (None, 0, None, None))(
-            child, sets.astype(x.dtype), x, x[:, j]
-        )
-        return jnp.sum(density * counted[None, :, j], axis=1)
-
-    return scores
-
-
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
+    """The graph, and the probability of each edge if the rest of the graph is right.
+
+    That weighs no edge, i -> j and j -> i by their held-out likelihood, where they
+    close no cycle. ``extra`` holds ``networks``, for ``models.mlp``.
+    """
     del key, config
     graph, reach = state.graph, transitive_closure(state.graph)
-    paths = (graph.astype(jnp.float32) @ reach.astype(jnp.float32)) > 0
-    # Given the rest of the graph: no edge, i -> j, or j -> i where that closes no cycle
-    possible = problem.allowed & ~(reach & ~(graph & ~paths)).T
+    paths = matmul(graph.astype(state.belief.dtype), reach.astype(state.belief.dtype))
+    # What reaches back to i by another way than an edge i -> j must stay behind it.
+    possible = problem.allowed & (~reach | (graph & ~(paths > 0))).T
     logits = jnp.where(possible, state.evidence, -jnp.inf)
     top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
     sizes = jnp.exp(logits - top)
     prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
-    prob = jnp.where(problem.required, 1, prob)
+    closed = transitive_closure(problem.required).T
     return Posterior(
-        edge_prob=prob,
+        edge_prob=_obedient(prob, problem.allowed & ~closed, problem.required),
         graphs=graph[None],
         log_weight=jnp.zeros_like(prob[0, :1]),
         extra={"networks": state.networks},
     )
 
 
-def check_config(config: Config) -> None:
-    pass
+def _obedient(prob, free, required):
+    return jnp.where(required, 1, jnp.where(free, prob, 0)).astype(prob.dtype)
+
+
+def _places(x, weight):
+    """The variables' places in an order that does not depend on their labels."""
+    x = jnp.where(weight[:, None] > 0, x, 0)
+    return jnp.argsort(jnp.argsort(jnp.sum(weight[:, None] * x**3, axis=0)))
+
+
+def _relabelled(networks, places):
+    """Networks that go with the variables when these change places."""
+    moved = jax.tree.map(lambda leaf: leaf[:, places], networks)
+    first, *rest = moved.weights
+    to_layer, to_scale = moved.reading
+    return moved._replace(
+        weights=(first[:, :, places], *rest),
+        reading=(to_layer[:, :, places], to_scale[:, :, places]),
+    )
+
+
+def _network(problem, counted, config):
+    """Which of a variable's networks has a cell's likelihood, ``[n, d]``."""
+    if config.interventions == "perfect":
+        return jnp.where(problem.intervened, -1, 0)
+    known = (problem.regime >= 0) & (problem.regime < config.num_regimes)
+    regime = jnp.where(known, problem.regime, 0)
+    hit = problem.intervened & (known & counted)[:, None]
+    none = jnp.zeros((config.num_regimes, hit.shape[1]), bool)
+    targeted = none.at[regime].max(hit)
+    # A variable's networks are dealt out to the regimes that target it.
+    dealt = jnp.cumsum(targeted, axis=0)[regime]
+    own = hit & (dealt <= config.num_targeted)
+    return jnp.where(problem.intervened, jnp.where(own, dealt, -1), 0)
+
+
+def _chosen(density, network, axis):
+    """The density of the cells' own networks; 0 where a cell has none."""
+    index = jnp.expand_dims(jnp.maximum(network, 0), axis)
+    index = jnp.broadcast_to(index, (*density.shape[:axis], 1, *network.shape))
+    own = jnp.take_along_axis(density, index, axis=axis).squeeze(axis)
+    return jnp.where(network >= 0, own, 0)
+
+
+def _train(key, state, problem, config):
+    """Adam on minibatches; every part of one has parent sets of its own."""
+    d, dtype = len(state.graph), problem.x.dtype
+    progress = state.step.astype(dtype) / config.num_steps
+    first, last = (min(edges / d, _MOST_DOUBT) for edges in _DOUBT)
+    doubt = first * (last / first) ** progress
+    chance = jnp.clip(state.belief, doubt, 1 - doubt)
+    chance = _obedient(chance, problem.allowed, problem.required)
+    num_sets = math.gcd(_NUM_SETS, config.batch_size)
+    shape = (num_sets, config.batch_size // num_sets, d)
+
+    def update(carry, number):
+        networks, moments = carry
+        key_rows, key_sets = jax.random.split(jax.random.fold_in(key, number))
+        drawn = jax.random.uniform(key_rows, (config.batch_size,), dtype)
+        drawn = drawn * state.cumulative[-1]
+        rows = jnp.searchsorted(state.cumulative, drawn, side="right")
+        rows = jnp.minimum(rows, len(state.cumulative) - 1)
+        sets = jax.random.uniform(key_sets, (num_sets, d, d), dtype) < chance[None]
+        x = problem.x[rows].reshape(shape)
+        network = state.network[rows].reshape(shape)
+
+        def loss_of(networks):
+            density = jax.vmap(mlp.log_density, (None, 0, 0))(networks, sets, x)
+            return -jax.vmap(lambda a, b: _chosen(a, b, 0))(density, network).sum()
+
+        gradient = jax.grad(loss_of)(networks)
+        update, moments = _ADAM.update(gradient, moments)
+        part = number.astype(dtype) / config.num_updates
+        rate = _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + jnp.cos(math.pi * part))
+        rate = (config.learning_rate * rate).astype(dtype)
+        networks = jax.tree.map(lambda a, b: a - rate * b, networks, update)
+        return (networks, moments), None
+
+    start: Any = state.networks, state.moments
+    return jax.lax.scan(update, start, jnp.arange(config.num_updates))[0]
+
+
+def _held_out_scores(networks, state, problem):
+    """``(sets [k, d], j) -> [k]``, held-out log-likelihoods of a variable, nats."""
+    x = jnp.where(state.held_weight[:, None] > 0, problem.x[state.held_out], 0)
+    network = state.network[state.held_out]
+
+    def scores(sets, j):
+        own = jax.tree.map(lambda leaf: leaf[:, j], networks)
+
+        def score(parents):
+            density = jax.vmap(mlp.conditional, (0, None, None, None))(
+                own, parents.astype(x.dtype), x, x[:, j]
+            )
+            return jnp.sum(_chosen(density, network[:, j], 0) * state.held_weight)
+
+        return jax.vmap(score)(sets)
+
+    return scores
 
 
 KERNEL = Kernel(init, step, finalise)
