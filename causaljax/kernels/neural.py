@@ -197,7 +197,7 @@ def step(
     free = problem.allowed & ~transitive_closure(problem.required).T
     found = climb(column, state.graph, free, problem.required)
     each = jax.lax.map(lambda j: scores(found.graph[None, :, j], j)[0], variables)
-    loss = price * found.graph.sum() - each.sum()
+    loss = price * found.graph.astype(price.dtype).sum() - each.sum()
     loss = loss / jnp.maximum(state.held_weight.sum(), 1e-6)
     new = state._replace(
         step=state.step + 1,
