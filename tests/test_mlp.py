@@ -248,7 +248,9 @@ def test_relabelled_variables_have_relabelled_values():
 
 
 def test_networks_start_alike_in_every_regime(key):
-    params = mlp.init(key, D, hidden=5, layers=2, num_regimes=R, noise="heteroscedastic")
+    params = mlp.init(
+        key, D, hidden=5, layers=2, num_regimes=R, noise="heteroscedastic"
+    )
     shapes = [leaf.shape for leaf in params.weights]
     assert shapes == [(R, D, D, 5), (R, D, 5, 5), (R, D, 5, 2)]
     for leaf in jax.tree.leaves(params):

@@ -91,9 +91,7 @@ def test_linear_networks_learn_the_regression():
 
 @pytest.mark.parametrize("noise", mlp.NOISES)
 def test_a_nonlinear_chain_is_found_from_nothing(noise):
-    posterior, info = fit(
-        problem_of(*chain()), dataclasses.replace(SMALL, noise=noise)
-    )
+    posterior, info = fit(problem_of(*chain()), dataclasses.replace(SMALL, noise=noise))
     np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
     assert info.converged
     assert (posterior.edge_prob[CHAIN] > 0.9).all()
@@ -271,7 +269,7 @@ def test_questions_that_make_no_sense_are_named(fitted):
         (lambda: model.sample(5, do={"q": 1}), "do names an unknown column 'q'"),
         (lambda: model.sample(5, do={"x": np.nan}), "give a finite number"),
         (lambda: model.average_causal_effect("x", (1, 2, 3)), "must be a pair"),
-        (lambda: model.score(frame[["y", "x", "z"]]), "the same columns"),
+        (lambda: model.score(frame[["y", "x", "z"]]), "give those of fit"),
         (lambda: NeuralDAG(n_starts=0).fit(frame), "n_starts must be a positive"),
         (lambda: NeuralDAG(noise="x").fit(frame), "noise must be one of"),
     ):

@@ -169,8 +169,8 @@ class NeuralDAG(BaseGraphEstimator):
         )
         if given.names != columns.names:
             raise ValueError(
-                f"X has the columns {list(given.names)}, fit had {list(columns.names)}: "
-                "give the same columns in the same order"
+                f"X has the columns {list(given.names)}: give those of fit in their "
+                f"order, {list(columns.names)}"
             )
         moved = (given.means - columns.means) / columns.scales
         x = (np.asarray(problem.x) / columns.scales + moved).astype(problem.x.dtype)

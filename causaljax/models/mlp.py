@@ -3,9 +3,10 @@
     x_j | parents ~ Normal(f_j(g_1j x_1, ..., g_dj x_d), s_j),  f_j a network
 
 The scale is a constant or the network's second output, and a spline, further outputs,
-may bend the normal into other noise. The graph multiplies the inputs, so that it may be anything in [0, 1] and has a
-gradient. A perfect intervention takes a cell out of the likelihood; under imperfect
-ones the cell has a network of its own, one for each regime.
+may bend the normal into other noise. The graph multiplies the inputs, so that it may
+be anything in [0, 1] and has a gradient. A perfect intervention takes a cell out of
+the likelihood; under imperfect ones the cell has a network of its own, one for each
+regime.
 """
 
 import math
