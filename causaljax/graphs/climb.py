@@ -18,7 +18,7 @@ class Climb(NamedTuple):
 
     graph: Array  # [d, d] bool, acyclic
     gains: Array  # [d, d] float, what i among the parents of j adds to the score
-    moves: Array  # [] int32, changes made
+    moves: Array  # [] int, changes made
 
 
 def climb(
@@ -30,7 +30,7 @@ def climb(
     """Adds, drops and turns edges, the best change first, until none is a gain.
 
     Args:
-      column: ``(parents, j) -> gains``, with parents ``[d]`` bool and j ``[]`` int32;
+      column: ``(parents, j) -> gains``, with parents ``[d]`` bool and j ``[]`` int;
         gains ``[d]`` is the score of variable j with i among its parents minus the
         score without it, the other parents left as they are; prices included.
       graph: ``[d, d]`` bool, where to begin; acyclic, holds ``required``.
@@ -43,7 +43,7 @@ def climb(
     graph, allowed = jnp.asarray(graph, bool), jnp.asarray(allowed, bool)
     required = jnp.asarray(required, bool)
     d = graph.shape[0]
-    variables = jnp.arange(d, dtype=jnp.int32)
+    variables = jnp.arange(d)
     gains = jax.lax.map(lambda j: column(graph[:, j], j), variables).T
 
     def best_change(graph, gains):
@@ -70,8 +70,8 @@ def climb(
     def change(state):
         graph, gains, moves, _, kind, i, j = state
         graph = graph.at[i, j].set(kind == 0).at[j, i].max(kind == 2)
-        gains = gains.at[:, j].set(column(graph[:, j], j.astype(jnp.int32)))
-        other = column(graph[:, i], i.astype(jnp.int32))
+        gains = gains.at[:, j].set(column(graph[:, j], j))
+        other = column(graph[:, i], i)
         gains = gains.at[:, i].set(jnp.where(kind == 2, other, gains[:, i]))
         return graph, gains, moves + 1, *best_change(graph, gains)
 

@@ -57,7 +57,7 @@ class Config:
     """
 
     penalty: float = 1.0
-    learning_rate: float = 0.006
+    learning_rate: float = 0.02
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
     noise: str = static(default="heteroscedastic")
     interventions: str = static(default="perfect")
@@ -65,8 +65,8 @@ class Config:
     num_targeted: int = static(default=1)
     hidden: int = static(default=32)
     layers: int = static(default=2)
-    num_steps: int = static(default=10)
-    num_updates: int = static(default=500)
+    num_steps: int = static(default=6)
+    num_updates: int = static(default=1000)
     batch_size: int = static(default=256)
 
 
