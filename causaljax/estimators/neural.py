@@ -261,16 +261,17 @@ def _regimes(problem):
 
 def _start(problem: Problem) -> np.ndarray:
     """Probabilities of edges from the two methods that need no search of their own."""
-    key = jax.random.key(0)
+    key_network, key_linear = jax.random.split(jax.random.key(0))  # neither draws
     network = kernel_config(load_weights("pair-v1"))
-    learned, _ = run(amortized.KERNEL, key, problem, network)
+    learned, _ = run(amortized.KERNEL, key_network, problem, network)
     hit = bool(problem.intervened.any())
     with jax.enable_x64(True):
         double = problem._replace(
             x=np.asarray(problem.x, np.float64),
             weight=np.asarray(problem.weight, np.float64),
         )
-        linear, _ = run(order.KERNEL, key, double, order.Config(interventional=hit))
+        config = order.Config(interventional=hit)
+        linear, _ = run(order.KERNEL, key_linear, double, config)
         linear = np.asarray(linear.graphs[0])
     one, other = _START
     return one * np.asarray(learned.edge_prob) + other * linear
