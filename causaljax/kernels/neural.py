@@ -79,6 +79,7 @@ class State(NamedTuple):
     belief: Array  # [d, d] float, P(i -> j | the other parents of j)
     evidence: Array  # [d, d] float, its log-odds, nats
     graph: Array  # [d, d] bool, the best so far
+    places: Array  # [d] int, whose random numbers are a variable's
     network: Array  # [n, d] int, whose likelihood a cell has; -1 if nobody's
     cumulative: Array  # [n] float, weight of the rows to learn from, summed up
     held_out: Array  # [h] int, rows to score on
@@ -162,13 +163,15 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         belief = jnp.asarray(config.start).astype(dtype)
     belief = _obedient(belief, free, problem.required)
     likely = greedy_acyclic(belief, 0.5, problem.required)
+    places = _places(problem.x, weight)
     return State(
         step=jnp.zeros((), jnp.int32),
-        networks=_relabelled(networks, _places(problem.x, weight)),
+        networks=_relabelled(networks, places),
         moments=_ADAM.init(networks),
         belief=belief,
         evidence=jnp.zeros_like(belief),
         graph=likely,
+        places=places,
         network=_network(problem, counted, config),
         cumulative=jnp.cumsum(jnp.where(held, 0, weight)),
         held_out=held_out,
@@ -304,7 +307,8 @@ def _train(key, state, problem, config):
         drawn = drawn * state.cumulative[-1]
         rows = jnp.searchsorted(state.cumulative, drawn, side="right")
         rows = jnp.minimum(rows, len(state.cumulative) - 1)
-        sets = jax.random.uniform(key_sets, (num_sets, d, d), dtype) < chance[None]
+        noise = jax.random.uniform(key_sets, (num_sets, d, d), dtype)
+        sets = noise[:, state.places][:, :, state.places] < chance[None]
         x = problem.x[rows].reshape(shape)
         network = state.network[rows].reshape(shape)
 
