@@ -51,6 +51,7 @@ class Row(NamedTuple):
     sweep: tuple[str, ...] = ("sparsity",)  # config leaves the parameters feel
     short: int = 20  # steps taken one by one; few if each compiles loops of its own
     smooth: bool = True  # a search has no gradients, and is soon at its end
+    smooth_steps: int = 20  # taken for gradients; beliefs may decide what is drawn next
     moves: bool = True  # later steps change the state
     samples: bool = False  # the graphs are drawn at random
 
@@ -137,6 +138,7 @@ REGISTRY["neural"] = Row(
     problem=linear_problem,
     parameters=lambda state: state.networks.weights[-1],
     sweep=("learning_rate",),
+    smooth_steps=1,
 )
 
 
@@ -519,8 +521,9 @@ def test_a_batch_over_two_devices_is_a_loop(name, check_vma):
 # Gradients
 
 
-def smooth_answer(row, num_steps=20):
+def smooth_answer(row):
     """Sum of squared parameters after some steps, as a function of x and config."""
+    num_steps = row.smooth_steps
 
     def answer(x, config, problem):
         problem = problem._replace(x=x)

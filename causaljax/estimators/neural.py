@@ -210,11 +210,12 @@ class NeuralDAG(BaseGraphEstimator):
             if isinstance(value, bool) or not np.isscalar(value) or not _finite(value):
                 raise ValueError(f"do sets {name!r} to {value!r}; give a finite number")
             done[place], values[place] = True, value
-        values = (values - columns.means) / columns.scales
+        scaled = (values - columns.means) / columns.scales
         dtype = networks.log_scale.dtype
         key = jax.random.fold_in(jax.random.key(self.random_state), 2)
-        rows = _sample(key, networks, graph, int(n), done, jnp.asarray(values, dtype))
+        rows = _sample(key, networks, graph, int(n), done, jnp.asarray(scaled, dtype))
         rows = np.asarray(rows, np.float64) * columns.scales + columns.means
+        rows[:, done] = values[done]  # to the last digit
         return pd.DataFrame(rows, columns=list(columns.names))
 
     def average_causal_effect(
