@@ -110,8 +110,9 @@ class NeuralDAG(BaseGraphEstimator):
         graph = posterior.graphs[0]
         networks = posterior.extra["networks"]
         self._fitted = jax.tree.map(np.asarray, (networks, graph)), columns
-        info["config"] = dataclasses.asdict(dataclasses.replace(config, start=None))
-        del info["config"]["start"]
+        settings = dataclasses.asdict(dataclasses.replace(config, start=None))
+        settings.pop("start")  # a matrix of beliefs and no setting
+        info["config"] = settings
         return Learned(graph, graph, None, posterior, info)
 
     def _method(self, problem):
@@ -268,8 +269,8 @@ def _start(problem: Problem) -> np.ndarray:
     hit = bool(problem.intervened.any())
     with jax.enable_x64(True):
         double = problem._replace(
-            x=np.asarray(problem.x, np.float64),
-            weight=np.asarray(problem.weight, np.float64),
+            x=jnp.asarray(problem.x, jnp.float64),
+            weight=jnp.asarray(problem.weight, jnp.float64),
         )
         config = order.Config(interventional=hit)
         linear, _ = run(order.KERNEL, key_linear, double, config)

@@ -164,10 +164,11 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     belief = _obedient(belief, free, problem.required)
     likely = greedy_acyclic(belief, 0.5, problem.required)
     places = _places(problem.x, weight)
+    trained: Any = networks
     return State(
         step=jnp.zeros((), jnp.int32),
         networks=_relabelled(networks, places),
-        moments=_ADAM.init(networks),
+        moments=_ADAM.init(trained),
         belief=belief,
         evidence=jnp.zeros_like(belief),
         graph=likely,
