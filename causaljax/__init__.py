@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import LinearDAG as LinearDAG
+    from causaljax.estimators import NeuralDAG as NeuralDAG
     from causaljax.frame import Knowledge as Knowledge
     from causaljax.types import Kernel as Kernel
     from causaljax.types import Posterior as Posterior
@@ -22,6 +23,7 @@ _HOME = {
     "Kernel": "types",
     "Knowledge": "frame",
     "LinearDAG": "estimators",
+    "NeuralDAG": "estimators",
     "Posterior": "types",
     "Problem": "types",
     "make_problem": "types",

@@ -11,7 +11,7 @@ import pandas as pd
 
 import causaljax
 
-METHODS = {"linear": "LinearDAG", "amortized": "AmortizedDAG"}
+METHODS = {"linear": "LinearDAG", "amortized": "AmortizedDAG", "neural": "NeuralDAG"}
 """Names of ``--method`` and the estimators behind them."""
 
 _SORTABLE = 0.9  # sortability from which a result may ride on it
@@ -250,9 +250,16 @@ def _show(estimator, data, shape):
 def _notes(estimator):
     """What a reader of the result should know of how it came about."""
     info = estimator.info_
-    if "noise" not in info:
+    if "ood_score" in info:
         yield from _network_notes(estimator)
-        return
+    elif "noise" in info:
+        yield from _linear_notes(estimator)
+    else:
+        yield f"Held-out log-likelihood less prices: {-info['loss']:.3f} nats a row."
+
+
+def _linear_notes(estimator):
+    info = estimator.info_
     if info["noise"] == "gaussian" and estimator.graph_.graph["kind"] == "cpdag":
         yield "Edges marked -- fit the data equally well in either direction."
     if "nongaussian_evidence" in info:

@@ -17,7 +17,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from causaljax import run
 from causaljax.graphs.ops import is_acyclic, matmul
-from causaljax.kernels import amortized, dagma, order
+from causaljax.kernels import amortized, dagma, neural, order
 from causaljax.models import familiarity
 from causaljax.types import Kernel, Posterior, Problem, make_problem
 
@@ -51,6 +51,7 @@ class Row(NamedTuple):
     sweep: tuple[str, ...] = ("sparsity",)  # config leaves the parameters feel
     short: int = 20  # steps taken one by one; few if each compiles loops of its own
     smooth: bool = True  # a search has no gradients, and is soon at its end
+    smooth_steps: int = 20  # taken for gradients; beliefs may decide what is drawn next
     moves: bool = True  # later steps change the state
     samples: bool = False  # the graphs are drawn at random
 
@@ -120,6 +121,25 @@ REGISTRY |= {
     )
     for num_graphs in (0, 3)
 }
+
+REGISTRY["neural"] = Row(
+    kernel=neural.KERNEL,
+    config=neural.Config(
+        hidden=4,
+        layers=1,
+        num_steps=NUM_STEPS,
+        num_updates=2,
+        batch_size=16,
+        penalty=0.3,
+        learning_rate=0.03,
+        interventions="imperfect",
+        num_regimes=2,
+    ),
+    problem=linear_problem,
+    parameters=lambda state: state.networks.weights[-1],
+    sweep=("learning_rate",),
+    smooth_steps=1,
+)
 
 
 def with_setting(config, name, value):
@@ -501,8 +521,9 @@ def test_a_batch_over_two_devices_is_a_loop(name, check_vma):
 # Gradients
 
 
-def smooth_answer(row, num_steps=20):
+def smooth_answer(row):
     """Sum of squared parameters after some steps, as a function of x and config."""
+    num_steps = row.smooth_steps
 
     def answer(x, config, problem):
         problem = problem._replace(x=x)

@@ -14,7 +14,7 @@ compiled = jax.jit(mlp.log_prob)
 gradients = jax.jit(jax.grad(lambda *args: mlp.log_prob(*args).sum(), argnums=(0, 1)))
 
 
-def make_params(seed=0, num_regimes=1, parent_scale=False, layers=2, dtype="float32"):
+def make_params(seed=0, num_regimes=1, noise="gaussian", layers=2, dtype="float32"):
     """Networks that differ between regimes, and scales that are not 1."""
     params = mlp.init(
         jax.random.key(seed),
@@ -22,7 +22,7 @@ def make_params(seed=0, num_regimes=1, parent_scale=False, layers=2, dtype="floa
         hidden=4,
         layers=layers,
         num_regimes=num_regimes,
-        parent_scale=parent_scale,
+        noise=noise,
     )
     rng = np.random.default_rng(seed)
     return jax.tree.map(
@@ -66,10 +66,10 @@ def cell(params, graph, row, j, network):
 
 
 @pytest.mark.parametrize("num_regimes", [1, R])
-@pytest.mark.parametrize("parent_scale", [False, True])
+@pytest.mark.parametrize("noise", ["gaussian", "heteroscedastic"])
 @pytest.mark.parametrize("layers", [0, 1, 2])
-def test_values_are_those_of_a_loop(num_regimes, parent_scale, layers):
-    params = make_params(0, num_regimes, parent_scale, layers)
+def test_values_are_those_of_a_loop(num_regimes, noise, layers):
+    params = make_params(0, num_regimes, noise, layers)
     table = make_table()
     graph = np.array([[0.3, 1, 0.5], [0.2, 0.7, 1], [0, 0.9, 1]], np.float32)
     plain = jax.tree.map(functools.partial(np.asarray, dtype=float), params)
@@ -101,7 +101,7 @@ def test_every_regime_has_its_density():
 @pytest.mark.parametrize("num_regimes", [1, R])
 def test_gradients_match_finite_differences(x64, num_regimes):
     table = make_table("float64")
-    params = make_params(0, num_regimes, parent_scale=True, dtype="float64")
+    params = make_params(0, num_regimes, noise="heteroscedastic", dtype="float64")
     graph = jnp.full((D, D), 0.6)
     weight = jnp.asarray([1.0, -2.0, 0.5])  # variables pull apart
 
@@ -146,10 +146,10 @@ def moved_by(column, graph, **options):
     return np.abs(values[1] - values[0])
 
 
-@pytest.mark.parametrize("parent_scale", [False, True])
-def test_only_parents_and_the_variable_itself_have_a_say(parent_scale):
+@pytest.mark.parametrize("noise", ["gaussian", "heteroscedastic"])
+def test_only_parents_and_the_variable_itself_have_a_say(noise):
     for column in range(D):
-        moved = moved_by(column, CHAIN, parent_scale=parent_scale)
+        moved = moved_by(column, CHAIN, noise=noise)
         heard = CHAIN[column].astype(bool)
         heard[column] = True
         assert (moved[heard] > 1e-3).all()
@@ -231,7 +231,7 @@ def test_rows_without_weight_or_with_gaps_may_hold_anything(num_regimes):
 
 
 def test_relabelled_variables_have_relabelled_values():
-    params, table = make_params(num_regimes=R, parent_scale=True), make_table()
+    params, table = make_params(num_regimes=R, noise="heteroscedastic"), make_table()
     order = np.array([2, 0, 1])
     first, *rest = params.weights
     relabelled = jax.tree.map(
@@ -248,7 +248,9 @@ def test_relabelled_variables_have_relabelled_values():
 
 
 def test_networks_start_alike_in_every_regime(key):
-    params = mlp.init(key, D, hidden=5, layers=2, num_regimes=R, parent_scale=True)
+    params = mlp.init(
+        key, D, hidden=5, layers=2, num_regimes=R, noise="heteroscedastic"
+    )
     shapes = [leaf.shape for leaf in params.weights]
     assert shapes == [(R, D, D, 5), (R, D, 5, 5), (R, D, 5, 2)]
     for leaf in jax.tree.leaves(params):

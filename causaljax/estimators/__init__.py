@@ -3,5 +3,6 @@
 from causaljax.estimators.amortized import AmortizedDAG
 from causaljax.estimators.base import BaseGraphEstimator
 from causaljax.estimators.linear import LinearDAG
+from causaljax.estimators.neural import NeuralDAG
 
-__all__ = ["AmortizedDAG", "BaseGraphEstimator", "LinearDAG"]
+__all__ = ["AmortizedDAG", "BaseGraphEstimator", "LinearDAG", "NeuralDAG"]

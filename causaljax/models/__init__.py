@@ -9,6 +9,7 @@ from causaljax.models import (
     order_score,
     reinsertion,
     sortability,
+    spline,
     tableau,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "order_score",
     "reinsertion",
     "sortability",
+    "spline",
     "tableau",
 ]

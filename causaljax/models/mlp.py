@@ -1,10 +1,12 @@
-"""Gaussian likelihoods whose means are neural networks, one a variable.
+"""Likelihoods of neural networks, one a variable.
 
     x_j | parents ~ Normal(f_j(g_1j x_1, ..., g_dj x_d), s_j),  f_j a network
 
-The graph multiplies the inputs, so that it may be anything in [0, 1] and has a
-gradient. A perfect intervention takes a cell out of the likelihood; under imperfect
-ones the cell has a network of its own, one for each regime.
+The scale is a constant or the network's second output, and a spline, further outputs,
+may bend the normal into other noise. The graph multiplies the inputs, so that it may
+be anything in [0, 1] and has a gradient. A perfect intervention takes a cell out of
+the likelihood; under imperfect ones the cell has a network of its own, one for each
+regime.
 """
 
 import math
@@ -14,8 +16,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from causaljax.graphs.ops import matmul
+from causaljax.graphs.ops import matmul, topological_order
+from causaljax.models import spline
 from causaljax.types import Array, Problem
+
+NOISES = {"gaussian": 1, "heteroscedastic": 2, "flow": 2 + spline.NUM_PARAMETERS}
+"""Kinds of noise, with the number of outputs of their networks."""
 
 _SCALE_RANGE = 3.0  # nats that parents can move the log of a scale either way
 
@@ -23,13 +29,16 @@ _SCALE_RANGE = 3.0  # nats that parents can move the log of a scale either way
 class Params(NamedTuple):
     """Networks of r regimes; of one regime where interventions are perfect.
 
-    Layer l maps ``h_l`` numbers to ``h_l+1``: ``h_0`` is d, the last is 1, the mean,
-    or 2 where the scale depends on parents as well.
+    Layer l maps ``h_l`` numbers to ``h_l+1``: ``h_0`` is d, the last is that of
+    ``NOISES``: the mean, then what moves the scale, then the spline.
     """
 
     weights: tuple[Array, ...]  # one a layer, [r, d, h_l, h_l+1] float
     biases: tuple[Array, ...]  # one a layer, [r, d, h_l+1] float
     log_scale: Array  # [r, d] float, of the standard deviation
+    # [r, d, d, h_1] and [r, d, d] float: what parents add, merely by being parents, to
+    # the first layer and to the log of the scale; None if the networks do not read it
+    reading: tuple[Array, Array] | None = None
 
 
 def init(
@@ -39,7 +48,8 @@ def init(
     layers: int,
     *,
     num_regimes: int = 1,
-    parent_scale: bool = False,
+    noise: str = "gaussian",
+    reads_parents: bool = False,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
     """Random networks, the same ones in every regime, and scales of 1.
@@ -54,15 +64,20 @@ def init(
       layers: number of hidden layers, static; with 0 the mean is linear.
       num_regimes: r, static. 1 if interventions are perfect, or there are none;
         for imperfect ones the number of regimes, the observational one included.
-      parent_scale: static; whether the scale depends on the parents.
+      noise: static. "gaussian": of one scale a variable. "heteroscedastic": of a scale
+        that depends on the parents. "flow": besides, of a shape that does.
+      reads_parents: static; whether the networks are told who their parents are, to
+        be trained on many graphs. What they are told has no effect at first.
       dtype: of the parameters.
 
     Returns:
       The parameters.
 
     Raises:
-      ValueError: if a size is out of range.
+      ValueError: if a size is out of range or the noise is not known.
     """
+    if noise not in NOISES:
+        raise ValueError(f"noise must be one of {list(NOISES)}, not {noise!r}")
     for name, value, least in (
         ("num_variables", num_variables, 1),
         ("hidden", hidden, 1),
@@ -71,7 +86,7 @@ def init(
     ):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-    sizes = [num_variables, *[hidden] * layers, 1 + parent_scale]
+    sizes = [num_variables, *[hidden] * layers, NOISES[noise]]
     weights, biases = [], []
     for step, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
         key_weight, key_bias = jax.random.split(jax.random.fold_in(key, step))
@@ -82,19 +97,77 @@ def init(
             bias = jnp.zeros_like(bias)
         weights.append(weight / math.sqrt(inputs))
         biases.append(bias / math.sqrt(inputs))
-    one = Params(tuple(weights), tuple(biases), jnp.zeros(num_variables, dtype))
+    reading = None
+    if reads_parents:
+        reading = jnp.zeros_like(weights[0]), jnp.zeros((num_variables,) * 2, dtype)
+    log_scale = jnp.zeros(num_variables, dtype)
+    one = Params(tuple(weights), tuple(biases), log_scale, reading)
     return jax.tree.map(lambda leaf: jnp.stack([leaf] * num_regimes), one)
+
+
+def conditional(networks: Params, parents: Array, x: Array, values: Array) -> Array:
+    """Log density of one variable's cells given one set of parents.
+
+    With m the network's first output, t its second and b the ``spline.bend`` of the
+    others, or 0 and the identity where there are none,
+
+        z = (x_j - m) / s,  log s = log_scale + 3 tanh(t / 3),
+        l = -1/2 log(2 pi) - b(z)^2 / 2 + log b'(z) - log s
+
+    Hidden layers are silu(u) = u / (1 + exp(-u)), a straight line far out. Networks
+    that read their parents have terms linear in them in the first layer and in
+    log s, so that one network can answer for many sets.
+
+    Args:
+      networks: one variable's network in one regime: leaves without ``[r, d]``.
+      parents: ``[d]`` float in [0, 1], 0 for the variable itself.
+      x: ``[n, d]`` float.
+      values: ``[n]`` float, x_j.
+
+    Returns:
+      ``[n]`` float, nats in the units of x.
+
+    Differentiable: in everything.
+    Source: Brouillard et al. 2020 (DCDI), section 3.3, with smooth units.
+    """
+    mean, log_scale, raw = _outputs(networks, parents, x)
+    z = (values - mean) * jnp.exp(-log_scale)
+    log_slope = jnp.zeros_like(z)
+    if raw is not None:
+        z, log_slope = spline.bend(z, raw)
+    return -0.5 * (math.log(2 * math.pi) + z**2) + log_slope - log_scale
+
+
+def respond(networks: Params, parents: Array, x: Array, noise: Array) -> Array:
+    """The variable's cells that standard normal noise ``[n]`` gives; ``[n]``.
+
+    The density of the result is ``conditional``, whose arguments the others are.
+    """
+    mean, log_scale, raw = _outputs(networks, parents, x)
+    z = noise if raw is None else spline.unbend(noise, raw)
+    return mean + z * jnp.exp(log_scale)
+
+
+def _outputs(networks, parents, x):
+    """Mean and log scale, ``[n]``, and the spline's parameters, if there are any."""
+    outputs = matmul(x * parents[None, :], networks.weights[0])
+    outputs = outputs + networks.biases[0][None, :]
+    log_scale = networks.log_scale
+    if networks.reading is not None:
+        to_layer, to_scale = networks.reading
+        outputs = outputs + matmul(parents, to_layer)[None, :]
+        log_scale = log_scale + matmul(parents, to_scale)
+    for weight, bias in zip(networks.weights[1:], networks.biases[1:], strict=True):
+        outputs = matmul(jax.nn.silu(outputs), weight) + bias[None, :]
+    log_scale = jnp.broadcast_to(log_scale, x.shape[:1])
+    if outputs.shape[1] > 1:
+        log_scale = log_scale + _SCALE_RANGE * jnp.tanh(outputs[:, 1] / _SCALE_RANGE)
+    raw = outputs[:, 2:] if outputs.shape[1] > 2 else None
+    return outputs[:, 0], log_scale, raw
 
 
 def log_density(params: Params, graph: ArrayLike, x: Array) -> Array:
     """Log density of every cell given its parents, under every regime's network.
-
-    With m the networks' first output and t their second, if there is one,
-
-        l = -1/2 log(2 pi) - log s - (x - m)^2 / (2 s^2),
-        log s = log_scale + 3 tanh(t / 3)
-
-    Hidden layers are silu(u) = u / (1 + exp(-u)), a straight line far out.
 
     Args:
       params: of r regimes.
@@ -102,28 +175,15 @@ def log_density(params: Params, graph: ArrayLike, x: Array) -> Array:
       x: ``[n, d]`` float.
 
     Returns:
-      ``[r, n, d]`` float, nats in the units of x.
+      ``[r, n, d]`` float, nats in the units of x; see ``conditional``.
 
     Differentiable: in everything; a graph must be float for that.
-    Source: Brouillard et al. 2020 (DCDI), section 3.3, with smooth units.
     """
     d = x.shape[1]
     graph = jnp.asarray(graph).astype(x.dtype)
     by_child = jnp.where(jnp.eye(d, dtype=bool), 0, graph).T
-
-    def of_regime(regime):
-        masked = by_child[:, :, None] * regime.weights[0]
-        outputs = matmul(x[None], masked) + regime.biases[0][:, None, :]
-        for weight, bias in zip(regime.weights[1:], regime.biases[1:], strict=True):
-            outputs = matmul(jax.nn.silu(outputs), weight) + bias[:, None, :]
-        log_scale = jnp.broadcast_to(regime.log_scale[None, :], x.shape)
-        if outputs.shape[2] == 2:
-            moved = _SCALE_RANGE * jnp.tanh(outputs[:, :, 1].T / _SCALE_RANGE)
-            log_scale = log_scale + moved
-        residual = (x - outputs[:, :, 0].T) * jnp.exp(-log_scale)
-        return -0.5 * math.log(2 * math.pi) - log_scale - 0.5 * residual**2
-
-    return jax.vmap(of_regime)(params)
+    of_variables = jax.vmap(conditional, (0, 0, None, 1), out_axes=1)
+    return jax.vmap(of_variables, (0, None, None, None))(params, by_child, x, x)
 
 
 def log_prob(params: Params, graph: ArrayLike, problem: Problem) -> Array:
@@ -163,3 +223,32 @@ def log_prob(params: Params, graph: ArrayLike, problem: Problem) -> Array:
     chosen = jnp.take_along_axis(density, network[None], axis=0)[0]
     counts = counted[:, None] & (~problem.intervened | has_own)
     return jnp.where(counts, problem.weight[:, None] * chosen, 0).sum(axis=0)
+
+
+def sample(
+    key: Array, params: Params, graph: Array, num_rows: int, done: Array, values: Array
+) -> Array:
+    """Rows of the structural equations, some variables set from outside.
+
+    Args:
+      key: consumed.
+      params: of r regimes; regime 0's networks answer.
+      graph: ``[d, d]`` bool, acyclic.
+      num_rows: n, static.
+      done: ``[d]`` bool, the variables that are set.
+      values: ``[d]`` float, what they are set to; the rest does not count.
+
+    Returns:
+      ``[n, d]`` float.
+
+    Differentiable: in params and values.
+    """
+    d = graph.shape[0]
+    noise = jax.random.normal(key, (num_rows, d), values.dtype)
+
+    def fill(x, j):
+        networks = jax.tree.map(lambda leaf: leaf[0, j], params)
+        column = respond(networks, graph[:, j].astype(x.dtype), x, noise[:, j])
+        return x.at[:, j].set(jnp.where(done[j], values[j], column)), None
+
+    return jax.lax.scan(fill, jnp.zeros_like(noise), topological_order(graph))[0]

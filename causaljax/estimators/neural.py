@@ -1,0 +1,283 @@
+"""Neural structural equations."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from causaljax import frame
+from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.kernels import amortized, neural, order
+from causaljax.models import mlp
+from causaljax.run import run
+from causaljax.types import Problem
+from causaljax.weights import kernel_config, load_weights
+
+_START = 0.6, 0.4  # how much the trained network and the linear search are believed
+_OPTIONS = (
+    "penalty",
+    "learning_rate",
+    "hidden",
+    "layers",
+    "num_steps",
+    "num_updates",
+    "batch_size",
+)
+
+
+class NeuralDAG(BaseGraphEstimator):
+    """A causal graph whose equations are neural networks, and the equations.
+
+    Begins with what a trained network (``AmortizedDAG``) and a search on linear
+    relations (``LinearDAG``) find at once, and improves on it by the likelihood of
+    rows that were not learned from (``causaljax.kernels.neural``). The fitted
+    equations can be asked: ``score``, ``sample``, ``average_causal_effect``.
+
+    Args:
+      noise: "gaussian", of one scale a variable; "heteroscedastic", of a scale that
+        depends on the parents; "flow", of a shape that does.
+      intervention: what ``interventions`` did. "perfect" ones cut the variable off
+        from its causes; "imperfect" ones changed how it answers to them, differently
+        in each regime (without ``regimes``, in each set of targets).
+      penalty: nats an edge costs of the held-out likelihood, in units of log(n)/2.
+      learning_rate: Adam's, at the beginning of each step.
+      hidden: units a layer of the networks.
+      layers: how many; with 0 the equations are linear.
+      num_steps: how often the graph is looked over.
+      num_updates: updates of the networks between.
+      batch_size: rows an update.
+      n_starts: how many runs, of which the one of most held-out likelihood is kept.
+      progress: show a progress bar; several starts have none.
+      random_state: seed.
+
+    All options left at None are the kernel's own.
+
+    Attributes:
+      networks_: ``models.mlp.Params`` of the equations, over standardised columns.
+
+    ``edge_probabilities_`` are those of an edge if the rest of the graph is right:
+    surer than is warranted where several edges could be wrong together. ``cpdag_``
+    equals ``adjacency_``, and there are no ``weights_``.
+
+    Sources: as in ``causaljax.kernels.neural``.
+
+    Example:
+      >>> import numpy as np
+      >>> from causaljax import NeuralDAG
+      >>> rng = np.random.default_rng(0)
+      >>> cause = rng.normal(size=500)
+      >>> table = np.stack([cause, np.sin(cause) + 0.1 * rng.normal(size=500)], axis=1)
+      >>> model = NeuralDAG().fit(table)  # doctest: +SKIP
+      >>> model.sample(1000, do={"x0": 1.5}).mean()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        noise="heteroscedastic",
+        intervention="perfect",
+        penalty=None,
+        learning_rate=None,
+        hidden=None,
+        layers=None,
+        num_steps=None,
+        num_updates=None,
+        batch_size=None,
+        n_starts=1,
+        progress=False,
+        random_state=0,
+    ):
+        self.noise = noise
+        self.intervention = intervention
+        self.penalty = penalty
+        self.learning_rate = learning_rate
+        self.hidden = hidden
+        self.layers = layers
+        self.num_steps = num_steps
+        self.num_updates = num_updates
+        self.batch_size = batch_size
+        self.n_starts = n_starts
+        self.progress = progress
+        self.random_state = random_state
+
+    def _learn(self, problem, columns):
+        config, problem = self._method(problem)
+        posterior, info = self._run(neural.KERNEL, problem, config, self.n_starts)
+        graph = posterior.graphs[0]
+        networks = posterior.extra["networks"]
+        self._fitted = jax.tree.map(np.asarray, (networks, graph)), columns
+        settings = dataclasses.asdict(dataclasses.replace(config, start=None))
+        settings.pop("start")  # a matrix of beliefs and no setting
+        info["config"] = settings
+        return Learned(graph, graph, None, posterior, info)
+
+    def _method(self, problem):
+        """The kernel's config, once the options are known to fit, and the problem."""
+        starts = self.n_starts
+        if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
+            raise ValueError(
+                f"n_starts must be a positive whole number, not {starts!r}"
+            )
+        given = {name: getattr(self, name) for name in _OPTIONS}
+        config = neural.Config(
+            noise=self.noise,
+            interventions=self.intervention,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        neural.check_config(config)
+        if self.intervention == "imperfect":
+            regime = _regimes(problem)
+            targets = pd.DataFrame(np.asarray(problem.intervened)).groupby(regime).any()
+            config = dataclasses.replace(
+                config,
+                num_regimes=int(regime.max()) + 1,
+                num_targeted=max(int(targets.to_numpy().sum(axis=0).max()), 1),
+            )
+            problem = problem._replace(regime=jnp.asarray(regime, jnp.int32))
+        start = jnp.asarray(_start(problem), problem.x.dtype)
+        return dataclasses.replace(config, start=start), problem
+
+    def _store(self, learned, columns, table):
+        super()._store(learned, columns, table)
+        self.networks_ = learned.posterior.extra["networks"]
+
+    def score(self, X: Any, y: Any = None, *, interventions: Any = None) -> float:
+        """Mean log-likelihood of rows, of all their cells together.
+
+        On rows that ``fit`` has not seen it tells how well the graph and its equations
+        explain them; it is no measure of the graph alone.
+
+        Args:
+          X: as ``fit`` takes it, with the same columns.
+          y: ignored.
+          interventions: as ``fit`` takes it; cells that were set count for nothing.
+
+        Returns:
+          Nats a row, in the units of the columns.
+
+        Raises:
+          ValueError: as ``fit``, or if the columns are not those of ``fit``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        del y
+        (networks, graph), columns = self._fit_of()
+        problem, given = frame.to_problem(
+            X, interventions=interventions, standardise=False
+        )
+        if given.names != columns.names:
+            raise ValueError(
+                f"X has the columns {list(given.names)}: give those of fit in their "
+                f"order, {list(columns.names)}"
+            )
+        moved = (given.means - columns.means) / columns.scales
+        x = (np.asarray(problem.x) / columns.scales + moved).astype(problem.x.dtype)
+        density = np.asarray(_log_density(networks, graph, x)[0], np.float64)
+        cells = np.where(problem.intervened, 0, density - np.log(columns.scales))
+        return float(cells.sum(axis=1).mean())
+
+    def sample(
+        self, n: int = 1000, *, do: Mapping[str, float] | None = None
+    ) -> pd.DataFrame:
+        """Rows that the fitted equations give, after an intervention or without one.
+
+        Args:
+          n: how many.
+          do: values that columns are set to from outside, in their units. The same
+            ``n`` and ``random_state`` give the same noise whatever is set, so that two
+            tables differ by the intervention alone.
+
+        Returns:
+          DataFrame ``[n, d]`` in the units of the columns.
+
+        Raises:
+          ValueError: if a name is not a column's, a value not a finite number or ``n``
+            not a positive whole number.
+          AttributeError: if the estimator has not been fitted.
+        """
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"n must be a positive whole number, not {n!r}")
+        (networks, graph), columns = self._fit_of()
+        done = np.zeros(len(columns.names), bool)
+        values = np.array(columns.means)
+        for name, value in (do or {}).items():
+            if name not in columns.names:
+                hint = frame.suggest(name, columns.names)
+                raise ValueError(f"do names an unknown column {name!r}; {hint}")
+            place = columns.names.index(name)
+            if isinstance(value, bool) or not np.isscalar(value) or not _finite(value):
+                raise ValueError(f"do sets {name!r} to {value!r}; give a finite number")
+            done[place], values[place] = True, value
+        scaled = (values - columns.means) / columns.scales
+        dtype = networks.log_scale.dtype
+        key = jax.random.fold_in(jax.random.key(self.random_state), 2)
+        rows = _sample(key, networks, graph, int(n), done, jnp.asarray(scaled, dtype))
+        rows = np.asarray(rows, np.float64) * columns.scales + columns.means
+        rows[:, done] = values[done]  # to the last digit
+        return pd.DataFrame(rows, columns=list(columns.names))
+
+    def average_causal_effect(
+        self, cause: str, values: Sequence[float], *, n: int = 10_000
+    ) -> pd.Series:
+        """E[x | do(cause = b)] - E[x | do(cause = a)] of every column x.
+
+        Args:
+          cause: a column.
+          values: (a, b), in the cause's units.
+          n: rows that the means are taken over; see ``sample``.
+
+        Returns:
+          One number a column, in its units; 0 for all that the cause does not reach.
+
+        Raises:
+          ValueError: as ``sample``, or if ``values`` are not two.
+        """
+        if len(values) != 2:
+            raise ValueError(f"values must be a pair (a, b), not {values!r}")
+        low, high = (self.sample(n, do={cause: value}).mean() for value in values)
+        return high - low
+
+    def _fit_of(self):
+        if not hasattr(self, "_fitted"):
+            raise AttributeError("fit a table before asking for its equations")
+        return self._fitted
+
+
+def _finite(value):
+    try:
+        return bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False
+
+
+def _regimes(problem):
+    """A label for each row: the caller's, or one for each set of targets."""
+    regime = np.asarray(problem.regime)
+    if (regime >= 0).any():
+        return regime
+    return np.unique(np.asarray(problem.intervened), axis=0, return_inverse=True)[1]
+
+
+def _start(problem: Problem) -> np.ndarray:
+    """Probabilities of edges from the two methods that need no search of their own."""
+    key_network, key_linear = jax.random.split(jax.random.key(0))  # neither draws
+    network = kernel_config(load_weights("pair-v1"))
+    learned, _ = run(amortized.KERNEL, key_network, problem, network)
+    hit = bool(problem.intervened.any())
+    with jax.enable_x64(True):
+        double = problem._replace(
+            x=jnp.asarray(problem.x, jnp.float64),
+            weight=jnp.asarray(problem.weight, jnp.float64),
+        )
+        config = order.Config(interventional=hit)
+        linear, _ = run(order.KERNEL, key_linear, double, config)
+        linear = np.asarray(linear.graphs[0])
+    one, other = _START
+    return one * np.asarray(learned.edge_prob) + other * linear
+
+
+_log_density = jax.jit(mlp.log_density)
+_sample = jax.jit(mlp.sample, static_argnames="num_rows")

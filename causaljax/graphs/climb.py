@@ -1,0 +1,82 @@
+"""Hill climbing over acyclic graphs whose scores are sums over variables."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from causaljax.graphs.ops import matmul, transitive_closure
+from causaljax.types import Array
+
+_TOLERANCE = 1e-3  # nats; less is rounding
+
+
+class Climb(NamedTuple):
+    """A graph that no single change betters."""
+
+    graph: Array  # [d, d] bool, acyclic
+    gains: Array  # [d, d] float, what i among the parents of j adds to the score
+    moves: Array  # [] int, changes made
+
+
+def climb(
+    column: Callable[[Array, Array], Array],
+    graph: ArrayLike,
+    allowed: ArrayLike,
+    required: ArrayLike,
+) -> Climb:
+    """Adds, drops and turns edges, the best change first, until none is a gain.
+
+    Args:
+      column: ``(parents, j) -> gains``, with parents ``[d]`` bool and j ``[]`` int;
+        gains ``[d]`` is the score of variable j with i among its parents minus the
+        score without it, the other parents left as they are; prices included.
+      graph: ``[d, d]`` bool, where to begin; acyclic, holds ``required``.
+      allowed: ``[d, d]`` bool, False on the diagonal.
+      required: ``[d, d]`` bool.
+
+    Returns:
+      The graph, with the gains of its columns.
+    """
+    graph, allowed = jnp.asarray(graph, bool), jnp.asarray(allowed, bool)
+    required = jnp.asarray(required, bool)
+    d = graph.shape[0]
+    variables = jnp.arange(d)
+    gains = jax.lax.map(lambda j: column(graph[:, j], j), variables).T
+
+    def best_change(graph, gains):
+        reach = transitive_closure(graph)
+        adds = allowed & ~graph & ~reach.T
+        drops = graph & ~required
+        # An edge may be turned if no other path leads the same way.
+        paths = matmul(graph.astype(gains.dtype), reach.astype(gains.dtype)) > 0
+        turns = drops & allowed.T & ~paths
+        worth = jnp.stack(
+            [
+                jnp.where(adds, gains, -jnp.inf),
+                jnp.where(drops, -gains, -jnp.inf),
+                jnp.where(turns, gains.T - gains, -jnp.inf),
+            ]
+        )
+        best = jnp.argmax(worth)
+        kind, edge = jnp.divmod(best, d * d)
+        return worth.ravel()[best], kind, *jnp.divmod(edge, d)
+
+    def unsettled(state):
+        return state[3] > _TOLERANCE
+
+    def change(state):
+        graph, gains, moves, _, kind, i, j = state
+        graph = graph.at[i, j].set(kind == 0).at[j, i].max(kind == 2)
+        gains = gains.at[:, j].set(column(graph[:, j], j))
+        other = column(graph[:, i], i)
+        gains = gains.at[:, i].set(jnp.where(kind == 2, other, gains[:, i]))
+        return graph, gains, moves + 1, *best_change(graph, gains)
+
+    start = graph, gains, jnp.zeros_like(variables[0]), *best_change(graph, gains)
+    graph, gains, moves, *_ = jax.lax.while_loop(
+        lambda state: unsettled(state) & (state[2] < d * d), change, start
+    )
+    return Climb(graph, gains, moves)
