@@ -22,6 +22,7 @@ BEGUN = np.where(CHAIN, 0.9, 0.1).astype("float32")
 # Compiled once each, for all tests that do with them.
 HASTY = dataclasses.replace(SMALL, num_steps=1, num_updates=20)
 STARTED = dataclasses.replace(SMALL, num_steps=2, start=BEGUN)
+log_prob = jax.jit(mlp.log_prob)
 
 
 def chain(n=600, seed=0):
@@ -75,7 +76,7 @@ def test_a_linear_network_has_the_likelihood_of_a_regression():
         log_scale=jnp.asarray(scale, "float32"),
     )
     graph = np.triu(np.ones((3, 3), bool), 1)
-    value = mlp.log_prob(params, graph, make_problem(x.astype("float32")))
+    value = log_prob(params, graph, make_problem(x.astype("float32")))
     np.testing.assert_allclose(value / 500, expected, rtol=1e-4)
 
 
@@ -88,7 +89,7 @@ def test_linear_networks_learn_the_regression():
     posterior, info = fit(problem, config)
     x = np.asarray(problem.x, float)
     expected = least_squares(x, [], 0)[2] + least_squares(x, [0], 1)[2]
-    value = mlp.log_prob(posterior.extra["networks"], posterior.graphs[0], problem)
+    value = log_prob(posterior.extra["networks"], posterior.graphs[0], problem)
     assert value.sum() / 2000 == pytest.approx(expected, abs=0.005)
     price = 0.5 * np.log(2000) / 400
     assert -info.loss == pytest.approx(expected - price, abs=0.1)
@@ -242,7 +243,7 @@ def test_score_is_in_the_units_of_the_table(fitted):
     value = model.score(frame, interventions=hit)
     z = (frame - frame.mean()) / frame.std(ddof=0)
     problem = make_problem(z.to_numpy("float32"), intervened=hit)
-    nats = mlp.log_prob(model.networks_, model.adjacency_.to_numpy(), problem)
+    nats = log_prob(model.networks_, model.adjacency_.to_numpy(), problem)
     free = (~hit).mean(axis=0) @ np.log(frame.std(ddof=0))
     assert value == pytest.approx(float(nats.sum()) / len(frame) - free, abs=1e-4)
 

@@ -157,6 +157,8 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         reads_parents=True,
         dtype=dtype,
     )
+    # Under shard_map zeros must be as local as the data, which will soon be in them.
+    networks = jax.tree.map(lambda leaf: leaf + 0 * weight[0], networks)
     free = problem.allowed & ~transitive_closure(problem.required).T
     belief = jnp.full_like(problem.x, 0.5, shape=(d, d))
     if config.start is not None:
