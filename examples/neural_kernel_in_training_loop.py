@@ -18,7 +18,7 @@ noise = jax.random.normal(key_data, (400, 3))
 a = noise[:, 0]
 b = jnp.sin(2 * a) + 0.2 * noise[:, 1]
 causes = jnp.stack([a, b, b**2 + 0.3 * noise[:, 2]], axis=1)
-causes = (causes - causes.mean(axis=0)) / causes.std(axis=0)
+causes = (causes - causes.mean(0, keepdims=True)) / causes.std(0, keepdims=True)
 
 
 def turned(table, angle):

@@ -78,7 +78,7 @@ def test_no_label_tells_the_order(draws):
 
 
 def test_perfect_known_interventions_cut_the_target_from_its_parents():
-    keys = jax.random.split(jax.random.key(4), 300)
+    keys = jax.random.split(jax.random.key(4), 600)
     draw = jax.jit(lambda keys: jax.lax.map(lambda key: draw_table(key, 2, 400), keys))
     draws = draw(keys)
     natural, cut = [], []
