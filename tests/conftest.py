@@ -61,3 +61,13 @@ def key():
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_one_file():
+    """Lets go of compiled programs, each a few of the 65,530 maps a process may hold.
+
+    A worker that keeps those of every file crashes near the end of the suite.
+    """
+    yield
+    jax.clear_caches()
