@@ -22,7 +22,6 @@ compiled. "want" is what the project asks for (AUROC / F1), "!" a figure below i
 
 import argparse
 import multiprocessing
-import resource
 import time
 import warnings
 from pathlib import Path
@@ -395,7 +394,7 @@ def _measured(table, samples, options):
     start = time.perf_counter()
     methods.kernel_config(options.weights)
     load = time.perf_counter() - start
-    before = _peak()
+    before = methods.peak_memory()
     model = _amortized(options)
     seconds = []
     for _ in range(3):
@@ -405,11 +404,7 @@ def _measured(table, samples, options):
             model.sample_graphs(samples)
             took = time.perf_counter() - start
         seconds.append(took)
-    return load, seconds[0], min(seconds[1:]), before, _peak()
-
-
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return load, seconds[0], min(seconds[1:]), before, methods.peak_memory()
 
 
 STUDIES = {

@@ -19,7 +19,6 @@ the first `--rival-draws` tables of at most `--rival-size` variables.
 import argparse
 import ast
 import multiprocessing
-import resource
 import time
 import warnings
 
@@ -244,16 +243,12 @@ def _table(size, options):
 def _measured(name, size, options):
     """Seconds of the first fit and of the next, GiB before and at the peak."""
     problem = _table(size, options)
-    before = _peak()
+    before = methods.peak_memory()
     model = _estimators(options)[name]
     start = time.perf_counter()
     warm = _fit(model, problem.x, problem.intervened)
     first = time.perf_counter() - start - warm
-    return first, warm, before, _peak()
-
-
-def _peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return first, warm, before, methods.peak_memory()
 
 
 def _setting(text):

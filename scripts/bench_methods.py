@@ -5,6 +5,7 @@ of a shape in one compiled program; the others take them one by one.
 """
 
 import functools
+import resource
 import time
 import warnings
 from typing import Any, NamedTuple
@@ -78,6 +79,11 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
 
 
 @functools.cache
+def peak_memory() -> float:
+    """What this process has held at most, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
 def kernel_config(name_or_path=None):
     """The kernel's settings for a trained network."""
     return weights.kernel_config(weights.load_weights(*filter(None, [name_or_path])))

@@ -126,7 +126,6 @@ def test_a_good_start_is_kept():
 
 def test_rows_that_are_set_teach_nothing_of_their_target():
     table, hit = chain()
-    other = table.copy()
     problem = problem_of(table, hit)
     # z has no children, so what it was set to plays no part at all.
     other = np.array(problem.x)
@@ -270,6 +269,7 @@ def test_questions_that_make_no_sense_are_named(fitted):
         (lambda: model.sample(5, do={"x": np.nan}), "give a finite number"),
         (lambda: model.average_causal_effect("x", (1, 2, 3)), "must be a pair"),
         (lambda: model.score(frame[["y", "x", "z"]]), "give those of fit"),
+        (lambda: NeuralDAG(n_starts=True).fit(frame), "n_starts must be a positive"),
         (lambda: NeuralDAG(n_starts=0).fit(frame), "n_starts must be a positive"),
         (lambda: NeuralDAG(noise="x").fit(frame), "noise must be one of"),
     ):

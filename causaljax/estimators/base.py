@@ -121,6 +121,19 @@ class BaseGraphEstimator(ABC):
         if not isinstance(self.random_state, int | np.integer):
             raise ValueError(f"random_state must be an int, not {self.random_state!r}")
 
+    def _check_starts(self):
+        # pyrefly: ignore [missing-attribute]
+        starts = self.n_starts  # of those methods that have it
+        if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
+            raise ValueError(
+                f"n_starts must be a positive whole number, not {starts!r}"
+            )
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """The named options that are set; the config's defaults serve for the rest."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
     def _run(
         self, kernel: Kernel, problem: Problem, config: PyTree, num_starts: int = 1
     ) -> tuple[Posterior, dict[str, Any]]:

@@ -192,10 +192,7 @@ class LinearDAG(BaseGraphEstimator):
         starts = self.n_starts
         if starts is None:
             return
-        if not isinstance(starts, int) or starts < 1:
-            raise ValueError(
-                f"n_starts must be a positive whole number, not {starts!r}"
-            )
+        super()._check_starts()
         if starts > 1 and not self.start_scale:
             raise ValueError(
                 f"n_starts={starts} needs a start_scale above 0: without it all starts "
@@ -206,11 +203,6 @@ class LinearDAG(BaseGraphEstimator):
                 f"n_bootstrap={self.n_bootstrap} refits from one start: leave "
                 f"n_starts={starts} out"
             )
-
-    def _given(self, *names):
-        """The named options that are set; the config's defaults serve for the rest."""
-        values = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
 
 
 def _interventional(problem):

@@ -33,8 +33,9 @@ class NeuralDAG(BaseGraphEstimator):
     """A causal graph whose equations are neural networks, and the equations.
 
     Begins with what a trained network (``AmortizedDAG``) and a search on linear
-    relations (``LinearDAG``) find at once, and improves on it by the likelihood of
-    rows that were not learned from (``causaljax.kernels.neural``). The fitted
+    relations (``LinearDAG``) find at once, and goes on by the likelihood of rows that
+    were not learned from (``causaljax.kernels.neural``). Where networks fit badly, as
+    on dense graphs of many variables, it may end further off than it began. The fitted
     equations can be asked: ``score``, ``sample``, ``average_causal_effect``.
 
     Args:
@@ -105,28 +106,22 @@ class NeuralDAG(BaseGraphEstimator):
         self.random_state = random_state
 
     def _learn(self, problem, columns):
+        del columns
         config, problem = self._method(problem)
         posterior, info = self._run(neural.KERNEL, problem, config, self.n_starts)
         graph = posterior.graphs[0]
-        networks = posterior.extra["networks"]
-        self._fitted = jax.tree.map(np.asarray, (networks, graph)), columns
-        settings = dataclasses.asdict(dataclasses.replace(config, start=None))
+        settings = dataclasses.asdict(config)
         settings.pop("start")  # a matrix of beliefs and no setting
         info["config"] = settings
         return Learned(graph, graph, None, posterior, info)
 
     def _method(self, problem):
         """The kernel's config, once the options are known to fit, and the problem."""
-        starts = self.n_starts
-        if not isinstance(starts, int) or isinstance(starts, bool) or starts < 1:
-            raise ValueError(
-                f"n_starts must be a positive whole number, not {starts!r}"
-            )
-        given = {name: getattr(self, name) for name in _OPTIONS}
+        self._check_starts()
         config = neural.Config(
             noise=self.noise,
             interventions=self.intervention,
-            **{name: value for name, value in given.items() if value is not None},
+            **self._given(*_OPTIONS),
         )
         neural.check_config(config)
         if self.intervention == "imperfect":
@@ -144,6 +139,7 @@ class NeuralDAG(BaseGraphEstimator):
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
         self.networks_ = learned.posterior.extra["networks"]
+        self._columns = columns
 
     def score(self, X: Any, y: Any = None, *, interventions: Any = None) -> float:
         """Mean log-likelihood of rows, of all their cells together.
@@ -164,7 +160,7 @@ class NeuralDAG(BaseGraphEstimator):
           AttributeError: if the estimator has not been fitted.
         """
         del y
-        (networks, graph), columns = self._fit_of()
+        networks, graph, columns = self._equations()
         problem, given = frame.to_problem(
             X, interventions=interventions, standardise=False
         )
@@ -200,7 +196,7 @@ class NeuralDAG(BaseGraphEstimator):
         """
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
             raise ValueError(f"n must be a positive whole number, not {n!r}")
-        (networks, graph), columns = self._fit_of()
+        networks, graph, columns = self._equations()
         done = np.zeros(len(columns.names), bool)
         values = np.array(columns.means)
         for name, value in (do or {}).items():
@@ -240,10 +236,10 @@ class NeuralDAG(BaseGraphEstimator):
         low, high = (self.sample(n, do={cause: value}).mean() for value in values)
         return high - low
 
-    def _fit_of(self):
-        if not hasattr(self, "_fitted"):
+    def _equations(self):
+        if not hasattr(self, "networks_"):
             raise AttributeError("fit a table before asking for its equations")
-        return self._fitted
+        return self.networks_, self.posterior_.graphs[0], self._columns
 
 
 def _finite(value):

@@ -159,12 +159,10 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     )
     # Under shard_map zeros must be as local as the data, which will soon be in them.
     networks = jax.tree.map(lambda leaf: leaf + 0 * weight[0], networks)
-    free = problem.allowed & ~transitive_closure(problem.required).T
     belief = jnp.full_like(problem.x, 0.5, shape=(d, d))
     if config.start is not None:
         belief = jnp.asarray(config.start).astype(dtype)
-    belief = _obedient(belief, free, problem.required)
-    likely = greedy_acyclic(belief, 0.5, problem.required)
+    belief = _obedient(belief, _free(problem), problem.required)
     places = _places(problem.x, weight)
     trained: Any = networks
     return State(
@@ -173,7 +171,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         moments=_ADAM.init(trained),
         belief=belief,
         evidence=jnp.zeros_like(belief),
-        graph=likely,
+        graph=greedy_acyclic(belief, 0.5, problem.required),
         places=places,
         network=_network(problem, counted, config),
         cumulative=jnp.cumsum(jnp.where(held, 0, weight)),
@@ -202,7 +200,7 @@ def step(
         there, other = score[0], score[1:]
         return jnp.where(parents, there - other, other - there) - fixed[3]
 
-    free = problem.allowed & ~transitive_closure(problem.required).T
+    free = _free(problem)
     found = climb(column, state.graph, free, problem.required)
     smooth = _held_out_scores(networks, state, problem)
     each = jax.lax.map(lambda j: smooth(found.graph[None, :, j], j)[0], variables)
@@ -239,13 +237,17 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
     sizes = jnp.exp(logits - top)
     prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
-    closed = transitive_closure(problem.required).T
     return Posterior(
-        edge_prob=_obedient(prob, problem.allowed & ~closed, problem.required),
+        edge_prob=_obedient(prob, _free(problem), problem.required),
         graphs=graph[None],
         log_weight=jnp.zeros_like(prob[0, :1]),
         extra={"networks": state.networks},
     )
+
+
+def _free(problem):
+    """Edges that knowledge leaves open or requires, ``[d, d]`` bool."""
+    return problem.allowed & ~transitive_closure(problem.required).T
 
 
 def _obedient(prob, free, required):
