@@ -17,7 +17,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from causaljax import run
 from causaljax.graphs.ops import is_acyclic, matmul
-from causaljax.kernels import amortized, dagma, neural, order
+from causaljax.kernels import amortized, dagma, neural, order, pruning
 from causaljax.models import familiarity
 from causaljax.types import Kernel, Posterior, Problem, make_problem
 
@@ -139,6 +139,18 @@ REGISTRY["neural"] = Row(
     parameters=lambda state: state.networks.weights[-1],
     sweep=("learning_rate",),
     smooth_steps=1,
+)
+
+REGISTRY["pruning"] = Row(
+    kernel=pruning.KERNEL,
+    config=pruning.Config(
+        num_steps=NUM_STEPS, hidden=2, num_iterations=4, least_effect=0.8
+    ),
+    problem=linear_problem,
+    parameters=attrgetter("effects"),
+    sweep=("decay",),
+    short=2,
+    smooth=False,
 )
 
 

@@ -11,60 +11,55 @@ import pandas as pd
 
 from causaljax import frame
 from causaljax.estimators.base import BaseGraphEstimator, Learned
-from causaljax.kernels import amortized, neural, order
+from causaljax.kernels import amortized, neural, order, pruning
 from causaljax.models import mlp
 from causaljax.run import run
 from causaljax.types import Problem
 from causaljax.weights import kernel_config, load_weights
 
 _START = 0.6, 0.4  # how much the trained network and the linear search are believed
-_OPTIONS = (
-    "penalty",
-    "learning_rate",
-    "hidden",
-    "layers",
-    "num_steps",
-    "num_updates",
-    "batch_size",
-)
+_OPTIONS = "learning_rate", "hidden", "layers", "num_updates", "batch_size"
 
 
 class NeuralDAG(BaseGraphEstimator):
     """A causal graph whose equations are neural networks, and the equations.
 
     Begins with what a trained network (``AmortizedDAG``) and a search on linear
-    relations (``LinearDAG``) find at once, and goes on by the likelihood of rows that
-    were not learned from (``causaljax.kernels.neural``). Where networks fit badly, as
-    on dense graphs of many variables, it may end further off than it began. The fitted
-    equations can be asked: ``score``, ``sample``, ``average_causal_effect``.
+    relations (``LinearDAG``) find at once: the order, and a surplus of candidate edges.
+    Curves over the candidates are fitted down to their noise, and edges of little
+    effect dropped (``causaljax.kernels.pruning``). The equations of the graph that is
+    left are trained by likelihood (``causaljax.kernels.neural``), and can be asked:
+    ``score``, ``sample``, ``average_causal_effect``.
 
     Args:
+      least_effect: what an edge must do: a change of the parent as large as the
+        parent's own noise must move the child by so much of the child's noise.
       noise: "gaussian", of one scale a variable; "heteroscedastic", of a scale that
         depends on the parents; "flow", of a shape that does.
       intervention: what ``interventions`` did. "perfect" ones cut the variable off
         from its causes; "imperfect" ones changed how it answers to them, differently
         in each regime (without ``regimes``, in each set of targets).
-      penalty: nats an edge costs of the held-out likelihood, in units of log(n)/2.
-      learning_rate: Adam's, at the beginning of each step.
-      hidden: units a layer of the networks.
+      learning_rate: Adam's, for the equations, at the beginning.
+      hidden: units a layer of the equations' networks.
       layers: how many; with 0 the equations are linear.
-      num_steps: how often the graph is looked over.
-      num_updates: updates of the networks between.
+      num_updates: updates of the networks.
       batch_size: rows an update.
-      n_starts: how many runs, of which the one of most held-out likelihood is kept.
-      progress: show a progress bar; several starts have none.
+      n_starts: how many times curves and equations are begun; of either the ones of
+        least loss are kept.
+      progress: show progress bars; several starts have none.
       random_state: seed.
 
-    All options left at None are the kernel's own.
+    All options left at None are the kernels' own.
 
     Attributes:
       networks_: ``models.mlp.Params`` of the equations, over standardised columns.
+      effects_: DataFrame ``[d, d]``, what each candidate edge does, in the units of
+        ``least_effect``; of a dropped one what it did when last measured.
 
-    ``edge_probabilities_`` are those of an edge if the rest of the graph is right:
-    surer than is warranted where several edges could be wrong together. ``cpdag_``
-    equals ``adjacency_``, and there are no ``weights_``.
+    ``edge_probabilities_`` say how clearly an edge's effect is above or below the bar,
+    and ``cpdag_`` equals ``adjacency_``. There are no ``weights_``.
 
-    Sources: as in ``causaljax.kernels.neural``.
+    Sources: as in the two kernels.
 
     Example:
       >>> import numpy as np
@@ -81,11 +76,10 @@ class NeuralDAG(BaseGraphEstimator):
         *,
         noise="heteroscedastic",
         intervention="perfect",
-        penalty=None,
+        least_effect=None,
         learning_rate=None,
         hidden=None,
         layers=None,
-        num_steps=None,
         num_updates=None,
         batch_size=None,
         n_starts=1,
@@ -94,11 +88,10 @@ class NeuralDAG(BaseGraphEstimator):
     ):
         self.noise = noise
         self.intervention = intervention
-        self.penalty = penalty
+        self.least_effect = least_effect
         self.learning_rate = learning_rate
         self.hidden = hidden
         self.layers = layers
-        self.num_steps = num_steps
         self.num_updates = num_updates
         self.batch_size = batch_size
         self.n_starts = n_starts
@@ -107,38 +100,41 @@ class NeuralDAG(BaseGraphEstimator):
 
     def _learn(self, problem, columns):
         del columns
-        config, problem = self._method(problem)
-        posterior, info = self._run(neural.KERNEL, problem, config, self.n_starts)
-        graph = posterior.graphs[0]
-        settings = dataclasses.asdict(config)
-        settings.pop("start")  # a matrix of beliefs and no setting
-        info["config"] = settings
-        return Learned(graph, graph, None, posterior, info)
-
-    def _method(self, problem):
-        """The kernel's config, once the options are known to fit, and the problem."""
         self._check_starts()
-        config = neural.Config(
+        pruned = pruning.Config(**self._given("least_effect"))
+        fitted = neural.Config(
+            num_steps=1,
             noise=self.noise,
             interventions=self.intervention,
             **self._given(*_OPTIONS),
         )
-        neural.check_config(config)
-        if self.intervention == "imperfect":
-            regime = _regimes(problem)
-            targets = pd.DataFrame(np.asarray(problem.intervened)).groupby(regime).any()
-            config = dataclasses.replace(
-                config,
-                num_regimes=int(regime.max()) + 1,
-                num_targeted=max(int(targets.to_numpy().sum(axis=0).max()), 1),
-            )
-            problem = problem._replace(regime=jnp.asarray(regime, jnp.int32))
+        pruning.check_config(pruned)
+        neural.check_config(fitted)
         start = jnp.asarray(_start(problem), problem.x.dtype)
-        return dataclasses.replace(config, start=start), problem
+        config = dataclasses.replace(pruned, start=start)
+        posterior, info = self._run(pruning.KERNEL, problem, config, self.n_starts)
+
+        # The networks of just this graph: there is nothing left to search.
+        graph = posterior.graphs[0]
+        if self.intervention == "imperfect":
+            fitted, problem = _labelled(fitted, problem)
+        settled = problem._replace(allowed=graph, required=graph)
+        equations, trained = self._run(neural.KERNEL, settled, fitted, self.n_starts)
+
+        settings = dataclasses.asdict(pruned) | dataclasses.asdict(fitted)
+        for name in ("start", "penalty", "num_steps"):
+            settings.pop(name)  # a matrix, and what has no meaning here
+        info |= {"loss": trained["loss"], "config": settings}
+        extra = posterior.extra | equations.extra
+        return Learned(graph, graph, None, posterior._replace(extra=extra), info)
 
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
-        self.networks_ = learned.posterior.extra["networks"]
+        extra = learned.posterior.extra
+        self.networks_ = extra["networks"]
+        self.effects_ = pd.DataFrame(
+            np.asarray(extra["effects"]), index=columns.names, columns=columns.names
+        )
         self._columns = columns
 
     def score(self, X: Any, y: Any = None, *, interventions: Any = None) -> float:
@@ -247,6 +243,18 @@ def _finite(value):
         return bool(np.isfinite(float(value)))
     except (TypeError, ValueError):
         return False
+
+
+def _labelled(config, problem):
+    """Config and problem with the regimes that networks are dealt out to."""
+    regime = _regimes(problem)
+    targets = pd.DataFrame(np.asarray(problem.intervened)).groupby(regime).any()
+    config = dataclasses.replace(
+        config,
+        num_regimes=int(regime.max()) + 1,
+        num_targeted=max(int(targets.to_numpy().sum(axis=0).max()), 1),
+    )
+    return config, problem._replace(regime=jnp.asarray(regime, jnp.int32))
 
 
 def _regimes(problem):

@@ -1,0 +1,256 @@
+"""Many candidate edges, thinned out by what each does in well-fitted curves.
+
+Candidates are all edges that are not unlikely beforehand, in the acyclic order of the
+likeliest. Every variable's curve over its candidate parents (``models.curve``) is
+fitted down to its noise, and an edge i -> j is measured by
+
+    e_ij = s_i sqrt(mean (df_j / dx_i)^2) / s_j
+
+s the standard deviation of a variable's noise: what a change of the parent as large as
+the parent's own noise does to the child, in units of the child's noise. It has no
+unit and depends on no column's scale. Edges of little effect go; the curves that
+remain are fitted anew, on fewer inputs, and looked over again.
+
+Why effects and not likelihoods: a candidate that is no parent often helps a curve that
+does not fit perfectly, and on many rows any help is significant. log(1 + e_ij^2) / 2
+is roughly what an edge is worth in nats a row.
+
+Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Nazaret et al.
+2024 (SDCD) for two stages and thresholds of effects.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
+from causaljax.models import curve
+from causaljax.models.linear_gaussian import statistics
+from causaljax.models.sortability import explained_share
+from causaljax.types import Array, Kernel, Posterior, Problem, static
+
+_STEEPNESS = 4.0  # of an edge's probability in the log of its effect
+_FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the kernel.
+
+    ``start`` holds probabilities of edges from another method; edges of more than
+    ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
+    likeliest. Without it the candidates are all edges along growing R2
+    (``models.sortability``), which is a guess. An edge whose effect is below
+    ``least_effect`` goes; in earlier steps the bar is lower. ``decay`` is the
+    precision of a normal prior of the curves' parameters, which have ``hidden``
+    units and are fitted by ``num_iterations`` on ``num_rows`` rows at most.
+    """
+
+    start: ArrayLike | None = None  # [d, d] float in [0, 1]
+    least_belief: float = 0.02
+    least_effect: float = 0.25
+    decay: ArrayLike = 1.0
+    max_parents: int = static(default=24)
+    hidden: int = static(default=16)
+    num_iterations: int = static(default=50)
+    num_rows: int = static(default=4096)
+    num_steps: int = static(default=2)
+
+
+class State(NamedTuple):
+    """What a step carries on to the next."""
+
+    step: Array  # [] int32
+    belief: Array  # [d, d] float, beforehand
+    graph: Array  # [d, d] bool, the candidates that are left; acyclic
+    effects: Array  # [d, d] float, when last measured
+    scale: Array  # [d] float, standard deviations of the noise
+    places: Array  # [d] int, whose random numbers are a variable's
+    rows: Array  # [m] int, those that curves are fitted on
+    weight: Array  # [m] float
+
+
+class Info(NamedTuple):
+    """Diagnostics of a step."""
+
+    loss: Array  # [] float, minus log-likelihood, plus prices of edges, nats a row
+    moves: Array  # [] int, edges dropped
+    converged: Array  # [] bool, the loss is finite: each step ends its work
+    nonfinite: Array  # [] bool, the loss is not finite
+
+
+def check_config(config: Config) -> None:
+    """Raises ValueError, naming the option, if a setting makes no sense."""
+    for name, positive in (
+        ("least_belief", False),
+        ("least_effect", False),
+        ("decay", True),
+    ):
+        value = getattr(config, name)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} must be a number, not {value!r}") from None
+        if not (math.isfinite(number) and (number > 0 if positive else number >= 0)):
+            bound = "positive" if positive else "at least 0"
+            raise ValueError(f"{name} must be finite and {bound}, not {value!r}")
+    for name in ("max_parents", "hidden", "num_iterations", "num_rows", "num_steps"):
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(
+                f"{name} must be a whole number of at least 1, not {value!r}"
+            )
+
+
+def init(key: Array, problem: Problem, config: Config) -> State:
+    """The candidates. Rows with a gap are left out, as those of weight 0 are."""
+    del key
+    n, d = problem.x.shape
+    chex.assert_shape([problem.intervened, problem.observed], (n, d))
+    chex.assert_shape([problem.allowed, problem.required], (d, d))
+    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    weight = jnp.where(counted, problem.weight, 0)
+    rows = jnp.arange(n)
+    if n > config.num_rows:
+        # Evenly along the table, by weight: every stretch has its share.
+        cumulative = jnp.cumsum(weight)
+        part = (jnp.arange(config.num_rows, dtype=weight.dtype) + 0.5) / config.num_rows
+        rows = jnp.searchsorted(cumulative, part * cumulative[-1], side="right")
+        rows = jnp.minimum(rows, n - 1)
+        weight = jnp.full_like(part, 1) * (weight.sum() / config.num_rows)
+    x = jnp.where(counted[:, None], problem.x, 0)
+
+    free = problem.allowed & ~transitive_closure(problem.required).T
+    if config.start is None:
+        table = problem._replace(x=x, intervened=jnp.zeros_like(problem.intervened))
+        table = statistics(table, interventional=False)
+        share = explained_share(table.covariance[0])
+        belief = 0.5 + 0.5 * (share[None, :] - share[:, None])
+        belief = jnp.where(share[None, :] > share[:, None], belief, 0)
+    else:
+        belief = jnp.asarray(config.start)
+    belief = jnp.where(problem.required, 1, jnp.where(free, belief, 0))
+    belief = belief.astype(x.dtype)
+    third = matmul(jnp.where(counted, problem.weight, 0), x**3)
+    zero = 0 * weight[0]  # as local as the data, which shard_map asks of what they feed
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        belief=belief,
+        graph=greedy_acyclic(belief, config.least_belief, problem.required),
+        effects=jnp.zeros_like(belief) + zero,
+        scale=jnp.ones_like(belief[0]) + zero,
+        places=jnp.argsort(jnp.argsort(third)),
+        rows=rows,
+        weight=weight,
+    )
+
+
+def step(
+    key: Array, state: State, problem: Problem, config: Config
+) -> tuple[State, Info]:
+    """Fits all curves on the candidates that are left, and drops some of these."""
+    # Which edges stay is no smooth question.
+    state, problem, config = jax.lax.stop_gradient((state, problem, config))
+    graph, x = state.graph, problem.x[state.rows]
+    x = jnp.where(state.weight[:, None] > 0, x, 0)
+    used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
+    d = len(graph)
+    key_inputs, key_outputs = jax.random.split(key)
+    # By child; two fits of each.
+    first = jax.random.normal(key_inputs, (d, 2, d, config.hidden), x.dtype)
+    first = _FIRST_SIZE * first[state.places][:, :, state.places]
+    last = jax.random.normal(key_outputs, (d, 2, config.hidden), x.dtype)
+    last = last[state.places]
+    total = jnp.maximum(state.weight.sum(), 1)
+    most = max(min(config.max_parents, d - 1), 1)
+    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
+
+    def slopes_on(num_inputs, believed, y, used, first, last):
+        """Root mean squares of one variable's slopes, ``[d]``, and its noise."""
+        value, parents = jax.lax.top_k(believed, num_inputs)
+        there = value > 0
+        inputs = jnp.where(there[None, :], x[:, parents], 0)
+
+        def fitted(begin):
+            first, last = begin
+            begun = curve.Curve(
+                inputs=first[parents],
+                passed=jnp.zeros_like(value),
+                biases=last,
+                outputs=jnp.zeros_like(last),
+                offset=jnp.zeros_like(value[0]),
+            )
+            found, noise = curve.fit(
+                begun, inputs, y, used, config.decay, config.num_iterations
+            )
+            return curve.slopes(found, inputs), noise
+
+        # What misfit adds to a slope differs between two fits, and drops out.
+        slopes, noise = jax.lax.map(fitted, (first, last))
+        square = matmul((slopes[0] * slopes[1]).T, state.weight) / total
+        slope = jnp.where(there, jnp.sqrt(jnp.maximum(square, 0)), 0)
+        return jnp.zeros_like(believed).at[parents].add(slope), noise.min()
+
+    def measure(child):
+        # The fewer candidates, the smaller the regressions.
+        num_parents = (child[0] > 0).sum()
+        which = sum((num_parents > size).astype(jnp.int32) for size in sizes[:-1])
+        branches = [functools.partial(slopes_on, size) for size in sizes]
+        return jax.lax.switch(which, branches, *child)
+
+    believed = jnp.where(graph, state.belief + 1, 0)
+    children = believed.T, x.T, used.T, first, last
+    slopes, scale = jax.lax.map(measure, children)
+    effects = slopes.T * scale[:, None] / scale[None, :]
+    progress = (state.step + 1).astype(x.dtype) / config.num_steps
+    kept = graph & (effects >= config.least_effect * progress)
+    kept = kept | problem.required
+    moves = (graph & ~kept).sum()
+    share = used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1e-6)
+    loss = jnp.sum(share * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e)))
+    # So that restarts compare graphs of different sizes: half log(n) a parameter.
+    rows = jnp.maximum(state.weight.sum(), 2)
+    price = 0.5 * (config.hidden + 1) * jnp.log(rows) / rows
+    loss = loss + price * graph.sum().astype(x.dtype)
+    new = state._replace(
+        step=state.step + 1,
+        graph=kept,
+        effects=jnp.where(graph, effects, state.effects),
+        scale=scale,
+    )
+    return new, Info(
+        loss=loss,
+        moves=moves,
+        converged=jnp.isfinite(loss),
+        nonfinite=~jnp.isfinite(loss),
+    )
+
+
+def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
+    """The graph, and how clearly each edge is above or below the bar.
+
+    An edge's probability is 1 / (1 + (least_effect / e)^4), and 0 where it never was a
+    candidate. ``extra`` holds ``effects`` ``[d, d]`` and ``noise`` ``[d]``, the
+    standard deviations of the curves' residuals.
+    """
+    del key
+    bar = jnp.maximum(jnp.asarray(config.least_effect, state.effects.dtype), 1e-12)
+    size = jnp.maximum(state.effects, 1e-12)
+    prob = jax.nn.sigmoid(_STEEPNESS * (jnp.log(size) - jnp.log(bar)))
+    prob = jnp.where(state.effects > 0, prob, 0)
+    return Posterior(
+        edge_prob=jnp.where(problem.required, 1, prob).astype(prob.dtype),
+        graphs=state.graph[None],
+        log_weight=jnp.zeros_like(prob[0, :1]),
+        extra={"effects": state.effects, "noise": state.scale},
+    )
+
+
+KERNEL = Kernel(init, step, finalise)
