@@ -32,8 +32,8 @@ class NeuralDAG(BaseGraphEstimator):
     ``score``, ``sample``, ``average_causal_effect``.
 
     Args:
-      least_effect: what an edge must do: a change of the parent as large as the
-        parent's own noise must move the child by so much of the child's noise.
+      least_effect: what an edge must do, between standard deviations of the columns
+        and those of their noise; see the kernel.
       noise: "gaussian", of one scale a variable; "heteroscedastic", of a scale that
         depends on the parents; "flow", of a shape that does.
       intervention: what ``interventions`` did. "perfect" ones cut the variable off

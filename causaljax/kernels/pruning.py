@@ -4,16 +4,18 @@ Candidates are all edges that are not unlikely beforehand, in the acyclic order 
 likeliest. Every variable's curve over its candidate parents (``models.curve``) is
 fitted down to its noise, and an edge i -> j is measured by
 
-    e_ij = s_i sqrt(mean (df_j / dx_i)^2) / s_j
+    e_ij = sqrt(mean (df_j / dx_i)^2) (s_i / s_j)^(3/4)
 
-s the standard deviation of a variable's noise: what a change of the parent as large as
-the parent's own noise does to the child, in units of the child's noise. It has no
-unit and depends on no column's scale. Edges of little effect go; the curves that
-remain are fitted anew, on fewer inputs, and looked over again.
+s the standard deviations of the variables' noise. With the exponent 0 this is what a
+change by one unit of the (standardised) parent does; with 1, what a change as large as
+the parent's own noise does in units of the child's noise, and log(1 + e_ij^2) / 2 is
+roughly the edge's worth in nats a row. The first overlooks weak causes of variables
+with little noise, the second exaggerates what a misfit makes of them; in between
+measured best. Edges of little effect go; the curves that remain are fitted anew, on
+fewer inputs, and looked over again.
 
 Why effects and not likelihoods: a candidate that is no parent often helps a curve that
-does not fit perfectly, and on many rows any help is significant. log(1 + e_ij^2) / 2
-is roughly what an edge is worth in nats a row.
+does not fit perfectly, and on many rows any help is significant.
 
 Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Nazaret et al.
 2024 (SDCD) for two stages and thresholds of effects.
@@ -36,6 +38,9 @@ from causaljax.models.sortability import explained_share
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
 _STEEPNESS = 4.0  # of an edge's probability in the log of its effect
+_LEAST = 1e-12  # of effects, whose logarithm is taken
+_DOUBT = 0.005  # of the method that began
+_NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 
 
@@ -48,14 +53,16 @@ class Config:
     ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
     likeliest. Without it the candidates are all edges along growing R2
     (``models.sortability``), which is a guess. An edge whose effect is below
-    ``least_effect`` goes; in earlier steps the bar is lower. ``decay`` is the
+    ``least_effect`` goes; in earlier steps the bar is lower, and it is the lower the
+    likelier the edge was beforehand, by ``trust``. ``decay`` is the
     precision of a normal prior of the curves' parameters, which have ``hidden``
     units and are fitted by ``num_iterations`` on ``num_rows`` rows at most.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
     least_belief: float = 0.02
-    least_effect: float = 0.25
+    least_effect: float = 0.2
+    trust: float = 0.8
     decay: ArrayLike = 1.0
     max_parents: int = static(default=24)
     hidden: int = static(default=16)
@@ -91,6 +98,7 @@ def check_config(config: Config) -> None:
     for name, positive in (
         ("least_belief", False),
         ("least_effect", False),
+        ("trust", False),
         ("decay", True),
     ):
         value = getattr(config, name)
@@ -208,10 +216,10 @@ def step(
     believed = jnp.where(graph, state.belief + 1, 0)
     children = believed.T, x.T, used.T, first, last
     slopes, scale = jax.lax.map(measure, children)
-    effects = slopes.T * scale[:, None] / scale[None, :]
+    effects = slopes.T * (scale[:, None] / scale[None, :]) ** _NOISE_SHARE
     progress = (state.step + 1).astype(x.dtype) / config.num_steps
-    kept = graph & (effects >= config.least_effect * progress)
-    kept = kept | problem.required
+    odds = _log_odds(effects, state.belief, config.least_effect * progress, config)
+    kept = (graph & (odds >= 0)) | problem.required
     moves = (graph & ~kept).sum()
     share = used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1e-6)
     loss = jnp.sum(share * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e)))
@@ -236,21 +244,29 @@ def step(
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
     """The graph, and how clearly each edge is above or below the bar.
 
-    An edge's probability is 1 / (1 + (least_effect / e)^4), and 0 where it never was a
-    candidate. ``extra`` holds ``effects`` ``[d, d]`` and ``noise`` ``[d]``, the
+    The log-odds of an edge are 4 log(e / least_effect) + trust log(p / (1 - p)), with p
+    its probability beforehand. ``extra`` holds ``effects`` ``[d, d]`` and ``noise`` ``[d]``, the
     standard deviations of the curves' residuals.
     """
     del key
-    bar = jnp.maximum(jnp.asarray(config.least_effect, state.effects.dtype), 1e-12)
-    size = jnp.maximum(state.effects, 1e-12)
-    prob = jax.nn.sigmoid(_STEEPNESS * (jnp.log(size) - jnp.log(bar)))
-    prob = jnp.where(state.effects > 0, prob, 0)
+    odds = _log_odds(state.effects, state.belief, config.least_effect, config)
+    prob = jax.nn.sigmoid(odds)
     return Posterior(
         edge_prob=jnp.where(problem.required, 1, prob).astype(prob.dtype),
         graphs=state.graph[None],
         log_weight=jnp.zeros_like(prob[0, :1]),
         extra={"effects": state.effects, "noise": state.scale},
     )
+
+
+def _log_odds(effects, belief, bar, config):
+    """Of edges, beforehand and by their effects."""
+    bar = jnp.maximum(jnp.asarray(bar, effects.dtype), _LEAST)
+    size = jnp.maximum(effects, _LEAST)
+    belief = jnp.clip(belief, _DOUBT, 1 - _DOUBT)
+    prior = jnp.asarray(config.trust, effects.dtype) * jax.scipy.special.logit(belief)
+    odds = _STEEPNESS * (jnp.log(size) - jnp.log(bar)) + prior
+    return jnp.where(effects > 0, odds, -jnp.inf)
 
 
 KERNEL = Kernel(init, step, finalise)
