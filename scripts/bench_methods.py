@@ -78,12 +78,12 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
     )
 
 
-@functools.cache
 def peak_memory() -> float:
     """What this process has held at most, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+@functools.cache
 def kernel_config(name_or_path=None):
     """The kernel's settings for a trained network."""
     return weights.kernel_config(weights.load_weights(*filter(None, [name_or_path])))

@@ -16,7 +16,7 @@ from causaljax.models import mlp
 from causaljax.types import make_problem
 
 SMALL = neural.Config(hidden=16, layers=1, num_steps=4, num_updates=150)
-OPTIONS = {"hidden": 16, "layers": 1, "num_steps": 4, "num_updates": 150}
+OPTIONS = {"hidden": 16, "layers": 1, "num_updates": 600}
 CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)  # x -> y -> z
 BEGUN = np.where(CHAIN, 0.9, 0.1).astype("float32")
 # Compiled once each, for all tests that do with them.

@@ -1,0 +1,166 @@
+"""The pruning kernel, against effects known in closed form and against its start."""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from causaljax import AmortizedDAG, NeuralDAG, run, simulate
+from causaljax.graphs.metrics import shd
+from causaljax.graphs.ops import is_acyclic
+from causaljax.kernels import pruning
+from causaljax.types import make_problem
+
+CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+SURPLUS = np.where(np.triu(np.ones((3, 3)), 1), 0.5, 0.0).astype("float32")
+CONFIG = pruning.Config(start=SURPLUS, hidden=6, num_iterations=20)
+NOISE = np.array([1.0, 0.5, 0.2])
+WEIGHTS = np.array([[0, 1.5, 0], [0, 0, 2.0], [0, 0, 0]])
+
+
+def chain(n=3000, seed=0, curved=False):
+    """x -> y -> z, no x -> z, and rows of interventions on y."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(n, 3)) * NOISE
+    hit = np.zeros((n, 3), bool)
+    hit[::4, 1] = True
+    x = noise[:, 0]
+    cause = np.sin(2 * x) if curved else WEIGHTS[0, 1] * x
+    y = np.where(hit[:, 1], rng.normal(2, 1, n), cause + noise[:, 1])
+    z = (y**2 if curved else WEIGHTS[1, 2] * y) + noise[:, 2]
+    return np.stack([x, y, z], axis=1), hit
+
+
+def problem_of(table, hit, **knowledge):
+    x = (table - table.mean(axis=0)) / table.std(axis=0)
+    return make_problem(x.astype("float32"), intervened=hit, **knowledge)
+
+
+def fit(problem, config=CONFIG, seed=0):
+    answer = run.run(pruning.KERNEL, jax.random.key(seed), problem, config)
+    return jax.tree.map(np.asarray, answer)
+
+
+def test_effects_of_linear_edges_are_known():
+    """Slopes are w_ij sd_i / sd_j, noises s_j / sd_j, on standardised columns."""
+    table, hit = chain()
+    posterior, info = fit(problem_of(table, hit))
+    sd = table.std(axis=0)
+    noise = NOISE / sd
+    np.testing.assert_allclose(posterior.extra["noise"], noise, rtol=0.05)
+    slopes = np.abs(WEIGHTS) * sd[:, None] / sd[None, :]
+    expected = slopes * (noise[:, None] / noise[None, :]) ** 0.75
+    effects = posterior.extra["effects"]
+    np.testing.assert_allclose(effects[CHAIN], expected[CHAIN], rtol=0.1)
+    assert effects[0, 2] < 0.1
+    np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
+    # Beforehand the edges were as likely as not, so the effect alone decides.
+    odds = (expected[CHAIN] / CONFIG.least_effect) ** 4
+    np.testing.assert_allclose(
+        posterior.edge_prob[CHAIN], odds / (1 + odds), rtol=0.1, atol=0.01
+    )
+    share = (~hit).mean(axis=0)
+    nats = share @ (np.log(noise) + 0.5 * np.log(2 * np.pi) + 0.5)
+    price = 2 * 3.5 * np.log(3000) / 3000
+    assert info.loss == pytest.approx(nats + price, abs=0.02)
+
+
+def test_curves_are_followed():
+    posterior, _ = fit(problem_of(*chain(curved=True)))
+    np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
+    assert posterior.edge_prob[0, 2] < 0.1
+
+
+def test_a_large_table_is_thinned_out_by_weight():
+    table, hit = chain(6000)
+    config = dataclasses.replace(CONFIG, num_rows=500)
+    problem = problem_of(table, hit)
+    # The second half is spoilt, and weighs nothing.
+    spoilt = problem.x.at[3000:].set(problem.x[3000:][::-1, jnp.array([2, 0, 1])])
+    weight = jnp.where(jnp.arange(6000) < 3000, 2.0, 0.0)
+    posterior, _ = fit(problem._replace(x=spoilt, weight=weight), config)
+    np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
+    state = pruning.init(jax.random.key(0), problem._replace(weight=weight), config)
+    assert state.rows.shape == (500,)
+    assert (state.rows < 3000).all()
+    assert state.weight.sum() == pytest.approx(6000, rel=1e-4)
+
+
+def test_knowledge_is_obeyed_against_the_data():
+    allowed, required = np.ones((3, 3), bool), np.zeros((3, 3), bool)
+    allowed[0, 1] = False
+    required[2, 0] = True
+    posterior, _ = fit(problem_of(*chain(), allowed=allowed, required=required))
+    graph = posterior.graphs[0]
+    assert graph[2, 0]
+    assert not graph[0, 1]
+    assert is_acyclic(graph)
+    assert posterior.edge_prob[2, 0] == 1
+    assert posterior.edge_prob[0, 1] == posterior.edge_prob[0, 2] == 0
+
+
+def test_what_was_believed_moves_the_bar():
+    problem = problem_of(*chain())
+    bar = float(fit(problem)[0].extra["effects"][0, 1])
+    config = dataclasses.replace(CONFIG, least_effect=1.2 * bar)
+    assert not fit(problem, config)[0].graphs[0][0, 1]
+    sure = SURPLUS.copy()
+    sure[0, 1] = 0.99
+    assert fit(problem, dataclasses.replace(config, start=sure))[0].graphs[0][0, 1]
+    deaf = dataclasses.replace(config, start=sure, trust=0.0)
+    assert not fit(problem, deaf)[0].graphs[0][0, 1]
+
+
+def test_only_the_likeliest_candidates_are_looked_at():
+    start = SURPLUS.copy()
+    start[0, 2] = 0.9  # y -> z, which is true, comes second
+    config = dataclasses.replace(CONFIG, start=start, max_parents=1)
+    graph = fit(problem_of(*chain()), config)[0].graphs[0]
+    np.testing.assert_array_equal(graph, [[0, 1, 1], [0, 0, 0], [0, 0, 0]])
+
+
+def test_one_column_is_no_trouble():
+    x = np.random.default_rng(0).normal(size=(40, 1)).astype("float32")
+    posterior, info = fit(make_problem(x), dataclasses.replace(CONFIG, start=None))
+    assert not posterior.graphs.any()
+    assert info.converged
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"least_belief": -1}, "least_belief must be finite and at least 0"),
+        ({"least_effect": "a"}, "least_effect must be a number"),
+        ({"trust": np.inf}, "trust must be finite"),
+        ({"decay": 0}, "decay must be finite and positive"),
+        ({"hidden": 0}, "hidden must be a whole number of at least 1"),
+        ({"max_parents": 1.5}, "max_parents must be a whole number"),
+        ({"num_iterations": True}, "num_iterations must be a whole number"),
+    ],
+)
+def test_bad_settings_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        pruning.check_config(dataclasses.replace(CONFIG, **changes))
+
+
+def test_dense_curved_graphs_are_found_better_than_by_the_start():
+    problem, truth = simulate.dcdi_table(
+        jax.random.key(3),
+        mechanism="nonadditive_network",
+        num_variables=8,
+        edges_per_variable=3,
+        num_rows=3000,
+    )
+    table, hit = np.asarray(problem.x), np.asarray(problem.intervened)
+    graph = np.asarray(truth.graph)
+    neural = NeuralDAG(num_updates=50).fit(table, interventions=hit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # raw columns may look strange to the network
+        start = AmortizedDAG().fit(table, interventions=hit)
+    ours = int(shd(graph, neural.adjacency_.to_numpy() > 0))
+    theirs = int(shd(graph, start.adjacency_.to_numpy() > 0))
+    assert ours <= 0.15 * graph.sum()
+    assert ours < theirs
