@@ -76,7 +76,7 @@ def test_curves_are_followed():
 
 def test_a_large_table_is_thinned_out_by_weight():
     table, hit = chain(6000)
-    config = dataclasses.replace(CONFIG, num_rows=500)
+    config = dataclasses.replace(CONFIG, num_rows=1500)
     problem = problem_of(table, hit)
     # The second half is spoilt, and weighs nothing.
     spoilt = problem.x.at[3000:].set(problem.x[3000:][::-1, jnp.array([2, 0, 1])])
@@ -84,7 +84,7 @@ def test_a_large_table_is_thinned_out_by_weight():
     posterior, _ = fit(problem._replace(x=spoilt, weight=weight), config)
     np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
     state = pruning.init(jax.random.key(0), problem._replace(weight=weight), config)
-    assert state.rows.shape == (500,)
+    assert state.rows.shape == (1500,)
     assert (state.rows < 3000).all()
     assert state.weight.sum() == pytest.approx(6000, rel=1e-4)
 

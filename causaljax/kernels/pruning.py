@@ -40,6 +40,7 @@ from causaljax.types import Array, Kernel, Posterior, Problem, static
 _STEEPNESS = 4.0  # of an edge's probability in the log of its effect
 _LEAST = 1e-12  # of effects, whose logarithm is taken
 _DOUBT = 0.005  # of the method that began
+_ROUNDS = 30  # of estimating the share of candidates that are edges
 _NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 
@@ -54,7 +55,8 @@ class Config:
     likeliest. Without it the candidates are all edges along growing R2
     (``models.sortability``), which is a guess. An edge whose effect is below
     ``least_effect`` goes; in earlier steps the bar is lower, and it is the lower the
-    likelier the edge was beforehand, by ``trust``. ``decay`` is the
+    likelier the edge was beforehand, by ``trust``, and the more edges there are
+    (``finalise``). ``decay`` is the
     precision of a normal prior of the curves' parameters, which have ``hidden``
     units and are fitted by ``num_iterations`` on ``num_rows`` rows at most.
     """
@@ -218,7 +220,7 @@ def step(
     slopes, scale = jax.lax.map(measure, children)
     effects = slopes.T * (scale[:, None] / scale[None, :]) ** _NOISE_SHARE
     progress = (state.step + 1).astype(x.dtype) / config.num_steps
-    odds = _log_odds(effects, state.belief, config.least_effect * progress, config)
+    odds = _log_odds(effects, state, progress, config)
     kept = (graph & (odds >= 0)) | problem.required
     moves = (graph & ~kept).sum()
     share = used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1e-6)
@@ -244,12 +246,18 @@ def step(
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
     """The graph, and how clearly each edge is above or below the bar.
 
-    The log-odds of an edge are 4 log(e / least_effect) + trust log(p / (1 - p)), with p
-    its probability beforehand. ``extra`` holds ``effects`` ``[d, d]`` and ``noise`` ``[d]``, the
+    The log-odds of an edge are
+
+        4 log(e / b) + trust logit(p) + logit(q)
+
+    with b^2 = least_effect^2 + (hidden + 1) / rows, the second of which is about what
+    chance can do, p its probability beforehand and q the share of candidates that are
+    edges: the fixed point of the mean probability of all candidates (one of each kind
+    more keeps it off 0 and 1). ``extra`` holds ``effects`` ``[d, d]`` and ``noise`` ``[d]``, the
     standard deviations of the curves' residuals.
     """
     del key
-    odds = _log_odds(state.effects, state.belief, config.least_effect, config)
+    odds = _log_odds(state.effects, state, jnp.ones_like(state.scale[0]), config)
     prob = jax.nn.sigmoid(odds)
     return Posterior(
         edge_prob=jnp.where(problem.required, 1, prob).astype(prob.dtype),
@@ -259,14 +267,26 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     )
 
 
-def _log_odds(effects, belief, bar, config):
-    """Of edges, beforehand and by their effects."""
-    bar = jnp.maximum(jnp.asarray(bar, effects.dtype), _LEAST)
+def _log_odds(effects, state, progress, config):
+    """Of edges: by their effects, beforehand, and by how many seem to be there."""
+    rows = jnp.clip(state.weight.sum(), 1, len(state.rows))
+    chance = (config.hidden + 1) / rows
+    least = jnp.asarray(config.least_effect, effects.dtype)
+    bar = progress * jnp.sqrt(least**2 + chance)
     size = jnp.maximum(effects, _LEAST)
-    belief = jnp.clip(belief, _DOUBT, 1 - _DOUBT)
+    belief = jnp.clip(state.belief, _DOUBT, 1 - _DOUBT)
     prior = jnp.asarray(config.trust, effects.dtype) * jax.scipy.special.logit(belief)
     odds = _STEEPNESS * (jnp.log(size) - jnp.log(bar)) + prior
-    return jnp.where(effects > 0, odds, -jnp.inf)
+    measured = effects > 0
+    number = measured.sum().astype(odds.dtype)
+
+    def again(_, share):
+        there = jax.nn.sigmoid(odds + jax.scipy.special.logit(share))
+        return (jnp.where(measured, there, 0).sum() + 1) / (number + 2)
+
+    half = jnp.full_like(odds[0, 0], 0.5)
+    share = jax.lax.fori_loop(0, _ROUNDS, again, half)
+    return jnp.where(measured, odds + jax.scipy.special.logit(share), -jnp.inf)
 
 
 KERNEL = Kernel(init, step, finalise)
