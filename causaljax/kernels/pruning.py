@@ -253,8 +253,8 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     with b^2 = least_effect^2 + (hidden + 1) / rows, the second of which is about what
     chance can do, p its probability beforehand and q the share of candidates that are
     edges: the fixed point of the mean probability of all candidates (one of each kind
-    more keeps it off 0 and 1). ``extra`` holds ``effects`` ``[d, d]`` and ``noise`` ``[d]``, the
-    standard deviations of the curves' residuals.
+    more keeps it off 0 and 1). ``extra`` holds ``effects`` ``[d, d]`` and ``noise``
+    ``[d]``, the standard deviations of the curves' residuals.
     """
     del key
     odds = _log_odds(state.effects, state, jnp.ones_like(state.scale[0]), config)
@@ -269,7 +269,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
 
 def _log_odds(effects, state, progress, config):
     """Of edges: by their effects, beforehand, and by how many seem to be there."""
-    rows = jnp.clip(state.weight.sum(), 1, len(state.rows))
+    rows = jnp.clip(state.weight.sum(), 1, config.num_rows)
     chance = (config.hidden + 1) / rows
     least = jnp.asarray(config.least_effect, effects.dtype)
     bar = progress * jnp.sqrt(least**2 + chance)
