@@ -57,10 +57,13 @@ def test_effects_of_linear_edges_are_known():
     np.testing.assert_allclose(effects[CHAIN], expected[CHAIN], rtol=0.1)
     assert effects[0, 2] < 0.1
     np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
-    # Beforehand the edges were as likely as not, so the effect alone decides.
-    odds = (expected[CHAIN] / CONFIG.least_effect) ** 4
+    # Beforehand the edges were as likely as not: the bar, and how many pass it, decide.
+    candidate = SURPLUS > 0
+    bar = np.sqrt(CONFIG.least_effect**2 + 7 / 3000)
+    share = (posterior.edge_prob[candidate].sum() + 1) / (candidate.sum() + 2)
+    odds = (effects[candidate] / bar) ** 4 * share / (1 - share)
     np.testing.assert_allclose(
-        posterior.edge_prob[CHAIN], odds / (1 + odds), rtol=0.1, atol=0.01
+        posterior.edge_prob[candidate], odds / (1 + odds), rtol=1e-3
     )
     share = (~hit).mean(axis=0)
     nats = share @ (np.log(noise) + 0.5 * np.log(2 * np.pi) + 0.5)

@@ -7,6 +7,7 @@ thousandth of its height; the Levenberg-Marquardt method solves a linear regress
 the network's own derivatives instead, some dozens of times.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -139,9 +140,7 @@ def _linearised(curve, x, y, root):
 def _unflatten(theta, layout):
     leaves, start = [], 0
     for shape in layout:
-        size = 1
-        for length in shape:
-            size *= length
+        size = math.prod(shape)
         leaves.append(theta[start : start + size].reshape(shape))
         start += size
     return Curve(*leaves)
