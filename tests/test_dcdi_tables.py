@@ -142,6 +142,20 @@ def test_an_imperfect_network_target_still_listens(mechanism):
         assert np.abs(fit - usual).max() > 0.1
 
 
+@mechanisms
+@pytest.mark.parametrize("intervention", DONE)
+def test_the_truth_tells_who_listens(mechanism, intervention):
+    _, truth = table(mechanism, intervention)
+    has_parents = truth.graph.any(axis=0)
+    cut = truth.targets & (~has_parents | (intervention == "perfect"))
+    np.testing.assert_array_equal(truth.cut, cut)
+    np.testing.assert_array_equal(truth.model.listens.T, ~cut & has_parents)
+    np.testing.assert_array_equal(truth.model.is_parent.T, truth.graph)
+    scale = np.where(cut, 1, truth.noise_scale)
+    np.testing.assert_array_equal(truth.model.noise_scale.T, scale)
+    np.testing.assert_array_equal(truth.model.noise_mean.T, np.where(cut, 2, 0))
+
+
 def local_sds(mechanism):
     """Spread of one child about a smooth curve of its parent, cell by cell."""
     problem, truth = table(

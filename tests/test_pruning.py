@@ -92,6 +92,42 @@ def test_a_large_table_is_thinned_out_by_weight():
     assert state.weight.sum() == pytest.approx(6000, rel=1e-4)
 
 
+@pytest.mark.parametrize("curved", [True, False])
+def test_edges_are_turned_where_interventions_say_so(curved):
+    """Begun with all edges the wrong way; rows of every intervention tell."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=3000) * NOISE[0]
+    hit = np.arange(3000)[:, None] % 4 == np.arange(1, 4)[None, :]
+    done = rng.normal(2, 1, (3000, 3))
+    x = np.where(hit[:, 0], done[:, 0], x)
+    y = (np.sin(2 * x) if curved else 1.5 * x) + rng.normal(size=3000) * NOISE[1]
+    y = np.where(hit[:, 1], done[:, 1], y)
+    z = (y**2 if curved else 2 * y) + rng.normal(size=3000) * NOISE[2]
+    z = np.where(hit[:, 2], done[:, 2], z)
+    problem = problem_of(np.stack([x, y, z], axis=1), hit)
+    config = dataclasses.replace(CONFIG, start=SURPLUS.T)
+    posterior, info = fit(problem, config)
+    np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
+    np.testing.assert_array_equal(posterior.edge_prob > 0.5, CHAIN)
+    assert info.moves == 0
+    still = fit(problem, dataclasses.replace(config, num_steps=1))[0].graphs[0]
+    assert not (still & CHAIN).any()
+    # Knowledge is not turned.
+    for given in ({"required": CHAIN.T}, {"allowed": ~CHAIN & ~np.eye(3, dtype=bool)}):
+        bound = problem_of(np.stack([x, y, z], axis=1), hit, **given)
+        assert not (fit(bound, config)[0].graphs[0] & CHAIN).any()
+
+
+def test_a_turn_closes_no_cycle():
+    graph = jnp.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
+    gains = jnp.full((3, 3), -jnp.inf).at[0, 1].set(1.0).at[0, 2].set(9.0)
+    turned = pruning._turned(graph, gains)
+    np.testing.assert_array_equal(turned, [[0, 0, 1], [1, 0, 1], [0, 0, 0]])
+    # Another turn of one of the two waits until its gain has been measured anew.
+    gains = gains.at[1, 2].set(0.5)
+    np.testing.assert_array_equal(pruning._turned(graph, gains), turned)
+
+
 def test_knowledge_is_obeyed_against_the_data():
     allowed, required = np.ones((3, 3), bool), np.zeros((3, 3), bool)
     allowed[0, 1] = False

@@ -6,7 +6,8 @@
     ``GeneTruth``)
 
 ``avici_table`` draws the tables AVICI was trained and tested on, graphs included,
-``dcdi_table`` those of DCDI.
+``dcdi_table`` those of DCDI, ``faria_table`` those of Faria, Martins and Figueiredo.
+``regime_log_likelihood`` says how well regimes could be guessed there.
 
 Everything is pure, jit-able with sizes and names static, and may be vmapped over
 keys.
@@ -15,6 +16,7 @@ keys.
 from causaljax.simulate.avici import avici_table
 from causaljax.simulate.columns import SCALINGS
 from causaljax.simulate.dcdi import DcdiTruth, dcdi_table
+from causaljax.simulate.faria import FariaTruth, faria_table
 from causaljax.simulate.gene import (
     PLATFORMS,
     GeneTruth,
@@ -41,6 +43,11 @@ from causaljax.simulate.interventions import (
 )
 from causaljax.simulate.mechanisms import MECHANISMS, Mechanism, linear_weights
 from causaljax.simulate.noise import HEAVY_NOISE, NOISE, sample_noise
+from causaljax.simulate.regime_likelihood import (
+    RegimeModel,
+    linear_regime_log_likelihood,
+    regime_log_likelihood,
+)
 from causaljax.simulate.scm import Origin, Truth, simulate, simulate_linear
 
 __all__ = [
@@ -50,23 +57,28 @@ __all__ = [
     "PLATFORMS",
     "SCALINGS",
     "DcdiTruth",
+    "FariaTruth",
     "GeneTruth",
     "Intervention",
     "Mechanism",
     "Origin",
     "Platform",
+    "RegimeModel",
     "Truth",
     "avici_table",
     "bipartite",
     "dcdi_table",
     "draw_targets",
     "erdos_renyi",
+    "faria_table",
     "hide_regimes",
     "lattice",
+    "linear_regime_log_likelihood",
     "linear_weights",
     "log_normalise",
     "perfect_intervention",
     "random_geometric",
+    "regime_log_likelihood",
     "sample_noise",
     "scale_free",
     "scale_intervention",

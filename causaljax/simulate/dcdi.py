@@ -5,15 +5,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from causaljax.graphs.ops import matmul
 from causaljax.simulate.graphs import stochastic_block
 from causaljax.simulate.interventions import draw_targets, perfect_intervention
 from causaljax.simulate.mechanisms import linear_weights
+from causaljax.simulate.regime_likelihood import (
+    RegimeModel,
+    added_noise_model,
+    inner_noise_model,
+)
 from causaljax.simulate.scm import fill_table, row_by_row
 from causaljax.types import Array, Problem
 
-_NUM_HIDDEN = {"network": 10, "nonadditive_network": 20}
+_INNER = "nonadditive_network"  # its noise is an input
+_NUM_HIDDEN = {"network": 10, _INNER: 20}
 _MECHANISMS = ("linear", *_NUM_HIDDEN)
 _INTERVENTIONS = ("perfect", "imperfect")
 _NOISE_SHARE = 0.4  # of the noise of a variable with parents
@@ -28,6 +35,8 @@ class DcdiTruth(NamedTuple):
     noise_scale: Array  # [r, d] float, standard deviation, of the noise as it enters
     targets: Array  # [r, d] bool, row 0 all False
     regime: Array  # [n] int32
+    cut: Array  # [r, d] bool, True where parents no longer matter
+    model: RegimeModel  # for `regime_log_likelihood`
 
 
 def dcdi_table(
@@ -110,7 +119,7 @@ def dcdi_table(
         key, 5
     )
     graph = stochastic_block(key_graph, d, edges_per_variable, 1)
-    targets = _draw_targets(key_targets, d, num_regimes, targets_per_regime)
+    targets = draw_target_sets(key_targets, d, num_regimes, targets_per_regime)
     has_parents = graph.any(axis=0)
     cut = targets & (~has_parents[None, :] | (intervention == "perfect"))
     done = perfect_intervention(cut, _TARGET_MEAN, _TARGET_SD)
@@ -129,7 +138,10 @@ def dcdi_table(
         parents = jnp.where(graph[None, :, j], x, 0)
 
         def column(params):
-            return _apply(mechanism, of_child(params, j), parents, noise[:, j])
+            params = of_child(params, j)
+            hidden = _FEATURES[mechanism](params, parents, noise[:, j])
+            signal = matmul(hidden, params["outputs"]) + params["offset"]
+            return signal if mechanism == _INNER else signal + noise[:, j]
 
         value = column(usual)
         if intervention == "imperfect":
@@ -140,11 +152,34 @@ def dcdi_table(
         return jax.tree.map(lambda leaf: leaf[j], params)
 
     problem, _ = fill_table(respond, graph, unit_noise, done, "raw")
-    return problem, DcdiTruth(graph, noise_scale, targets, done.regime)
+    outputs = usual["outputs"][:, None, :]
+    if intervention == "imperfect":
+        is_other = (targets & ~cut).T[:, :, None]
+        outputs = jnp.where(is_other, altered["outputs"][:, None, :], outputs)
+    describe = inner_noise_model if mechanism == _INNER else added_noise_model
+    model = describe(
+        Partial(_FEATURES[mechanism], usual),
+        outputs,
+        usual["offset"],
+        graph=graph,
+        listens=~cut,
+        noise_mean=jnp.where(cut, _TARGET_MEAN, jnp.zeros_like(noise_scale)),
+        noise_scale=jnp.where(cut, _TARGET_SD, noise_scale),
+    )
+    return problem, DcdiTruth(graph, noise_scale, targets, done.regime, cut, model)
 
 
-def _draw_targets(key, num_variables, num_regimes, targets_per_regime):
-    """Which variables each regime hits, ``[r, d]`` bool, none in regime 0."""
+def draw_target_sets(
+    key: Array,
+    num_variables: int,
+    num_regimes: int,
+    targets_per_regime: int | tuple[int, int],
+) -> Array:
+    """Which variables each regime hits, ``[r, d]`` bool, none in regime 0.
+
+    Raises:
+      ValueError: if a count is out of range.
+    """
     if isinstance(targets_per_regime, int):
         targets_per_regime = (targets_per_regime, targets_per_regime)
     low, high = targets_per_regime
@@ -170,7 +205,8 @@ def _draw(key, graph, mechanism):
         key_usual, key_change = jax.random.split(key)
         weights = linear_weights(key_usual, graph, 0.25, 1.0)
         change = linear_weights(key_change, graph, 2.0, 5.0)
-        return weights.T, (weights + change).T
+        usual = {"outputs": weights.T, "offset": jnp.zeros(d, jnp.float32)}
+        return usual, {**usual, "outputs": (weights + change).T}
     num_hidden = _NUM_HIDDEN[mechanism]
     keys = jax.random.split(key, 6)
 
@@ -180,7 +216,7 @@ def _draw(key, graph, mechanism):
     def uniform(key, *shape):
         return jax.random.uniform(key, shape, jnp.float32, -1, 1)
 
-    noise_is_input = int(mechanism == "nonadditive_network")
+    noise_is_input = int(mechanism == _INNER)
     num_inputs = graph.sum(axis=0) + noise_is_input
     bound = 1 / jnp.sqrt(jnp.maximum(num_inputs, 1).astype(jnp.float32))
     usual = {
@@ -194,13 +230,25 @@ def _draw(key, graph, mechanism):
     return usual, {**usual, "outputs": usual["outputs"] + change}
 
 
-def _apply(mechanism, params, parents, noise):
-    """The column of one child, ``[n]``, from its slice of the parameters."""
-    if mechanism == "linear":
-        return matmul(parents, params) + noise
+def _linear_features(params, parents, noise):
+    del params, noise
+    return parents
+
+
+def _network_features(params, parents, noise):
+    del noise
     hidden = matmul(parents, params["inputs"]) + params["bias"][None, :]
-    if mechanism == "network":
-        hidden = jax.nn.leaky_relu(hidden, _SLOPE)
-        return matmul(hidden, params["outputs"]) + params["offset"] + noise
-    hidden = jnp.tanh(hidden + noise[:, None] * params["noise"][None, :])
-    return matmul(hidden, params["outputs"]) + params["offset"]
+    return jax.nn.leaky_relu(hidden, _SLOPE)
+
+
+def _noisy_network_features(params, parents, noise):
+    hidden = matmul(parents, params["inputs"]) + params["bias"][None, :]
+    return jnp.tanh(hidden + noise[:, None] * params["noise"][None, :])
+
+
+# What a child adds up, ``[n, m]``, from its slice of the parameters.
+_FEATURES = {
+    "linear": _linear_features,
+    "network": _network_features,
+    _INNER: _noisy_network_features,
+}
