@@ -105,14 +105,16 @@ def test_edges_are_turned_where_interventions_say_so(curved):
     z = (y**2 if curved else 2 * y) + rng.normal(size=3000) * NOISE[2]
     z = np.where(hit[:, 2], done[:, 2], z)
     problem = problem_of(np.stack([x, y, z], axis=1), hit)
-    config = dataclasses.replace(CONFIG, start=SURPLUS.T)
+    config = dataclasses.replace(CONFIG, start=SURPLUS.T + 0.4 * SURPLUS)
     posterior, info = fit(problem, config)
     np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
     np.testing.assert_array_equal(posterior.edge_prob > 0.5, CHAIN)
     assert info.moves == 0
     still = fit(problem, dataclasses.replace(config, num_steps=1))[0].graphs[0]
     assert not (still & CHAIN).any()
-    # Knowledge is not turned.
+    # Neither what the start was sure of nor knowledge is turned.
+    sure = dataclasses.replace(config, start=SURPLUS.T)
+    assert not (fit(problem, sure)[0].graphs[0] & CHAIN).any()
     for given in ({"required": CHAIN.T}, {"allowed": ~CHAIN & ~np.eye(3, dtype=bool)}):
         bound = problem_of(np.stack([x, y, z], axis=1), hit, **given)
         assert not (fit(bound, config)[0].graphs[0] & CHAIN).any()
