@@ -46,7 +46,8 @@ def sticks(counts: Array, concentration: ArrayLike) -> Sticks:
     order = jnp.argsort(-counts)
     broken = counts[order]
     after = jnp.cumsum(broken[::-1])[::-1] - broken
-    return Sticks(1 + broken, concentration + after, jnp.argsort(order))
+    b = after + jnp.asarray(concentration, after.dtype)
+    return Sticks(1 + broken, b, jnp.argsort(order))
 
 
 def expected_log_weights(posterior: Sticks) -> Array:
