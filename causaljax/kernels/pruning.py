@@ -12,8 +12,8 @@ the parent's own noise does in units of the child's noise, and log(1 + e_ij^2) /
 roughly the edge's worth in nats a row. The first overlooks weak causes of variables
 with little noise, the second exaggerates what a misfit makes of them; in between
 measured best. Edges of little effect go. An edge that closes no cycle the other way
-round is turned if its two variables' curves then leave residuals of less entropy (that
-of a normal of their size, less negentropy), in the rows where nobody set the variable,
+round is turned if its two variables' curves then leave smaller residuals (by the
+entropy of normals of their sizes), in the rows where nobody set the variable,
 and if the start was in doubt: beside noise of a thousandth misfit outshouts the truth.
 Curves whose inputs have changed are fitted anew, and all edges looked over again.
 
@@ -38,7 +38,6 @@ from jax.typing import ArrayLike
 from causaljax.graphs.ops import greedy_acyclic, is_acyclic, matmul, transitive_closure
 from causaljax.models import curve
 from causaljax.models.linear_gaussian import statistics
-from causaljax.models.linear_nongaussian import negentropy
 from causaljax.models.sortability import explained_share
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
@@ -274,7 +273,6 @@ def _measurement(key, x, used, state, config):
         value, parents = jax.lax.top_k(believed, num_inputs)
         there = value > 0
         inputs = jnp.where(there[None, :], x[:, parents], 0)
-        share = used / jnp.maximum(used.sum(), 1)
 
         def fitted(begin):
             first, last = begin
@@ -288,9 +286,7 @@ def _measurement(key, x, used, state, config):
             found, noise = curve.fit(
                 begun, inputs, y, used, config.decay, config.num_iterations
             )
-            residual = (y - curve.predict(found, inputs)) / noise
-            gaussian = negentropy(residual[None], share[None])[0]
-            return curve.slopes(found, inputs), noise, jnp.log(noise) - gaussian
+            return curve.slopes(found, inputs), noise, jnp.log(noise)
 
         # What misfit adds to a slope differs between two fits, and drops out.
         slopes, noise, entropy = jax.lax.map(fitted, (first, last))
