@@ -21,8 +21,8 @@ Why effects and not likelihoods: a candidate that is no parent often helps a cur
 does not fit perfectly, and on many rows any help is significant.
 
 Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Nazaret et al.
-2024 (SDCD) for two stages and thresholds of effects; Nowzohour and Buehlmann 2016 for
-scores of additive noise by the entropies of residuals.
+2024 (SDCD) for two stages and thresholds of effects; Peters and Buehlmann 2014 for
+scores by the sizes of residuals.
 """
 
 import dataclasses
