@@ -88,7 +88,6 @@ class State(NamedTuple):
     graph: Array  # [d, d] bool, the candidates that are left; acyclic
     slopes: Array  # [d, d] float, root mean squares, when last measured
     scale: Array  # [d] float, standard deviations of the noise
-    entropy: Array  # [d] float, of the noise, less that of a standard normal, nats
     gains: Array  # [d, d] float, nats by turning an edge, NaN where not measured
     stale: Array  # [d] bool, families that have changed since they were measured
     places: Array  # [d] int, whose random numbers are a variable's
@@ -165,7 +164,6 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         graph=greedy_acyclic(belief, config.least_belief, problem.required),
         slopes=jnp.zeros_like(belief) + zero,
         scale=jnp.ones_like(belief[0]) + zero,
-        entropy=jnp.zeros_like(belief[0]) + zero,
         gains=jnp.full_like(belief, jnp.nan) + zero,
         stale=jnp.ones_like(belief[0], dtype=bool) & (zero == 0),
         places=jnp.argsort(jnp.argsort(third)),
@@ -192,11 +190,11 @@ def step(
         parents, stale, there, child = column
         return jax.lax.cond(stale, lambda: measure(parents, child, 2), lambda: there)
 
-    there = state.slopes.T, state.scale, state.entropy
+    there = state.slopes.T, state.scale
     columns = graph.T, state.stale, there, children
-    slopes, scale, entropy = jax.lax.map(fitted, columns)
+    slopes, scale = jax.lax.map(fitted, columns)
     slopes = jnp.where(graph, slopes.T, state.slopes)
-    state = state._replace(slopes=slopes, scale=scale, entropy=entropy)
+    state = state._replace(slopes=slopes, scale=scale)
     progress = jnp.minimum((state.step + 1).astype(x.dtype) / _EASY_STEPS, 1)
     odds = _log_odds(_effects(state), state, progress, config)
     kept = (graph & (odds >= 0)) | problem.required
@@ -219,12 +217,12 @@ def step(
         beside = graph[:, cause] | (variables == effect)
         lost = jax.tree.map(lambda leaf: leaf[effect], children)
         gained = jax.tree.map(lambda leaf: leaf[cause], children)
-        at_effect, at_cause = entropy[effect], entropy[cause]
+        at_effect, at_cause = scale[effect], scale[cause]
         weight_effect, weight_cause = rows[effect], rows[cause]
 
         def refitted():
-            gone = measure(without, lost, 1)[2] - at_effect
-            come = measure(beside, gained, 1)[2] - at_cause
+            gone = jnp.log(measure(without, lost, 1)[1] / at_effect)
+            come = jnp.log(measure(beside, gained, 1)[1] / at_cause)
             return -(gone * weight_effect + come * weight_cause)
 
         old = state.gains[cause, effect]
@@ -234,7 +232,7 @@ def step(
     cause, effect = jnp.repeat(variables, d), jnp.tile(variables, d)
     gains = jax.lax.map(gain_of, (cause, effect)).reshape(d, d)
     turned = _turned(kept, jnp.where(possible, gains - (config.hidden + 1), -jnp.inf))
-    loss = (rows * (entropy + 0.5 * math.log(2 * math.pi * math.e))).sum()
+    loss = (rows * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e))).sum()
     total = jnp.maximum(state.weight.sum(), 1)
     # So that restarts compare graphs of different sizes: half log(n) a parameter.
     price = 0.5 * (config.hidden + 1) * jnp.log(jnp.maximum(total, 2))
@@ -256,7 +254,7 @@ def step(
 
 
 def _measurement(key, x, used, state, config):
-    """``(parents [d], child, fits) -> slopes [d], noise, entropy``; all children."""
+    """``(parents [d], child, fits) -> slopes [d], noise``; and all children."""
     d = x.shape[1]
     key_inputs, key_outputs = jax.random.split(key)
     # By child; two fits of each.
@@ -269,7 +267,7 @@ def _measurement(key, x, used, state, config):
     sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
 
     def slopes_on(num_inputs, believed, y, used, first, last):
-        """Root mean squares of one variable's slopes, its noise and that's entropy."""
+        """Root mean squares of one variable's slopes, and its noise."""
         value, parents = jax.lax.top_k(believed, num_inputs)
         there = value > 0
         inputs = jnp.where(there[None, :], x[:, parents], 0)
@@ -286,14 +284,14 @@ def _measurement(key, x, used, state, config):
             found, noise = curve.fit(
                 begun, inputs, y, used, config.decay, config.num_iterations
             )
-            return curve.slopes(found, inputs), noise, jnp.log(noise)
+            return curve.slopes(found, inputs), noise
 
         # What misfit adds to a slope differs between two fits, and drops out.
-        slopes, noise, entropy = jax.lax.map(fitted, (first, last))
+        slopes, noise = jax.lax.map(fitted, (first, last))
         square = matmul((slopes[0] * slopes[-1]).T, state.weight) / total
         slope = jnp.where(there, jnp.sqrt(jnp.maximum(square, 0)), 0)
         spread = jnp.zeros_like(believed).at[parents].add(slope)
-        return spread, noise.min(), entropy.min()
+        return spread, noise.min()
 
     branches = [functools.partial(slopes_on, size) for size in sizes]
 

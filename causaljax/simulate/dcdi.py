@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from causaljax.graphs.ops import matmul
 from causaljax.simulate.graphs import stochastic_block
-from causaljax.simulate.interventions import draw_targets, perfect_intervention
+from causaljax.simulate.interventions import draw_target_sets, perfect_intervention
 from causaljax.simulate.mechanisms import linear_weights
 from causaljax.simulate.regime_likelihood import (
     RegimeModel,
@@ -167,35 +167,6 @@ def dcdi_table(
         noise_scale=jnp.where(cut, _TARGET_SD, noise_scale),
     )
     return problem, DcdiTruth(graph, noise_scale, targets, done.regime, cut, model)
-
-
-def draw_target_sets(
-    key: Array,
-    num_variables: int,
-    num_regimes: int,
-    targets_per_regime: int | tuple[int, int],
-) -> Array:
-    """Which variables each regime hits, ``[r, d]`` bool, none in regime 0.
-
-    Raises:
-      ValueError: if a count is out of range.
-    """
-    if isinstance(targets_per_regime, int):
-        targets_per_regime = (targets_per_regime, targets_per_regime)
-    low, high = targets_per_regime
-    if not 1 <= low <= high <= num_variables:
-        raise ValueError(
-            "targets_per_regime must be a number, or a pair (low, high), from 1 to "
-            f"num_variables = {num_variables}, not {targets_per_regime}"
-        )
-    if high == 1 or num_regimes < 1:
-        return draw_targets(key, num_variables, num_regimes, 1)
-    key_size, key_rank = jax.random.split(key)
-    size = jax.random.randint(key_size, (num_regimes,), low, high + 1)
-    size = size.at[0].set(0)
-    score = jax.random.uniform(key_rank, (num_regimes, num_variables), jnp.float32)
-    rank = jnp.argsort(jnp.argsort(score, axis=1), axis=1)
-    return rank < size[:, None]
 
 
 def _draw(key, graph, mechanism):

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from causaljax.graphs.ops import matmul
-from causaljax.simulate.dcdi import draw_target_sets
 from causaljax.simulate.graphs import stochastic_block
-from causaljax.simulate.interventions import perfect_intervention
+from causaljax.simulate.interventions import draw_target_sets, perfect_intervention
 from causaljax.simulate.regime_likelihood import (
     RegimeModel,
     added_noise_model,

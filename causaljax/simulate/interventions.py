@@ -126,6 +126,47 @@ def draw_targets(
     return jnp.zeros((num_regimes, num_variables), bool).at[regime, dealt].set(True)
 
 
+def draw_target_sets(
+    key: Array,
+    num_variables: int,
+    num_regimes: int,
+    targets_per_regime: int | tuple[int, int],
+) -> Array:
+    """Targets for every regime but the first, of one number or of random numbers.
+
+    Args:
+      key: consumed.
+      num_variables: d, static.
+      num_regimes: r, static, regime 0 included.
+      targets_per_regime: static. 1 is as in ``draw_targets``: every variable has its
+        turn before one has a second. Otherwise uniform subsets of so many variables,
+        independent between regimes; a pair (low, high) draws their size evenly, low
+        and high included.
+
+    Returns:
+      ``[r, d]`` bool, row 0 all False.
+
+    Raises:
+      ValueError: if a count is out of range.
+    """
+    if isinstance(targets_per_regime, int):
+        targets_per_regime = (targets_per_regime, targets_per_regime)
+    low, high = targets_per_regime
+    if not 1 <= low <= high <= num_variables:
+        raise ValueError(
+            "targets_per_regime must be a number, or a pair (low, high), from 1 to "
+            f"num_variables = {num_variables}, not {targets_per_regime}"
+        )
+    if high == 1 or num_regimes < 1:
+        return draw_targets(key, num_variables, num_regimes, 1)
+    key_size, key_rank = jax.random.split(key)
+    size = jax.random.randint(key_size, (num_regimes,), low, high + 1)
+    size = size.at[0].set(0)
+    score = jax.random.uniform(key_rank, (num_regimes, num_variables), jnp.float32)
+    rank = jnp.argsort(jnp.argsort(score, axis=1), axis=1)
+    return rank < size[:, None]
+
+
 def hide_regimes(problem: Problem) -> Problem:
     """The same table, without the record of what was done to which row.
 
