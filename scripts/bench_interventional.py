@@ -17,10 +17,7 @@ the first `--rival-draws` tables of at most `--rival-size` variables.
 """
 
 import argparse
-import ast
 import multiprocessing
-import time
-import warnings
 
 import bench_methods as methods
 import bench_real
@@ -32,16 +29,6 @@ import rivals
 import causaljax
 from causaljax.evaluation import compare_graphs
 from causaljax.graphs import metrics
-
-
-def chosen(cells, options):
-    """Those of the cells whose names hold what is asked for, as whole words."""
-    return [
-        cell
-        for cell in cells
-        if not options.cells
-        or any(f" {words} " in f" {cell.name} " for words in options.cells)
-    ]
 
 
 def answers(cell, options):
@@ -61,7 +48,7 @@ def compare(cells, options):
     layout = "{:21} {:10} {:>6} {:>13} {:>6} {:>7} {:>5} {:>5} {:>7}  {}"
     names = ("data", "method", "graphs", "SHD", "want", "SID", "F1", "AUPRC", "s")
     print(layout.format(*names, "SHD of each"), flush=True)
-    for cell in chosen(cells, options):
+    for cell in tables.chosen(cells, options.cells):
         for name, answer, graphs in answers(cell, options):
             scores = [
                 compare_graphs(truth, graph, strength=strength)
@@ -106,7 +93,7 @@ def observational(options):
     print("medians over graphs")
     print(layout.format(*names, "F1 of each"), flush=True)
     cells = [cell for d in options.sizes or (10, 20) for cell in tables.nonlinear(d)]
-    for cell in chosen(cells, options):
+    for cell in tables.chosen(cells, options.cells):
         for name, answer, graphs in answers(cell, options):
             pairs = list(zip(graphs, answer.graph, strict=True))
             f1, skeleton, shd = (
@@ -155,7 +142,9 @@ def sachs(options):
     shape = data.truth.shape
     show("empty", np.zeros(shape, int), np.zeros(shape), 0)
     for name, model in _estimators(options).items():
-        seconds = _fit(model, data.table, data.interventions)
+        _, seconds = methods.fit_twice(
+            model, data.table, interventions=data.interventions
+        )
         strength = model.edge_probabilities_.to_numpy()
         show(name, model.adjacency_.to_numpy(), strength, seconds)
     if "sdcd" in options.methods:
@@ -181,16 +170,6 @@ def _estimators(options):
     return {name: made[name]() for name in wanted}
 
 
-def _fit(model, table, interventions):
-    """Fits twice; the seconds of the second."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(table, interventions=interventions)
-        start = time.perf_counter()
-        model.fit(table, interventions=interventions)
-        return time.perf_counter() - start
-
-
 _SECONDS = {10: 20, 20: 60, 50: 240}  # what is asked for
 _TIMES, _GIB = 10, 2  # faster than the rival; at most
 
@@ -212,9 +191,9 @@ def speed(options):
             want = _SECONDS.get(size) if name == "neural" else None
             row = (
                 f"{first:.1f}",
-                f"{warm[name]:.2f}" + _mark(want and warm[name] > want),
+                f"{warm[name]:.2f}" + methods.mark(want and warm[name] > want),
                 want or "",
-                f"{peak:.2f}" + _mark(name == "neural" and peak > _GIB),
+                f"{peak:.2f}" + methods.mark(name == "neural" and peak > _GIB),
                 f"{before:.2f}",
             )
             print(layout.format(name, size, *row), flush=True)
@@ -225,12 +204,8 @@ def speed(options):
         print(layout.format("sdcd", size, "", f"{result.seconds:.1f}", *[""] * 3))
         for name, seconds in warm.items():
             ratio = result.seconds / seconds
-            mark = _mark(name == "neural" and ratio < _TIMES)
+            mark = methods.mark(name == "neural" and ratio < _TIMES)
             print(f"{name} is {ratio:.0f}{mark} times faster, want {_TIMES}")
-
-
-def _mark(bad):
-    return "!" if bad else ""
 
 
 def _table(size, options):
@@ -245,21 +220,8 @@ def _measured(name, size, options):
     problem = _table(size, options)
     before = methods.peak_memory()
     model = _estimators(options)[name]
-    start = time.perf_counter()
-    warm = _fit(model, problem.x, problem.intervened)
-    first = time.perf_counter() - start - warm
+    first, warm = methods.fit_twice(model, problem.x, interventions=problem.intervened)
     return first, warm, before, methods.peak_memory()
-
-
-def _setting(text):
-    """KEY=VALUE as a pair; a word that is no Python value stays a word."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text}: write KEY=VALUE")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 STUDIES = {
@@ -280,7 +242,7 @@ def main():
     parser.add_argument("--rival-draws", type=int, default=3, help="of sdcd")
     parser.add_argument("--rival-size", type=int, default=10, help="largest d of sdcd")
     parser.add_argument(
-        "--set", type=_setting, action="append", default=[], metavar="KEY=VALUE"
+        "--set", type=methods.setting, action="append", default=[], metavar="KEY=VALUE"
     )
     options = parser.parse_args()
     curved = options.study == "observational"
@@ -289,11 +251,7 @@ def main():
     if options.methods is None:
         others = ["flop", "boss", "direct_lingam"] if curved else ["sdcd"]
         options.methods = _METHODS + others
-    device = jax.devices()[0].device_kind
-    print(
-        f"causaljax {causaljax.__version__}, jax {jax.__version__}, {device}; draws "
-        f"from {options.first} of seed {tables.SEED}"
-    )
+    print(f"{methods.versions()}; draws from {options.first} of seed {tables.SEED}")
     STUDIES[options.study](options)
 
 

@@ -4,6 +4,8 @@ A method maps the tables of a cell to an `Answer`. The amortized one reads all t
 of a shape in one compiled program; the others take them one by one.
 """
 
+import argparse
+import ast
 import functools
 import resource
 import time
@@ -76,6 +78,40 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
         seconds=seconds,
         targets=np.asarray(posterior.extra["target_prob"]),
     )
+
+
+def fit_twice(model: Any, table: Any, **known: Any) -> tuple[float, float]:
+    """Seconds of a first fit, with compilation, and of a second."""
+    seconds = []
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.perf_counter()
+            model.fit(table, **known)
+            seconds.append(time.perf_counter() - start)
+    return seconds[0], seconds[1]
+
+
+def versions() -> str:
+    """What a benchmark ran on."""
+    device = jax.devices()[0].device_kind
+    return f"causaljax {causaljax.__version__}, jax {jax.__version__}, {device}"
+
+
+def mark(bad: object) -> str:
+    """Of a figure that misses what is wanted."""
+    return "!" if bad else ""
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE as a pair; a word that is no Python value stays a word."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text}: write KEY=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def peak_memory() -> float:

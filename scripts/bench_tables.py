@@ -61,6 +61,15 @@ class Tables(NamedTuple):
     targets: np.ndarray  # [b, d] bool, acted on in some row
 
 
+def chosen(cells: list, words: list[str] | None) -> list:
+    """Those of the cells whose names hold any of these, as whole words."""
+    return [
+        cell
+        for cell in cells
+        if not words or any(f" {word} " in f" {cell.name} " for word in words)
+    ]
+
+
 def draw(cell: Cell, num_tables: int, first: int = 0) -> Tables:
     """Tables number `first` and up of a cell."""
     numbers = jnp.arange(first, first + num_tables)

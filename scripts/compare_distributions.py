@@ -36,7 +36,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from bench_interventional import chosen
 from jax.scipy.special import logit
 
 import causaljax
@@ -293,7 +292,7 @@ def main():
         f"from {options.first} of seed {tables.SEED}"
     )
     cells = [cell for size in options.sizes for cell in tables.dcdi(size)]
-    compare(chosen(cells, options), options)
+    compare(tables.chosen(cells, options.cells), options)
 
 
 if __name__ == "__main__":
