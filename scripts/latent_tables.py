@@ -208,7 +208,8 @@ def additive_log_likelihood(key, problem, graph, done, cell):
       `[n, r]`, nats.
     """
     family = MECHANISMS[cell.mechanism]
-    params = family.draw(jax.random.split(key, 3)[0], graph, problem.x.dtype)
+    same_key = jax.random.split(jax.random.clone(key), 3)[0]
+    params = family.draw(same_key, graph, problem.x.dtype)
     # Not from problem.regime, as shapes depend on it: regimes have equal sizes.
     num_baseline = -(-len(problem.x) // len(done.targets))
     total = jnp.zeros((len(problem.x), len(done.targets)))
