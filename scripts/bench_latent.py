@@ -333,7 +333,8 @@ def plot(by_rows, by_regimes, path):
 
     figure, panels = plt.subplots(1, 2, figsize=(8, 3), sharey=True, layout="tight")
     panels[0].plot(_ROWS, by_rows, "o-")
-    panels[0].set(xlabel=f"rows, {_REGIMES} regimes at most", ylabel="seconds, d = 10")
+    panels[0].set(xlabel=f"rows, {_REGIMES} regimes at most", xticks=_ROWS)
+    panels[0].set(ylabel="seconds, d = 10")
     panels[1].plot(_MOST_REGIMES, by_regimes, "o-")
     panels[1].set(xlabel="regimes at most, 10,000 rows", ylim=(0, None))
     figure.savefig(path)
