@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
+    from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
     from causaljax.frame import Knowledge as Knowledge
@@ -22,6 +23,7 @@ _HOME = {
     "AmortizedDAG": "estimators",
     "Kernel": "types",
     "Knowledge": "frame",
+    "LatentInterventionDAG": "estimators",
     "LinearDAG": "estimators",
     "NeuralDAG": "estimators",
     "Posterior": "types",

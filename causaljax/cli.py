@@ -11,7 +11,12 @@ import pandas as pd
 
 import causaljax
 
-METHODS = {"linear": "LinearDAG", "amortized": "AmortizedDAG", "neural": "NeuralDAG"}
+METHODS = {
+    "linear": "LinearDAG",
+    "amortized": "AmortizedDAG",
+    "neural": "NeuralDAG",
+    "latent-interventions": "LatentInterventionDAG",
+}
 """Names of ``--method`` and the estimators behind them."""
 
 _SORTABLE = 0.9  # sortability from which a result may ride on it

@@ -32,6 +32,7 @@ class Columns:
     names: tuple[str, ...]  # d of them
     means: np.ndarray  # [d] float64
     scales: np.ndarray  # [d] float64
+    regimes: tuple = ()  # labels by their codes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,15 +118,31 @@ def to_problem(
             stacklevel=3,
         )
     allowed, required = _edge_masks(knowledge or Knowledge(), names)
+    codes, labels = _regimes(regimes, len(values))
     problem = make_problem(
         centred / scales,
         observed=observed,
         intervened=intervened,
-        regime=_regimes(regimes, len(values)),
+        regime=codes,
         allowed=allowed,
         required=required,
     )
-    return problem, Columns(names=names, means=means, scales=scales)
+    return problem, Columns(names=names, means=means, scales=scales, regimes=labels)
+
+
+def rescaled(table: Any, columns: Columns) -> np.ndarray:
+    """Other rows of a table that was fitted, ``[n, d]``, in the units of its problem.
+
+    Raises:
+      ValueError: as ``to_problem``, or if the columns are not those of ``columns``.
+    """
+    values, names = _numbers(table, lenient=False)
+    if names != columns.names:
+        raise ValueError(
+            f"X has the columns {list(names)}: give those of fit in their order, "
+            f"{list(columns.names)}"
+        )
+    return (values - columns.means) / columns.scales
 
 
 def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
@@ -337,16 +354,17 @@ def _targets(entry):
 
 
 def _regimes(regimes, n):
+    """Codes of rows, -1 where unknown, and the labels that they stand for."""
     if regimes is None:
-        return None
+        return None, ()
     labels = list(regimes)
     if len(labels) != n:
         raise ValueError(
             f"regimes have {len(labels)} entries, the table has {n} rows: give one "
             "label a row, None where it is unknown"
         )
-    codes, _ = pd.factorize(pd.Series(labels, dtype=object))
-    return codes.astype(np.int32)
+    codes, found = pd.factorize(pd.Series(labels, dtype=object))
+    return codes.astype(np.int32), tuple(found)
 
 
 def _edge_masks(knowledge, names):

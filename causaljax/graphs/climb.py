@@ -80,3 +80,28 @@ def climb(
         lambda state: unsettled(state) & (state[2] < d * d), change, start
     )
     return Climb(graph, gains, moves)
+
+
+def edge_probabilities(
+    graph: Array, gains: Array, allowed: Array, required: Array
+) -> Array:
+    """The probability of each edge if the rest of the graph is right, ``[d, d]``.
+
+    That weighs no edge, i -> j and j -> i by their scores, where they close no cycle.
+
+    Args:
+      graph: ``[d, d]`` bool, acyclic.
+      gains: ``[d, d]`` float, of a ``Climb``.
+      allowed: ``[d, d]`` bool.
+      required: ``[d, d]`` bool.
+    """
+    reach = transitive_closure(graph)
+    paths = matmul(graph.astype(gains.dtype), reach.astype(gains.dtype))
+    # What reaches back to i by another way than an edge i -> j must stay behind it.
+    possible = allowed & (~reach | (graph & ~(paths > 0))).T
+    logits = jnp.where(possible, gains, -jnp.inf)
+    top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
+    sizes = jnp.exp(logits - top)
+    prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
+    free = allowed & ~transitive_closure(required).T
+    return jnp.where(required, 1, jnp.where(free, prob, 0)).astype(gains.dtype)

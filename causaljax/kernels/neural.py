@@ -24,8 +24,8 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from causaljax.graphs.climb import climb
-from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
+from causaljax.graphs.climb import climb, edge_probabilities
+from causaljax.graphs.ops import greedy_acyclic, transitive_closure
 from causaljax.models import mlp
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree, static
 
@@ -229,17 +229,12 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     close no cycle. ``extra`` holds ``networks``, for ``models.mlp``.
     """
     del key, config
-    graph, reach = state.graph, transitive_closure(state.graph)
-    paths = matmul(graph.astype(state.belief.dtype), reach.astype(state.belief.dtype))
-    # What reaches back to i by another way than an edge i -> j must stay behind it.
-    possible = problem.allowed & (~reach | (graph & ~(paths > 0))).T
-    logits = jnp.where(possible, state.evidence, -jnp.inf)
-    top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
-    sizes = jnp.exp(logits - top)
-    prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
+    prob = edge_probabilities(
+        state.graph, state.evidence, problem.allowed, problem.required
+    )
     return Posterior(
-        edge_prob=_obedient(prob, _free(problem), problem.required),
-        graphs=graph[None],
+        edge_prob=prob,
+        graphs=state.graph[None],
         log_weight=jnp.zeros_like(prob[0, :1]),
         extra={"networks": state.networks},
     )

@@ -16,11 +16,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma, entr, xlogy
+from jax.scipy.special import betaln, digamma, entr, gammaln, xlogy
 from jax.typing import ArrayLike
 
 from causaljax.graphs.ops import matmul
+from causaljax.models import conjugate
 from causaljax.types import Array
+
+_FEWEST = 0.5  # rows of a regime that is there
 
 
 class Sticks(NamedTuple):
@@ -99,3 +102,148 @@ def row_log_likelihoods(mechanism: Array, intervention: Array, targets: Array) -
     return usual + jnp.einsum(
         "knd,kd->nk", intervention, targets, precision=jax.lax.Precision.HIGHEST
     )
+
+
+def find_targets(
+    sums: conjugate.Statistics,
+    own: Array,
+    begin: Array,
+    known: Array,
+    prior: ArrayLike,
+) -> tuple[Array, Array]:
+    """Which regimes disturbed a variable, read-outs of its mechanism integrated out.
+
+    Regime after regime is compared with all others that left the variable alone,
+
+        logit R_k = prior + own_k - [log p(rows of k and of those) - log p(those)]
+
+    so that a mechanism learned from the wrong rows has no say.
+
+    Args:
+      sums: leaves ``[k, ...]``, of a variable's rows by regime and the features that
+        its mechanism is linear in.
+      own: ``[k]``, log-evidence of a density of the regime's own, nats.
+      begin: ``[k]`` in [0, 1], R before.
+      known: ``[k]`` bool, where R stays what it is.
+      prior: ``[]``, log-odds.
+
+    Returns:
+      R ``[k]``, and the score ``[]`` of mechanism and targets together, nats.
+    """
+
+    def plus(a, b, by):
+        return jax.tree.map(lambda one, other: one + by * other, a, b)
+
+    def update(shared, regime):
+        sums, own, old, known = regime
+        others = plus(shared, sums, old - 1)
+        joined = conjugate.fit(plus(others, sums, 1))[1]
+        new = jax.nn.sigmoid(prior + own - joined + conjugate.fit(others)[1])
+        new = jnp.where(known, old, new)
+        return plus(others, sums, 1 - new), new
+
+    shared = jax.tree.map(
+        lambda leaf: jnp.tensordot(1 - begin, leaf, 1, precision="highest"), sums
+    )
+    each = sums, own, begin, known
+    shared, found = jax.lax.scan(update, shared, each)
+    worth = found * (own + prior) + entr(found) + entr(1 - found)
+    return found, conjugate.fit(shared)[1] + worth.sum()
+
+
+def joining_gains(
+    belonging: Array,
+    weight: Array,
+    sums: conjugate.Statistics,
+    mechanism: Array,
+    prior: ArrayLike,
+    concentration: ArrayLike,
+    reference: ArrayLike,
+) -> Array:
+    """What the bound gains by making two regimes one, ``[k, k]``, nats.
+
+    That of their rows' log-evidence, every variable a target or not as suits them,
+    of the Dirichlet process, and of assignments that need no longer be told apart.
+    -inf for empty regimes and below the diagonal.
+
+    Args:
+      belonging: ``[n, k]``, responsibilities.
+      weight: ``[n]``.
+      sums: leaves ``[d, k, ...]``, of densities of the regimes' own.
+      mechanism: ``[k, d]``, log-likelihood of the regimes' rows as usual.
+      prior: ``[]``, P(target).
+      concentration: ``[]``, of the process.
+      reference: ``[]`` int, the regime without targets.
+
+    Source: Heller and Ghahramani 2005, for the idea.
+    """
+    k = belonging.shape[1]
+    prior = jnp.asarray(prior, weight.dtype)
+    index = jnp.arange(k)
+
+    def score(own, mechanism):
+        usual, other = jnp.log1p(-prior) + mechanism, jnp.log(prior) + own
+        return jnp.logaddexp(usual, other).sum(axis=-1)
+
+    def evidence_of_pairs(sums):
+        return conjugate.fit(
+            jax.tree.map(lambda leaf: leaf[:, None] + leaf[None, :], sums)
+        )[1]
+
+    alone = score(conjugate.fit(sums)[1].T, mechanism)
+    pairs = jax.lax.map(evidence_of_pairs, sums).transpose(1, 2, 0)
+    usual = mechanism[:, None] + mechanism[None, :]
+    together = score(pairs, usual)
+    is_reference = index == reference
+    alone = jnp.where(is_reference, mechanism.sum(axis=-1), alone)
+    with_it = is_reference[:, None] | is_reference[None, :]
+    together = jnp.where(with_it, usual.sum(axis=-1), together)
+
+    counts = matmul(weight[None, :], belonging)[0]
+    size = jnp.maximum(counts, _FEWEST)
+    process = gammaln(size[:, None] + size[None, :]) - gammaln(size)[:, None]
+    process = process - gammaln(size)[None, :] - jnp.log(concentration)
+
+    def told_apart(column):
+        spread = entr(column)[:, None] + entr(belonging)
+        return matmul(weight[None, :], spread - entr(column[:, None] + belonging))[0]
+
+    gains = together - alone[:, None] - alone[None, :] + process
+    gains = gains - jax.lax.map(told_apart, belonging.T)
+    there = counts > _FEWEST
+    able = (index[:, None] < index[None, :]) & there[:, None] & there[None, :]
+    return jnp.where(able, gains, -jnp.inf)
+
+
+def join(gains: Array) -> tuple[Array, Array]:
+    """Makes pairs of regimes one, those of most gain first, each regime at most once.
+
+    Args:
+      gains: ``[k, k]``, above the diagonal; those above 0 are worth it.
+
+    Returns:
+      ``[k]`` int, the regime that each becomes part of, its own number if of none
+      other, the earlier of a pair; and how many pairs were joined.
+    """
+    k = len(gains)
+    index = jnp.arange(k, dtype=jnp.int32)
+
+    def join_best(_, carry):
+        into, gains, moves = carry
+        best = jnp.argmax(gains)
+        i, j = best // k, best % k
+        good = gains[i, j] > 0
+        spent = (index == i) | (index == j)
+        spent = good & (spent[:, None] | spent[None, :])
+        into = into.at[j].set(jnp.where(good, i, into[j]).astype(index.dtype))
+        return into, jnp.where(spent, -jnp.inf, gains), moves + good.astype(index.dtype)
+
+    carry = index, gains, jnp.zeros_like(index[0])
+    into, _, moves = jax.lax.fori_loop(0, k // 2, join_best, carry)
+    return into, moves
+
+
+def gather(belonging: Array, into: Array) -> Array:
+    """Responsibilities ``[n, k]`` after ``join``."""
+    moved = into[:, None] == jnp.arange(len(into))[None, :]
+    return matmul(belonging, moved.astype(belonging.dtype))

@@ -1,0 +1,337 @@
+"""Rows pooled from experiments that nobody recorded."""
+
+import dataclasses
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from causaljax import frame
+from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.estimators.neural import _start
+from causaljax.kernels import latent_interventions, pruning
+from causaljax.run import run
+from causaljax.types import make_problem
+
+_ROUNDS = 2  # of regimes by the graph and the graph by regimes
+_BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
+_FEWEST = 0.5  # rows of a regime that is there
+_OPTIONS = "intervention", "mechanism", "concentration", "label_noise"
+
+
+class LatentInterventionDAG(BaseGraphEstimator):
+    """One causal graph, the regimes that rows are of, and what each disturbed.
+
+    Rows come from experiments; each disturbed some variables and left the mechanisms
+    of the others as they are. What is known of them goes to ``fit``: nothing at all;
+    ``regimes`` of all rows or some (None or NaN where unknown); besides,
+    ``interventions``, the targets of rows that have a regime. With ``interventions``
+    alone each set of targets is a regime.
+
+    What can be told, and what cannot: regimes whose rows overlap cannot be told apart
+    row by row, by anyone. Targets are relative to the reference, the regime taken for
+    undisturbed: if none was, or nobody says which, it is the one of fewest targets. A
+    regime that disturbs most variables explains anything; ``info_["broad_regimes"]``
+    names those, and there is a warning. That weak shifts and curved mechanisms do not
+    imitate each other is not known of any method.
+
+    Args:
+      max_regimes: the most there can be; about twice as many as are expected is good.
+        None: 2 (d + 1), or with ``regimes`` for all rows just these.
+      intervention: "perfect" ones cut targets off from their causes and set them to
+        normal values of their own; "imperfect" ones change how targets answer.
+      mechanism: "linear" or "network".
+      concentration: of the Dirichlet process, positive; more of it expects more
+        regimes. 1 if None.
+      label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.
+      random_state: seed.
+
+    Attributes:
+      regimes_: Series, the likeliest regime of each row, by the labels given or numbers
+        that go on from them; without labels 0 is the reference.
+      regime_probabilities_: DataFrame ``[n, k]``.
+      intervention_targets_: DataFrame ``[k, d]``, P(the regime disturbed the column).
+      regime_weights_: Series, shares of the rows.
+      n_regimes_: how many hold more than a hundredth of the rows.
+      reference_: the regime taken for undisturbed.
+
+    ``cpdag_`` equals ``adjacency_``; there are no ``weights_``.
+
+    Sources: as in ``causaljax.kernels.latent_interventions``.
+
+    Example:
+      >>> from causaljax import LatentInterventionDAG
+      >>> from causaljax.datasets import load_sachs
+      >>> sachs = load_sachs()
+      >>> model = LatentInterventionDAG(intervention="imperfect")
+      >>> model.fit(np.log(sachs.data)).regimes_.value_counts()  # doctest: +SKIP
+    """
+
+    progress = False  # starts are compared, which has no end to foretell
+
+    def __init__(
+        self,
+        *,
+        max_regimes=None,
+        intervention="perfect",
+        mechanism="network",
+        concentration=None,
+        label_noise=None,
+        random_state=0,
+    ):
+        self.max_regimes = max_regimes
+        self.intervention = intervention
+        self.mechanism = mechanism
+        self.concentration = concentration
+        self.label_noise = label_noise
+        self.random_state = random_state
+
+    def _double_precision(self):
+        return self.mechanism == "linear"  # whose graph is found by evidence
+
+    def _learn(self, problem, columns):
+        problem, config, labels = self._known(problem, columns)
+        latent_interventions.check_config(config)
+        posterior, info = self._search(problem, config)
+        extra = jax.tree.map(np.asarray, posterior.extra)
+        order = _order(extra, labels)
+        names = _names(order, labels)
+        reference = names[order.index(int(extra["reference"]))]
+        broad = (extra["targets"][order] > 0.5).mean(axis=1) > _BROAD
+        info |= {
+            "reference_known": config.targets_known and 0 in labels,
+            "broad_regimes": [
+                name for name, far in zip(names, broad, strict=True) if far
+            ],
+        }
+        settings = dataclasses.asdict(config)
+        for name in ("start", "belonging", "targets", "kind", "num_labels"):
+            settings.pop(name)
+        info["config"] = settings
+        self._warn(info, reference)
+        self._found = _Found(names, order, reference, config)
+        graph = posterior.graphs[0]
+        return Learned(graph, graph, None, posterior, info)
+
+    def _known(self, problem, columns):
+        """Problem and config with what the user knows; labels by their codes."""
+        regime = np.array(problem.regime)
+        hit = np.asarray(problem.intervened)
+        labels = dict(enumerate(columns.regimes))
+        if hit.any() and not labels:
+            sets, regime = np.unique(hit, axis=0, return_inverse=True)
+            regime = regime.reshape(-1)
+            labels = dict(enumerate(range(len(sets))))
+        lost = np.flatnonzero(hit.any(axis=1) & (regime < 0))
+        if len(lost):
+            raise ValueError(
+                f"row {lost[0]} has interventions and no regime: give it a label in "
+                "regimes, or no interventions"
+            )
+        if labels:
+            # Code 0 is for rows that nothing was done to, or else nobody's.
+            idle = np.array([not hit[regime == code].any() for code in labels])
+            sizes = np.array([(regime == code).sum() for code in labels])
+            first = int(np.argmax(np.where(idle, sizes, -1)))
+            spare = hit.any() and not idle.any()
+            codes = np.arange(len(labels)) + spare
+            if not spare:
+                codes[first], codes[0] = codes[0], codes[first]
+            regime = np.where(regime >= 0, codes[regime], -1)
+            labels = {int(codes[code]): _plain(name) for code, name in labels.items()}
+        num_labels = max(labels) + 1 if labels else 0
+        most = self.max_regimes
+        if most is None:
+            all_told = bool(labels) and (regime >= 0).all()
+            most = num_labels if all_told else max(2 * (hit.shape[1] + 1), num_labels)
+        config = latent_interventions.Config(
+            max_regimes=most,
+            num_labels=num_labels,
+            targets_known=bool(hit.any()),
+            **self._given(*_OPTIONS),
+        )
+        return problem._replace(regime=jnp.asarray(regime, jnp.int32)), config, labels
+
+    def _search(self, problem, config):
+        """The best of all starts; of curved mechanisms, graph and regimes by turns."""
+        linear = config.mechanism == "linear"
+        told = bool((problem.regime >= 0).all())
+        if told and config.targets_known:
+            cells = problem.intervened
+        else:
+            begun = dataclasses.replace(config, start=self._beliefs(problem))
+            # Where every row has a label there is one way to begin.
+            kinds = range(1 if told else len(latent_interventions.STARTS))
+            posterior, info = self._best(problem, begun, kinds)
+            if linear:
+                return posterior, info
+            cells = _cells(posterior)
+        if linear:
+            return self._best(problem, config, range(1))
+        for _ in range(_ROUNDS):
+            disturbed = problem._replace(intervened=cells)
+            pruned = pruning.Config(start=self._beliefs(disturbed))
+            graph, _ = self._run(pruning.KERNEL, disturbed, pruned)
+            config = dataclasses.replace(config, start=graph.graphs[0].astype(float))
+            if not (told and config.targets_known):
+                extra = posterior.extra
+                config = dataclasses.replace(
+                    config, belonging=extra["belonging"], targets=extra["targets"]
+                )
+            posterior, info = self._best(problem, config, range(1))
+            if told and config.targets_known:
+                break
+            cells = _cells(posterior)
+        found = graph._replace(extra=posterior.extra)
+        return found, info
+
+    def _beliefs(self, problem):
+        """Probabilities of edges from the two methods that need no search."""
+        with jax.enable_x64(False):  # whatever the fit needs
+            arrays = jax.tree.map(np.asarray, problem)
+            single = make_problem(
+                **arrays._replace(
+                    x=arrays.x.astype(np.float32),
+                    weight=arrays.weight.astype(np.float32),
+                )._asdict()
+            )
+            start = _start(single)
+        return jnp.asarray(start, problem.x.dtype)
+
+    def _best(self, problem, config, kinds):
+        """The start of least loss; one compiled program serves them all."""
+        key = jax.random.key(self.random_state)
+        fits = []
+        for kind in kinds:
+            begun = dataclasses.replace(config, kind=float(kind))
+            fits.append(run(latent_interventions.KERNEL, key, problem, begun))
+        losses = [float(last.loss) for _, last in fits]
+        best = int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
+        posterior, last = fits[best]
+        info = self._diagnose(last)
+        info["start"] = latent_interventions.STARTS[best]
+        return posterior, info
+
+    def _warn(self, info, reference):
+        if info["broad_regimes"]:
+            warnings.warn(
+                f"regimes {info['broad_regimes']} disturb most columns: what disturbs "
+                "everything explains anything, and says nothing about causes",
+                stacklevel=4,
+            )
+        if not info["reference_known"]:
+            warnings.warn(
+                f"regime {reference!r} is taken for undisturbed because it has the "
+                "fewest targets; targets are relative to it",
+                stacklevel=4,
+            )
+
+    def _store(self, learned, columns, table):
+        super()._store(learned, columns, table)
+        names, order, reference, _ = self._found
+        extra = learned.posterior.extra
+        index = getattr(table, "index", None)
+        self.regime_probabilities_ = pd.DataFrame(
+            extra["belonging"][:, order], index=index, columns=list(names)
+        )
+        self.regimes_ = self.regime_probabilities_.idxmax(axis=1)
+        self.intervention_targets_ = pd.DataFrame(
+            extra["targets"][order], index=list(names), columns=list(columns.names)
+        )
+        self.regime_weights_ = self.regime_probabilities_.mean(axis=0)
+        self.n_regimes_ = int((self.regime_weights_ > 0.01).sum())
+        self.reference_ = reference
+        self._columns = columns
+
+    def predict_regimes(self, X: Any) -> pd.Series:
+        """The likeliest regime of rows, which need not be those of ``fit``.
+
+        Args:
+          X: as ``fit`` takes it, with the same columns.
+
+        Raises:
+          ValueError: as ``fit``, or if the columns are not those of ``fit``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        joint = self._joint(X)
+        best = joint[:, self._found.order].argmax(axis=1)
+        names = np.array(self._found.names, dtype=object)[best]
+        return pd.Series(names, index=getattr(X, "index", None)).infer_objects()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-likelihood of rows of unknown regime (its bound), nats a row.
+
+        Args:
+          X: as ``fit`` takes it, with the same columns; units are those of X.
+          y: ignored.
+
+        Raises:
+          ValueError: as ``fit``, or if the columns are not those of ``fit``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        del y
+        joint = self._joint(X)
+        units = np.log(self._columns.scales).sum()
+        return float(np.logaddexp.reduce(joint, axis=1).mean() - units)
+
+    def _joint(self, X):
+        """Log-likelihoods of rows and regimes ``[n, k]``."""
+        if not hasattr(self, "reference_"):
+            raise AttributeError("fit a table before asking about rows")
+        x = frame.rescaled(X, self._columns)
+        model, config = self.posterior_.extra["model"], self._found.config
+        double = config.mechanism == "linear"
+        with jax.enable_x64(double):
+            x = jnp.asarray(x, jnp.float64 if double else jnp.float32)
+            return np.asarray(_likelihoods(model, x, config.intervention), np.float64)
+
+
+class _Found(NamedTuple):
+    """What learned arrays of regimes mean."""
+
+    names: tuple  # of regimes, in the order in which they are shown
+    order: list[int]  # their places
+    reference: Any
+    config: latent_interventions.Config
+
+
+def _cells(posterior):
+    """Which cells were disturbed, more likely than not."""
+    return posterior.extra["belonging"] @ posterior.extra["targets"] > 0.5
+
+
+def _order(extra, labels):
+    """Places of regimes: the reference, those with labels, then by weight."""
+    size, reference = extra["belonging"].sum(axis=0), int(extra["reference"])
+    there = (size >= _FEWEST) | (np.arange(len(size)) == reference)
+    first = [reference] if not labels else []
+    rest = [code for code in labels if code not in first]
+    unnamed = [k for k in np.argsort(-size) if there[k] and k not in first + rest]
+    return first + rest + [int(k) for k in unnamed]
+
+
+def _names(order, labels):
+    """Labels as they were given; other regimes are numbered, after them."""
+    numbers = [name for name in labels.values() if isinstance(name, int)]
+    after = max(numbers, default=-1) + 1
+    new = iter(range(after, after + len(order)))
+    named = len(numbers) == len(labels)
+    return tuple(
+        labels[k] if k in labels else (next(new) if named else f"new {next(new)}")
+        for k in order
+    )
+
+
+def _plain(name):
+    """A label as Python has it: 3.0 is 3, as columns with gaps hold whole numbers."""
+    if isinstance(name, np.generic):
+        name = name.item()
+    return int(name) if isinstance(name, float) and name.is_integer() else name
+
+
+_likelihoods = jax.jit(
+    latent_interventions.regime_log_likelihoods, static_argnames="intervention"
+)

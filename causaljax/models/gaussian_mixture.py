@@ -1,0 +1,160 @@
+"""Rows in groups of normal shape: where mixtures of regimes can begin.
+
+Many small groups around means (k-means++) are made fewer while that gains marginal
+likelihood under normal densities with a conjugate prior, and then fitted as a mixture.
+
+Sources: Arthur and Vassilvitskii 2007 for the first means; Heller and Ghahramani 2005
+for joining; Murphy 2007, "Conjugate Bayesian analysis of the Gaussian distribution",
+section 9, for the evidence.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import gammaln, multigammaln
+from jax.typing import ArrayLike
+
+from causaljax.graphs.ops import matmul
+from causaljax.models import regimes
+from causaljax.types import Array
+
+_PRECISION = 1e-3  # of a mean, in units of its group's precision
+_SCATTER = 0.01  # of a group beforehand: a variance, of one row
+_ROUNDS = 12  # of joining
+_LLOYD = 20  # iterations of k-means
+_EM = 10  # iterations of the mixture
+
+
+def gaussian_mixture(
+    key: Array,
+    features: Array,
+    x: Array,
+    weight: Array,
+    num_groups: int,
+    most: int,
+    concentration: ArrayLike,
+) -> Array:
+    """Responsibilities ``[n, most]`` of a mixture of normal densities of x.
+
+    Args:
+      key: consumed.
+      features: ``[n, m]`` float, by which rows are grouped at first.
+      x: ``[n, d]`` float.
+      weight: ``[n]`` float, at least 0; rows of weight 0 move nothing.
+      num_groups: at first, static.
+      most: in the end, static; groups left over are empty.
+      concentration: ``[]``, of a Dirichlet process over groups.
+    """
+    group = _kmeans(key, features, weight, num_groups)
+    belonging = (group[:, None] == jnp.arange(num_groups)[None, :]).astype(x.dtype)
+
+    def join(belonging, _):
+        gains = _gains(belonging * weight[:, None], x, concentration)
+        into, moves = regimes.join(gains)
+        return regimes.gather(belonging, into), moves
+
+    belonging, _ = jax.lax.scan(join, belonging, length=_ROUNDS)
+    size = matmul(weight[None, :], belonging)[0]
+    belonging = belonging[:, jnp.argsort(-size)[:most]]
+    belonging = jnp.pad(belonging, ((0, 0), (0, most - belonging.shape[1])))
+
+    def again(belonging, _):
+        return _responsibilities(belonging * weight[:, None], x), None
+
+    belonging, _ = jax.lax.scan(again, belonging, length=_EM)
+    return jax.lax.scan(join, belonging, length=2)[0]
+
+
+def _kmeans(key, x, weight, num_groups):
+    """The group of each row, ``[n]`` int."""
+    x = jnp.where((weight > 0)[:, None], x, 0)
+
+    def begin(nearest, number):
+        # Cumulative sums and not categorical draws: padding must change nothing.
+        part = jnp.cumsum(nearest * weight)
+        drawn = jax.random.uniform(jax.random.fold_in(key, number), (), x.dtype)
+        row = jnp.searchsorted(part, drawn * part[-1], side="right")
+        mean = x[jnp.minimum(row, len(x) - 1)]
+        return jnp.minimum(nearest, ((x - mean[None, :]) ** 2).sum(axis=1)), mean
+
+    # The first is drawn by weight alone.
+    far = jnp.full_like(weight, 1e9)
+    _, means = jax.lax.scan(begin, far, jnp.arange(num_groups))
+
+    def nearest(means):
+        square = (means**2).sum(axis=1)[None, :]
+        return jnp.argmin(square - 2 * matmul(x, means.T), axis=1)
+
+    def iterate(means, _):
+        member = nearest(means)[:, None] == jnp.arange(num_groups)[None, :]
+        member = member.astype(x.dtype) * weight[:, None]
+        count = member.sum(axis=0)[:, None]
+        moved = matmul(member.T, x) / jnp.maximum(count, 1e-6)
+        return jnp.where(count > 0, moved, means), None
+
+    return nearest(jax.lax.scan(iterate, means, length=_LLOYD)[0])
+
+
+def _moments(each, x):
+    """Counts ``[k]``, sums ``[k, d]`` and sums of squares ``[k, d, d]``."""
+    squares = jax.lax.map(lambda w: matmul(x.T * w[None, :], x), each.T)
+    return each.sum(axis=0), matmul(each.T, x), squares
+
+
+def _scatter(count, total, square):
+    """Of the normal-inverse-Wishart posterior, ``[..., d, d]``."""
+    d = total.shape[-1]
+    mean = total / (_PRECISION + count)[..., None]
+    outer = total[..., :, None] * mean[..., None, :]
+    return square - outer + _SCATTER * jnp.eye(d, dtype=total.dtype)
+
+
+def _evidence(count, total, square):
+    """Log marginal likelihood of a group's rows, but for 2 pi; nats."""
+    d = total.shape[-1]
+    root = jnp.linalg.cholesky(_scatter(count, total, square))
+    log_det = 2 * jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+    freedom = d + count
+    value = -0.5 * freedom * log_det + multigammaln(freedom / 2, d)
+    value = value + 0.5 * d * jnp.log(_PRECISION / (_PRECISION + count))
+    nothing = 0.5 * d * d * math.log(_SCATTER) - multigammaln(
+        jnp.full_like(count, d / 2), d
+    )
+    return value + nothing - 0.5 * d * count * math.log(math.pi)
+
+
+def _gains(each, x, concentration):
+    """Of making two groups one, ``[k, k]``; -inf below the diagonal or if empty."""
+    moments = _moments(each, x)
+    alone = _evidence(*moments)
+
+    def of_pairs(one):
+        return _evidence(*jax.tree.map(lambda a, b: a + b[None], moments, one))
+
+    together = jax.lax.map(of_pairs, moments)
+    count = moments[0]
+    size = jnp.maximum(count, 1e-3)
+    process = gammaln(size[:, None] + size[None, :]) - gammaln(size)[:, None]
+    process = process - gammaln(size)[None, :] - jnp.log(concentration)
+    gains = together - alone[:, None] - alone[None, :] + process
+    index, there = jnp.arange(len(count)), count > 0.5
+    able = (index[:, None] < index[None, :]) & there[:, None] & there[None, :]
+    return jnp.where(able & jnp.isfinite(gains), gains, -jnp.inf)
+
+
+def _responsibilities(each, x):
+    count, total, square = _moments(each, x)
+    d = x.shape[1]
+    mean = total / (_PRECISION + count)[:, None]
+    cover = _scatter(count, total, square) / (count + d)[:, None, None]
+    root = jnp.linalg.cholesky(cover)
+
+    def log_density(mean, root):
+        z = solve_triangular(root, (x - mean[None, :]).T, lower=True)
+        return -0.5 * (z**2).sum(axis=0) - jnp.log(jnp.diagonal(root)).sum()
+
+    density = jax.vmap(log_density, out_axes=1)(mean, root)
+    joint = density + jnp.log(jnp.maximum(count, 1e-12))[None, :]
+    return jax.nn.softmax(joint, axis=1)
