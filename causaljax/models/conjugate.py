@@ -21,6 +21,7 @@ from causaljax.graphs.ops import matmul
 from causaljax.types import Array
 
 _PRECISION = 1e-3  # of coefficients, in units of the noise variance
+_ROUNDING = 8.0  # of sums, in units of their type's precision
 _SHAPE, _RATE = 0.5, 0.005  # a variance of about .1^2, within orders of magnitude
 
 
@@ -67,7 +68,10 @@ def fit(given: Statistics) -> tuple[Fit, Array]:
                + lgamma(s) - lgamma(s0)
     """
     m = given.product.shape[-1]
-    precision = given.features + _PRECISION * jnp.eye(m, dtype=given.product.dtype)
+    # Features can be collinear up to rounding.
+    size = jnp.trace(given.features, axis1=-2, axis2=-1)[..., None, None]
+    least = _PRECISION + _ROUNDING * jnp.finfo(size.dtype).eps * jnp.maximum(size, 0)
+    precision = given.features + least * jnp.eye(m, dtype=given.product.dtype)
     root = jnp.linalg.cholesky(precision)
     mean = cho_solve((root, True), given.product[..., None])[..., 0]
     shape = _SHAPE + given.count / 2
