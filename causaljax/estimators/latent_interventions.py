@@ -12,6 +12,7 @@ import pandas as pd
 from causaljax import frame
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.estimators.neural import _start
+from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.run import run
 from causaljax.types import make_problem
@@ -58,7 +59,8 @@ class LatentInterventionDAG(BaseGraphEstimator):
       n_regimes_: how many hold more than a hundredth of the rows.
       reference_: the regime taken for undisturbed.
 
-    ``cpdag_`` equals ``adjacency_``; there are no ``weights_``.
+    With linear mechanisms ``cpdag_`` shows what the class and the targets leave
+    undirected; otherwise it equals ``adjacency_``. There are no ``weights_``.
 
     Sources: as in ``causaljax.kernels.latent_interventions``.
 
@@ -113,8 +115,12 @@ class LatentInterventionDAG(BaseGraphEstimator):
         info["config"] = settings
         self._warn(info, reference)
         self._found = _Found(names, order, reference, config)
-        graph = posterior.graphs[0]
-        return Learned(graph, graph, None, posterior, info)
+        graph = essential = posterior.graphs[0]
+        if config.mechanism == "linear":
+            # Directions that neither the class nor targets decide.
+            disturbed = problem._replace(intervened=_cells(posterior))
+            essential = _essential(graph, decided_pairs(disturbed))
+        return Learned(graph, essential, None, posterior, info)
 
     def _known(self, problem, columns):
         """Problem and config with what the user knows; labels by their codes."""
@@ -171,22 +177,23 @@ class LatentInterventionDAG(BaseGraphEstimator):
             cells = _cells(posterior)
         if linear:
             return self._best(problem, config, range(1))
+        fits = []
         for _ in range(_ROUNDS):
             disturbed = problem._replace(intervened=cells)
             pruned = pruning.Config(start=self._beliefs(disturbed))
             graph, _ = self._run(pruning.KERNEL, disturbed, pruned)
             config = dataclasses.replace(config, start=graph.graphs[0].astype(float))
-            if not (told and config.targets_known):
-                extra = posterior.extra
-                config = dataclasses.replace(
-                    config, belonging=extra["belonging"], targets=extra["targets"]
-                )
-            posterior, info = self._best(problem, config, range(1))
             if told and config.targets_known:
-                break
+                posterior, info = self._best(problem, config, range(1))
+                return graph._replace(extra=posterior.extra), info
+            extra = posterior.extra
+            config = dataclasses.replace(
+                config, belonging=extra["belonging"], targets=extra["targets"]
+            )
+            posterior, info = self._best(problem, config, range(1))
+            fits.append((graph._replace(extra=posterior.extra), info))
             cells = _cells(posterior)
-        found = graph._replace(extra=posterior.extra)
-        return found, info
+        return min(fits, key=lambda fit: np.nan_to_num(fit[1]["loss"], nan=np.inf))
 
     def _beliefs(self, problem):
         """Probabilities of edges from the two methods that need no search."""
@@ -332,6 +339,7 @@ def _plain(name):
     return int(name) if isinstance(name, float) and name.is_integer() else name
 
 
+_essential = jax.jit(essential_graph)
 _likelihoods = jax.jit(
     latent_interventions.regime_log_likelihoods, static_argnames="intervention"
 )

@@ -25,6 +25,7 @@ truncated process; Heller and Ghahramani 2005 for joining by marginal likelihood
 """
 
 import dataclasses
+import functools
 import math
 from typing import NamedTuple
 
@@ -278,14 +279,32 @@ def _fit_mechanisms(state, x, config):
     """The state with curves fitted on, and their heights ``[n, d]``."""
     few, weight = x[state.rows], state.weight[state.rows]
     weight = weight * state.weight.sum() / jnp.maximum(weight.sum(), 1e-6)
+    most = state.parents.shape[1]
+    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
+
+    def fit_on(size, begun, inputs, y, used):
+        small = begun._replace(inputs=begun.inputs[:size], passed=begun.passed[:size])
+        found, scale = curve.fit(
+            small, inputs[:, :size], y, used, config.decay, config.num_iterations
+        )
+        return begun._replace(
+            inputs=begun.inputs.at[:size].set(found.inputs),
+            passed=begun.passed.at[:size].set(found.passed),
+            biases=found.biases,
+            outputs=found.outputs,
+            offset=found.offset,
+        ), scale
+
+    branches = [functools.partial(fit_on, size) for size in sizes]
 
     def of_variable(j):
         begun = jax.tree.map(lambda leaf: leaf[j], state.curves)
         used = (1 - state.cells[state.rows, j]) * weight
         inputs = _inputs(state, few, j)
-        found, scale = curve.fit(
-            begun, inputs, few[:, j], used, config.decay, config.num_iterations
-        )
+        # The fewer parents, the smaller the regressions; places are taken in order.
+        number = state.there[j].sum()
+        which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
+        found, scale = jax.lax.switch(which, branches, begun, inputs, few[:, j], used)
         return found, scale, curve.predict(found, _inputs(state, x, j))
 
     curves, scale, mean = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
