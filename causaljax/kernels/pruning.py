@@ -35,8 +35,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import greedy_acyclic, is_acyclic, matmul, transitive_closure
+from causaljax.graphs.moves import list_moves, strongest, take_moves
+from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
 from causaljax.models import curve
+from causaljax.models.curve import Curve
 from causaljax.models.linear_gaussian import statistics
 from causaljax.models.sortability import explained_share
 from causaljax.types import Array, Kernel, Posterior, Problem, static
@@ -46,10 +48,9 @@ _LEAST = 1e-12  # of effects, whose logarithm is taken
 _DOUBT = 0.005  # of the method that began
 _ROUNDS = 30  # of estimating the share of candidates that are edges
 _NOISE_SHARE = 0.75  # how far effects are measured in noise
-_EASY_STEPS = 4  # until the bar has risen
-_IN_DOUBT = 0.1  # least probability beforehand of the direction an edge is turned to
-_MOST_TURNED = 10  # parents of a variable whose edges are turned
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
+_FIRST_FITS = 3  # as many times the iterations
+_WORTH = 0.05  # nats a row that an edge and a move are worth
 
 
 @jax.tree_util.register_dataclass
@@ -75,9 +76,19 @@ class Config:
     decay: ArrayLike = 1.0
     max_parents: int = static(default=24)
     hidden: int = static(default=16)
-    num_iterations: int = static(default=50)
+    num_iterations: int = static(default=20)
     num_rows: int = static(default=4096)
     num_steps: int = static(default=9)
+
+
+class Family(NamedTuple):
+    """A variable's parents and what is known of them; in a state, one a variable."""
+
+    parents: Array  # [d] bool, the candidates that are left
+    curve: Curve  # over all d variables
+    noise: Array  # [] float, standard deviation of the curve's residuals
+    slopes: Array  # [d] float, root mean squares, when last measured
+    costs: Array  # [d] float, nats a row by which the fit without was worse
 
 
 class State(NamedTuple):
@@ -85,12 +96,12 @@ class State(NamedTuple):
 
     step: Array  # [] int32
     belief: Array  # [d, d] float, beforehand
-    graph: Array  # [d, d] bool, the candidates that are left; acyclic
-    slopes: Array  # [d, d] float, root mean squares, when last measured
-    scale: Array  # [d] float, standard deviations of the noise
-    gains: Array  # [d, d] float, nats by turning an edge, NaN where not measured
-    stale: Array  # [d] bool, families that have changed since they were measured
-    places: Array  # [d] int, whose random numbers are a variable's
+    families: Family  # leaves [d, ...]; acyclic
+    stale: Array  # [d] bool, families that are to be fitted
+    opened: Array  # [d, d] bool, the parents a family had when it was last opened
+    gains: Array  # [d, d] float, nats a row of v if it moves behind u, NaN: unknown
+    tried: Array  # [d, d, d] bool, the parents it had with this gain
+    losses: Array  # [d, d] float, nats a row of c without v, NaN: unknown
     rows: Array  # [m] int, those that curves are fitted on
     weight: Array  # [m] float
 
@@ -130,7 +141,6 @@ def check_config(config: Config) -> None:
 
 def init(key: Array, problem: Problem, config: Config) -> State:
     """The candidates. Rows with a gap are left out, as those of weight 0 are."""
-    del key
     n, d = problem.x.shape
     chex.assert_shape([problem.intervened, problem.observed], (n, d))
     chex.assert_shape([problem.allowed, problem.required], (d, d))
@@ -156,181 +166,185 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         belief = jnp.asarray(config.start)
     belief = jnp.where(problem.required, 1, jnp.where(free, belief, 0))
     belief = belief.astype(x.dtype)
+    d = len(belief)
+    graph = greedy_acyclic(belief, config.least_belief, problem.required)
+    most = max(min(config.max_parents, d - 1), 1)
+    few = jax.vmap(functools.partial(strongest, most=most))
+    parents = few(graph.T, (belief + problem.required).T)
     third = matmul(jnp.where(counted, problem.weight, 0), x**3)
-    zero = 0 * weight[0]  # as local as the data, which shard_map asks of what they feed
-    return State(
+    places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
+    key_inputs, key_biases = jax.random.split(key)
+    inputs = jax.random.normal(key_inputs, (d, d, config.hidden), x.dtype)
+    biases = jax.random.normal(key_biases, (d, config.hidden), x.dtype)
+    nothing = jnp.zeros_like(belief)
+    begun = Curve(
+        inputs=_FIRST_SIZE * inputs[places][:, places],
+        passed=nothing,
+        biases=biases[places],
+        outputs=jnp.zeros_like(biases),
+        offset=nothing[0],
+    )
+    families = Family(parents, begun, nothing[0] + 1, nothing, nothing)
+    state = State(
         step=jnp.zeros((), jnp.int32),
         belief=belief,
-        graph=greedy_acyclic(belief, config.least_belief, problem.required),
-        slopes=jnp.zeros_like(belief) + zero,
-        scale=jnp.ones_like(belief[0]) + zero,
-        gains=jnp.full_like(belief, jnp.nan) + zero,
-        stale=jnp.ones_like(belief[0], dtype=bool) & (zero == 0),
-        places=jnp.argsort(jnp.argsort(third)),
+        families=families,
+        stale=jnp.ones(d, bool),
+        opened=parents,
+        gains=nothing + jnp.nan,
+        tried=jnp.zeros((d, d, d), bool),
+        losses=nothing + jnp.nan,
         rows=rows,
         weight=weight,
     )
+    zero = 0 * weight[0]  # as local as the data, which shard_map asks of what they feed
+    local = jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), state)
+    return local._replace(step=state.step, rows=rows)
 
 
 def step(
     key: Array, state: State, problem: Problem, config: Config
 ) -> tuple[State, Info]:
-    """Fits curves on the candidates that are left; drops some of these, turns some."""
+    """Fits changed families and drops what they can spare; then moves variables."""
+    del key
     # Which edges stay is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
-    graph, x = state.graph, problem.x[state.rows]
-    x = jnp.where(state.weight[:, None] > 0, x, 0)
+    x = jnp.where(state.weight[:, None] > 0, problem.x[state.rows], 0)
     used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
-    d = len(graph)
-    measure, children = _measurement(key, x, used, state, config)
-    # Indexing stays out of what is conditional: shard_map cannot have it there.
-    variables = jnp.arange(d)
+    share = state.weight / jnp.maximum(state.weight.sum(), 1)
+    begins, ends = state.step == 0, state.step + 1 >= config.num_steps
+    d = x.shape[1]
+    most = max(min(config.max_parents, d - 1), 1)
+    sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
 
-    def fitted(column):
-        parents, stale, there, child = column
-        return jax.lax.cond(stale, lambda: measure(parents, child, 2), lambda: there)
+    def refit(found, parents, data):
+        return curve.fit_some(
+            found, parents, x, *data, config.decay, config.num_iterations, sizes
+        )
 
-    there = state.slopes.T, state.scale
-    columns = graph.T, state.stale, there, children
-    slopes, scale = jax.lax.map(fitted, columns)
-    slopes = jnp.where(graph, slopes.T, state.slopes)
-    state = state._replace(slopes=slopes, scale=scale)
-    progress = jnp.minimum((state.step + 1).astype(x.dtype) / _EASY_STEPS, 1)
-    odds = _log_odds(_effects(state), state, progress, config)
-    kept = (graph & (odds >= 0)) | problem.required
+    def slopes(found, parents):
+        at_rows = curve.slopes(found, jnp.where(parents[None, :], x, 0))
+        square = matmul((at_rows**2).T, share)
+        return jnp.where(parents, jnp.sqrt(square), 0)
 
-    reach = transitive_closure(kept)
-    through = matmul(kept.astype(x.dtype), reach.astype(x.dtype)) > 0
+    scale = state.families.noise
+
+    def thinned(family, required, data):
+        """Fitted; and, from the second step, without the parents it can spare."""
+        parents = family.parents
+        found, noise = refit(family.curve, parents, data)
+        found, noise = jax.lax.fori_loop(
+            0,
+            jnp.where(begins, _FIRST_FITS - 1, 0),
+            lambda _, fitted: refit(fitted[0], parents, data),
+            (found, noise),
+        )
+        size = slopes(found, parents)
+        order = jnp.argsort(jnp.where(parents, size * scale**_NOISE_SHARE, jnp.inf))
+        size = jnp.where(parents, size, family.slopes)
+        family = family._replace(curve=found, noise=noise, slopes=size)
+
+        def attempt(place, family):
+            which = order[place]
+            others = family.parents.at[which].set(False)
+            found, noise = refit(family.curve, others, data)
+            cost = jnp.log(noise / family.noise)
+            spared = (cost < _WORTH) & ~required[which]
+            family = family._replace(costs=family.costs.at[which].set(cost))
+            without = family._replace(parents=others, curve=found, noise=noise)
+            return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
+
+        attempts = jnp.where(begins, 0, parents.sum())
+        family = jax.lax.fori_loop(0, attempts, attempt, family)
+        size = jnp.where(family.parents, slopes(family.curve, family.parents), size)
+        return family._replace(slopes=size)
+
+    def visited(column):
+        family, stale, *others = column
+        return jax.lax.cond(stale, lambda: thinned(family, *others), lambda: family)
+
+    data = x.T, used.T
+    columns = state.families, state.stale, problem.required.T, data
+    families = jax.lax.map(visited, columns)
+    graph = families.parents.T
+
+    # What can move, and what it would win and lose.
     free = problem.allowed & ~transitive_closure(problem.required).T
-    possible = kept & ~through & free.T & ~problem.required
-    possible = possible & (state.belief.T >= _IN_DOUBT)
-    possible = possible & (state.step + 1 < config.num_steps)
-    # Large families are slow to fit, and soon smaller.
-    small = graph.sum(axis=0) <= _MOST_TURNED
-    possible = possible & small[:, None] & small[None, :]
+    free = free & (state.belief > 0)
+    hopeful = free & (state.belief > config.least_belief)
+    moves = list_moves(graph, hopeful, state.belief, most)
+    turns = moves.turned.any(axis=-1)
+    fixed = problem.required | ~free.T
+    possible = ~(moves.turned & fixed[:, None, :]).any(axis=-1)
+    possible = possible & (turns | jnp.eye(d, dtype=bool))
+    fresh = (moves.opened & ~state.opened[:, None, :]).any(axis=-1)
+    possible = possible & (turns | fresh) & ~begins & ~ends
+    weight = used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1)
+
+    def change(case):
+        wanted, old, which, parents = case
+        family = jax.tree.map(lambda leaf: leaf[which], families)
+        at_which = jax.tree.map(lambda leaf: leaf[which], data)
+
+        def measured():
+            noise = refit(family.curve, parents, at_which)[1]
+            return weight[which] * jnp.log(noise / family.noise)
+
+        return jax.lax.cond(wanted, measured, lambda: old)
+
+    def changes(wanted, old, which, parents):
+        cases = wanted.ravel(), old.ravel(), which.ravel(), parents.reshape(d * d, d)
+        return jax.lax.map(change, cases).reshape(d, d)
+
+    first = jnp.broadcast_to(jnp.arange(d)[:, None], (d, d))
+    known = (moves.opened == state.tried).all(axis=-1) & ~jnp.isnan(state.gains)
+    known = known & ~state.stale[:, None]
+    gains = -changes(possible & ~known, -state.gains, first, moves.opened)
+    tried = jnp.where(possible[:, :, None], moves.opened, state.tried)
+    costs = weight[None, :] * families.costs.T
+    losses = jnp.where(state.stale[None, :], jnp.nan, state.losses)
+
+    def net(costs):
+        lost = jnp.where(moves.turned, costs[:, None, :], 0).sum(axis=-1)
+        return jnp.where(possible, gains - lost, -jnp.inf)
+
+    # With other candidates instead, a child may lose less.
+    unmet = possible & (net(costs) < _WORTH) & (gains > _WORTH)
+    unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
+    losses = changes(unknown, losses, first.T, moves.bereft)
+    parents = take_moves(families.parents, moves, net(jnp.fmin(costs, losses)), _WORTH)
+    stale = (parents != families.parents).any(axis=1)
+    stale = stale | begins
+
+    scale = families.noise
     rows = used.sum(axis=0)
-
-    def gain_of(pair):
-        """Nats by which turning an edge makes its two variables likelier."""
-        cause, effect = pair
-        without = graph[:, effect] & (variables != cause)
-        beside = graph[:, cause] | (variables == effect)
-        lost = jax.tree.map(lambda leaf: leaf[effect], children)
-        gained = jax.tree.map(lambda leaf: leaf[cause], children)
-        at_effect, at_cause = scale[effect], scale[cause]
-        weight_effect, weight_cause = rows[effect], rows[cause]
-
-        def refitted():
-            gone = jnp.log(measure(without, lost, 1)[1] / at_effect)
-            come = jnp.log(measure(beside, gained, 1)[1] / at_cause)
-            return -(gone * weight_effect + come * weight_cause)
-
-        old = state.gains[cause, effect]
-        doubtful = jnp.isnan(old) | state.stale[cause] | state.stale[effect]
-        return jax.lax.cond(possible[cause, effect] & doubtful, refitted, lambda: old)
-
-    cause, effect = jnp.repeat(variables, d), jnp.tile(variables, d)
-    gains = jax.lax.map(gain_of, (cause, effect)).reshape(d, d)
-    turned = _turned(kept, jnp.where(possible, gains - (config.hidden + 1), -jnp.inf))
     loss = (rows * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e))).sum()
     total = jnp.maximum(state.weight.sum(), 1)
     # So that restarts compare graphs of different sizes: half log(n) a parameter.
     price = 0.5 * (config.hidden + 1) * jnp.log(jnp.maximum(total, 2))
     loss = (loss + price * graph.sum().astype(x.dtype)) / total
-    moves = (graph & ~turned).sum()
     new = state._replace(
         step=state.step + 1,
-        graph=turned,
-        slopes=jnp.where(kept & ~turned, 0, slopes),
-        gains=gains,
-        stale=(turned != graph).any(axis=0),
+        families=families._replace(parents=parents),
+        stale=stale,
+        opened=jnp.where(stale[:, None], parents, state.opened),
+        gains=jnp.where(state.stale[:, None] & ~possible, jnp.nan, gains),
+        tried=tried,
+        losses=losses,
     )
     return new, Info(
         loss=loss,
-        moves=moves,
+        moves=(parents != state.families.parents).sum(),
         converged=jnp.isfinite(loss),
         nonfinite=~jnp.isfinite(loss),
     )
 
 
-def _measurement(key, x, used, state, config):
-    """``(parents [d], child, fits) -> slopes [d], noise``; and all children."""
-    d = x.shape[1]
-    key_inputs, key_outputs = jax.random.split(key)
-    # By child; two fits of each.
-    first = jax.random.normal(key_inputs, (d, 2, d, config.hidden), x.dtype)
-    first = _FIRST_SIZE * first[state.places][:, :, state.places]
-    last = jax.random.normal(key_outputs, (d, 2, config.hidden), x.dtype)
-    last = last[state.places]
-    total = jnp.maximum(state.weight.sum(), 1)
-    most = max(min(config.max_parents, d - 1), 1)
-    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
-
-    def slopes_on(num_inputs, believed, y, used, first, last):
-        """Root mean squares of one variable's slopes, and its noise."""
-        value, parents = jax.lax.top_k(believed, num_inputs)
-        there = value > 0
-        inputs = jnp.where(there[None, :], x[:, parents], 0)
-
-        def fitted(begin):
-            first, last = begin
-            begun = curve.Curve(
-                inputs=first[parents],
-                passed=jnp.zeros_like(value),
-                biases=last,
-                outputs=jnp.zeros_like(last),
-                offset=jnp.zeros_like(value[0]),
-            )
-            found, noise = curve.fit(
-                begun, inputs, y, used, config.decay, config.num_iterations
-            )
-            return curve.slopes(found, inputs), noise
-
-        # What misfit adds to a slope differs between two fits, and drops out.
-        slopes, noise = jax.lax.map(fitted, (first, last))
-        square = matmul((slopes[0] * slopes[-1]).T, state.weight) / total
-        slope = jnp.where(there, jnp.sqrt(jnp.maximum(square, 0)), 0)
-        spread = jnp.zeros_like(believed).at[parents].add(slope)
-        return spread, noise.min()
-
-    branches = [functools.partial(slopes_on, size) for size in sizes]
-
-    def measure(parents, child, num_fits):
-        belief, y, used, first, last = child
-        # The fewer candidates, the smaller the regressions.
-        which = sum((parents.sum() > size).astype(jnp.int32) for size in sizes[:-1])
-        believed = jnp.where(parents, belief + 1, 0)
-        begin = first[:num_fits], last[:num_fits]
-        return jax.lax.switch(which, branches, believed, y, used, *begin)
-
-    return measure, (state.belief.T, x.T, used.T, first, last)
-
-
-def _turned(graph, gains):
-    """Edges turned round, those of most gain first, unless that closes a cycle.
-
-    A gain holds only while both families are what they were when it was measured.
-    """
-    d = len(graph)
-
-    def turn(_, carry):
-        graph, gains = carry
-        best = jnp.argmax(gains)
-        cause, effect = best // d, best % d
-        turned = graph.at[cause, effect].set(False).at[effect, cause].set(True)
-        good = (gains[cause, effect] > 0) & is_acyclic(turned)
-        touched = jnp.zeros(d, bool).at[cause].set(True).at[effect].set(True)
-        touched = touched[:, None] | touched[None, :]
-        spent = jnp.zeros_like(graph).at[cause, effect].set(True)
-        spent = spent | (good & touched)
-        return jnp.where(good, turned, graph), jnp.where(spent, -jnp.inf, gains)
-
-    return jax.lax.fori_loop(0, d, turn, (graph, gains))[0]
-
-
 def _effects(state):
     """What edges do, in the units of ``least_effect``."""
-    return state.slopes * (state.scale[:, None] / state.scale[None, :]) ** _NOISE_SHARE
+    scale = state.families.noise
+    ratio = scale[:, None] / scale[None, :]
+    return state.families.slopes.T * ratio**_NOISE_SHARE
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
@@ -347,22 +361,24 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     ``[d]``, the standard deviations of the curves' residuals.
     """
     del key
-    odds = _log_odds(_effects(state), state, jnp.ones_like(state.scale[0]), config)
+    effects, graph = _effects(state), state.families.parents.T
+    odds = _log_odds(effects, state, config)
+    odds = jnp.where(graph, odds, jnp.minimum(odds, 0))
     prob = jax.nn.sigmoid(odds)
     return Posterior(
         edge_prob=jnp.where(problem.required, 1, prob).astype(prob.dtype),
-        graphs=state.graph[None],
+        graphs=((graph & (odds >= 0)) | problem.required)[None],
         log_weight=jnp.zeros_like(prob[0, :1]),
-        extra={"effects": _effects(state), "noise": state.scale},
+        extra={"effects": effects, "noise": state.families.noise},
     )
 
 
-def _log_odds(effects, state, progress, config):
+def _log_odds(effects, state, config):
     """Of edges: by their effects, beforehand, and by how many seem to be there."""
     rows = jnp.clip(state.weight.sum(), 1, config.num_rows)
     chance = (config.hidden + 1) / rows
     least = jnp.asarray(config.least_effect, effects.dtype)
-    bar = progress * jnp.sqrt(least**2 + chance)
+    bar = jnp.sqrt(least**2 + chance)
     size = jnp.maximum(effects, _LEAST)
     belief = jnp.clip(state.belief, _DOUBT, 1 - _DOUBT)
     prior = jnp.asarray(config.trust, effects.dtype) * jax.scipy.special.logit(belief)
