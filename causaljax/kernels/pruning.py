@@ -50,7 +50,9 @@ _ROUNDS = 30  # of estimating the share of candidates that are edges
 _NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 _FIRST_FITS = 3  # as many times the iterations
-_WORTH = 0.05  # nats a row that an edge and a move are worth
+_MISFIT = 0.25  # power of the noise by which edges must be worth more
+_WORTH = 0.05  # nats a row that a move must gain
+_HOPE = 0.2  # nats a row for which the losses are looked at again
 
 
 @jax.tree_util.register_dataclass
@@ -71,12 +73,12 @@ class Config:
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
     least_belief: float = 0.02
-    least_effect: float = 0.2
+    least_effect: float = 0.15
     trust: float = 0.8
     decay: ArrayLike = 1.0
     max_parents: int = static(default=24)
     hidden: int = static(default=16)
-    num_iterations: int = static(default=20)
+    num_iterations: int = static(default=15)
     num_rows: int = static(default=4096)
     num_steps: int = static(default=9)
 
@@ -249,7 +251,9 @@ def step(
             others = family.parents.at[which].set(False)
             found, noise = refit(family.curve, others, data)
             cost = jnp.log(noise / family.noise)
-            spared = (cost < _WORTH) & ~required[which]
+            # The less noise there is, the more misfit stands out.
+            bar = config.least_effect**2 * family.noise**-_MISFIT
+            spared = (cost < 0.5 * jnp.log1p(bar)) & ~required[which]
             family = family._replace(costs=family.costs.at[which].set(cost))
             without = family._replace(parents=others, curve=found, noise=noise)
             return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
@@ -309,12 +313,12 @@ def step(
         return jnp.where(possible, gains - lost, -jnp.inf)
 
     # With other candidates instead, a child may lose less.
-    unmet = possible & (net(costs) < _WORTH) & (gains > _WORTH)
+    unmet = possible & (net(costs) < _WORTH) & (gains > _HOPE)
     unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
     losses = changes(unknown, losses, first.T, moves.bereft)
     parents = take_moves(families.parents, moves, net(jnp.fmin(costs, losses)), _WORTH)
-    stale = (parents != families.parents).any(axis=1)
-    stale = stale | begins
+    moved = (parents != families.parents).any(axis=1)
+    stale = begins | moved
 
     scale = families.noise
     rows = used.sum(axis=0)
@@ -327,7 +331,7 @@ def step(
         step=state.step + 1,
         families=families._replace(parents=parents),
         stale=stale,
-        opened=jnp.where(stale[:, None], parents, state.opened),
+        opened=jnp.where(moved[:, None], parents, state.opened),
         gains=jnp.where(state.stale[:, None] & ~possible, jnp.nan, gains),
         tried=tried,
         losses=losses,
