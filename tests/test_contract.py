@@ -147,7 +147,7 @@ REGISTRY["pruning"] = Row(
         num_steps=NUM_STEPS, hidden=2, num_iterations=4, least_effect=0.8
     ),
     problem=linear_problem,
-    parameters=attrgetter("slopes"),
+    parameters=attrgetter("families.slopes"),
     sweep=("decay",),
     short=2,
     smooth=False,

@@ -120,14 +120,34 @@ def test_edges_are_turned_where_interventions_say_so(curved):
         assert not (fit(bound, config)[0].graphs[0] & CHAIN).any()
 
 
-def test_a_turn_closes_no_cycle():
-    graph = jnp.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
-    gains = jnp.full((3, 3), -jnp.inf).at[0, 1].set(1.0).at[0, 2].set(9.0)
-    turned = pruning._turned(graph, gains)
-    np.testing.assert_array_equal(turned, [[0, 0, 1], [1, 0, 1], [0, 0, 0]])
-    # Another turn of one of the two waits until its gain has been measured anew.
-    gains = gains.at[1, 2].set(0.5)
-    np.testing.assert_array_equal(pruning._turned(graph, gains), turned)
+def test_many_parents_of_a_child_with_little_noise_all_stay():
+    """What drops must be cheap to do without, however little it does."""
+    rng = np.random.default_rng(0)
+    causes = rng.normal(size=(3000, 7))
+    weights = np.array([2.0, 1.5, 1.0, 0.5, 0.1, 0.05, 0.0])
+    y = causes @ weights + np.sin(2 * causes[:, 0]) + 0.01 * rng.normal(size=3000)
+    table = np.column_stack([causes, y])
+    start = np.zeros((8, 8), "float32")
+    start[:7, 7] = 0.5
+    config = pruning.Config(start=start, hidden=8)
+    posterior, _ = fit(problem_of(table, np.zeros(table.shape, bool)), config)
+    np.testing.assert_array_equal(
+        posterior.graphs[0][:, 7], [*[True] * 6, False, False]
+    )
+
+
+def test_a_variable_moves_behind_two_at_once():
+    """Neither edge can be turned alone: the other would close a cycle."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=3000)
+    y = np.sin(2 * x) + 0.3 * rng.normal(size=3000)
+    z = np.cos(2 * x) + y**2 + 0.1 * rng.normal(size=3000)
+    table = np.column_stack([x, y, z])
+    truth = np.triu(np.ones((3, 3), bool), 1)
+    start = np.where(truth, 0.3, 0.0) + np.array([[0, 0, 0], [0, 0, 0], [0.9, 0.9, 0]])
+    config = dataclasses.replace(CONFIG, start=start.astype("float32"))
+    posterior, _ = fit(problem_of(table, np.zeros(table.shape, bool)), config)
+    np.testing.assert_array_equal(posterior.graphs[0], truth)
 
 
 def test_knowledge_is_obeyed_against_the_data():

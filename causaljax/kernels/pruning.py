@@ -1,28 +1,33 @@
-"""Many candidate edges, thinned out by what each does in well-fitted curves.
+"""Many candidate edges, thinned out by what a well-fitted curve misses without them.
 
 Candidates are all edges that are not unlikely beforehand, in the acyclic order of the
 likeliest. Every variable's curve over its candidate parents (``models.curve``) is
-fitted down to its noise, and an edge i -> j is measured by
+fitted down to its noise. Then each parent is left out for once, that of least effect
+first, and the curve fitted on from where it was: if its residuals, of standard
+deviation s_j, grow by less than
+
+    log(1 + least_effect^2 / s_j^(1/4)) / 2    nats a row
+
+the parent goes. The power of s_j is there because a candidate that is no parent helps
+a curve that does not fit perfectly, and that shows the more the less noise there is.
+Nothing goes that is missed, so that one wrong step does not bring down the others.
+
+A variable too early in the order lacks causes. It moves behind a descendant
+(``graphs.moves``), or just gets back candidates that are no descendants any more, if
+that makes it likelier by more than the children that turn lose.
+
+Of what is left, edges of little effect go, an effect being
 
     e_ij = sqrt(mean (df_j / dx_i)^2) (s_i / s_j)^(3/4)
 
-s the standard deviations of the variables' noise. With the exponent 0 this is what a
-change by one unit of the (standardised) parent does; with 1, what a change as large as
-the parent's own noise does in units of the child's noise, and log(1 + e_ij^2) / 2 is
-roughly the edge's worth in nats a row. The first overlooks weak causes of variables
-with little noise, the second exaggerates what a misfit makes of them; in between
-measured best. Edges of little effect go. An edge that closes no cycle the other way
-round is turned if its two variables' curves then leave smaller residuals (by the
-entropy of normals of their sizes), in the rows where nobody set the variable,
-and if the start was in doubt: beside noise of a thousandth misfit outshouts the truth.
-Curves whose inputs have changed are fitted anew, and all edges looked over again.
+With the exponent 0 this is what a change by one unit of the (standardised) parent
+does; with 1, what a change as large as the parent's own noise does in units of the
+child's noise. The first overlooks weak causes of variables with little noise, the
+second exaggerates what a misfit makes of them; in between measured best.
 
-Why effects and not likelihoods: a candidate that is no parent often helps a curve that
-does not fit perfectly, and on many rows any help is significant.
-
-Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Nazaret et al.
-2024 (SDCD) for two stages and thresholds of effects; Peters and Buehlmann 2014 for
-scores by the sizes of residuals.
+Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Teyssier and
+Koller 2005 for moves in one; Nazaret et al. 2024 (SDCD) for two stages and thresholds
+of effects; Peters and Buehlmann 2014 for scores by the sizes of residuals.
 """
 
 import dataclasses
@@ -52,7 +57,6 @@ _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 _FIRST_FITS = 3  # as many times the iterations
 _MISFIT = 0.25  # power of the noise by which edges must be worth more
 _WORTH = 0.05  # nats a row that a move must gain
-_HOPE = 0.2  # nats a row for which the losses are looked at again
 
 
 @jax.tree_util.register_dataclass
@@ -63,12 +67,12 @@ class Config:
     ``start`` holds probabilities of edges from another method; edges of more than
     ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
     likeliest. Without it the candidates are all edges along growing R2
-    (``models.sortability``), which is a guess. An edge whose effect is below
-    ``least_effect`` goes; in earlier steps the bar is lower, and it is the lower the
-    likelier the edge was beforehand, by ``trust``, and the more edges there are
-    (``finalise``). ``decay`` is the
+    (``models.sortability``), which is a guess. ``least_effect`` is the bar of both
+    measures above; that of effects is the lower the likelier the edge was beforehand,
+    by ``trust``, and the more edges there are (``finalise``). ``decay`` is the
     precision of a normal prior of the curves' parameters, which have ``hidden``
-    units and are fitted by ``num_iterations`` on ``num_rows`` rows at most.
+    units and are fitted on ``num_rows`` rows at most, by ``num_iterations`` at a
+    time.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -78,7 +82,7 @@ class Config:
     decay: ArrayLike = 1.0
     max_parents: int = static(default=24)
     hidden: int = static(default=16)
-    num_iterations: int = static(default=15)
+    num_iterations: int = static(default=20)
     num_rows: int = static(default=4096)
     num_steps: int = static(default=9)
 
@@ -214,7 +218,9 @@ def step(
     x = jnp.where(state.weight[:, None] > 0, problem.x[state.rows], 0)
     used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
     share = state.weight / jnp.maximum(state.weight.sum(), 1)
-    begins, ends = state.step == 0, state.step + 1 >= config.num_steps
+    begins = state.step == 0
+    ends = state.step + 1 == config.num_steps
+    reopens = state.step + 2 == config.num_steps
     d = x.shape[1]
     most = max(min(config.max_parents, d - 1), 1)
     sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
@@ -253,7 +259,8 @@ def step(
             cost = jnp.log(noise / family.noise)
             # The less noise there is, the more misfit stands out.
             bar = config.least_effect**2 * family.noise**-_MISFIT
-            spared = (cost < 0.5 * jnp.log1p(bar)) & ~required[which]
+            least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
+            spared = (cost < least) & ~required[which]
             family = family._replace(costs=family.costs.at[which].set(cost))
             without = family._replace(parents=others, curve=found, noise=noise)
             return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
@@ -282,7 +289,7 @@ def step(
     possible = ~(moves.turned & fixed[:, None, :]).any(axis=-1)
     possible = possible & (turns | jnp.eye(d, dtype=bool))
     fresh = (moves.opened & ~state.opened[:, None, :]).any(axis=-1)
-    possible = possible & (turns | fresh) & ~begins & ~ends
+    possible = possible & (turns | fresh) & ~begins & ~ends & ~reopens
     weight = used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1)
 
     def change(case):
@@ -313,12 +320,18 @@ def step(
         return jnp.where(possible, gains - lost, -jnp.inf)
 
     # With other candidates instead, a child may lose less.
-    unmet = possible & (net(costs) < _WORTH) & (gains > _HOPE)
+    unmet = possible & (net(costs) < _WORTH) & (gains > _WORTH)
     unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
     losses = changes(unknown, losses, first.T, moves.bereft)
     parents = take_moves(families.parents, moves, net(jnp.fmin(costs, losses)), _WORTH)
     moved = (parents != families.parents).any(axis=1)
-    stale = begins | moved
+    # The order is settled: all candidates once more.
+    again = greedy_acyclic(state.belief, config.least_belief, graph)
+    again = jax.vmap(functools.partial(strongest, most=most))(
+        again.T, state.belief.T + families.parents
+    )
+    parents = jnp.where(reopens & ~begins, again, parents)
+    stale = begins | reopens | moved
 
     scale = families.noise
     rows = used.sum(axis=0)
