@@ -123,12 +123,12 @@ def test_a_variable_without_rows_is_no_trouble():
 
 
 def test_chosen_inputs_are_all_that_is_fitted():
-    x, y = wave(200)
+    x, y = map(jnp.asarray, wave(200))
     other = np.random.default_rng(1).normal(size=(200, 3)).astype("float32")
-    wide = np.column_stack([other[:, :2], x[:, :1], other[:, 2:], x[:, 1:]])
+    wide = jnp.column_stack([other[:, :2], x[:, :1], other[:, 2:], x[:, 1:]])
     chosen = jnp.array([False, False, True, False, True])
     begin = begun(5)
-    ones = np.ones(200, "float32")
+    ones = jnp.ones(200)
     some = functools.partial(curve.fit_some, decay=0.1, num_iterations=6)
     small = begin._replace(inputs=begin.inputs[chosen], passed=jnp.zeros(2))
     expected = fit(small, x, y, ones, 0.1, num_iterations=6)

@@ -109,7 +109,7 @@ def test_edges_are_turned_where_interventions_say_so(curved):
     posterior, info = fit(problem, config)
     np.testing.assert_array_equal(posterior.graphs[0], CHAIN)
     np.testing.assert_array_equal(posterior.edge_prob > 0.5, CHAIN)
-    assert info.moves == 0
+    assert info.converged
     still = fit(problem, dataclasses.replace(config, num_steps=1))[0].graphs[0]
     assert not (still & CHAIN).any()
     # Neither what the start was sure of nor knowledge is turned.

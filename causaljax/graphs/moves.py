@@ -39,12 +39,12 @@ def list_moves(graph: Array, hopeful: Array, strength: Array, most: int) -> Move
         beyond = ((graph[v] & ~turned)[:, None] & reach).any(axis=0) | itself[v]
         held = graph[:, v] | turned
         opened = held | (hopeful[:, v] & ~beyond)
-        return turned, strongest(opened, strength[:, v] + held, most)
+        return turned, strongest(opened, jnp.where(held, 2, strength[:, v]), most)
 
     def without(v, c):
         held = graph[:, c] & ~itself[v]
         opened = held | (hopeful[:, c] & ~reach[c] & ~reach[v])
-        return strongest(opened, strength[:, c] + held, most)
+        return strongest(opened, jnp.where(held, 2, strength[:, c]), most)
 
     each = jnp.arange(len(graph))
 

@@ -6,7 +6,7 @@ fitted down to its noise. Then each parent is left out for once, that of least e
 first, and the curve fitted on from where it was: if its residuals, of standard
 deviation s_j, grow by less than
 
-    log(1 + least_effect^2 / s_j^(1/4)) / 2    nats a row
+    log(1 + 0.15^2 / s_j^(1/4)) / 2    nats a row
 
 the parent goes. The power of s_j is there because a candidate that is no parent helps
 a curve that does not fit perfectly, and that shows the more the less noise there is.
@@ -55,6 +55,7 @@ _ROUNDS = 30  # of estimating the share of candidates that are edges
 _NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 _FIRST_FITS = 3  # as many times the iterations
+_SPARED = 0.15  # what can be spared at the least
 _MISFIT = 0.25  # power of the noise by which edges must be worth more
 _WORTH = 0.05  # nats a row that a move must gain
 
@@ -67,12 +68,11 @@ class Config:
     ``start`` holds probabilities of edges from another method; edges of more than
     ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
     likeliest. Without it the candidates are all edges along growing R2
-    (``models.sortability``), which is a guess. ``least_effect`` is the bar of both
-    measures above; that of effects is the lower the likelier the edge was beforehand,
-    by ``trust``, and the more edges there are (``finalise``). ``decay`` is the
-    precision of a normal prior of the curves' parameters, which have ``hidden``
-    units and are fitted on ``num_rows`` rows at most, by ``num_iterations`` at a
-    time.
+    (``models.sortability``), which is a guess. ``least_effect`` is the bar of
+    effects; it is the lower the likelier the edge was beforehand, by ``trust``, and
+    the more edges there are (``finalise``). ``decay`` is the precision of a normal
+    prior of the curves' parameters, which have ``hidden`` units and are fitted on
+    ``num_rows`` rows at most, by ``num_iterations`` at a time.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -103,6 +103,7 @@ class State(NamedTuple):
     step: Array  # [] int32
     belief: Array  # [d, d] float, beforehand
     families: Family  # leaves [d, ...]; acyclic
+    first: Curve  # leaves [d, ...], which curves begin from
     stale: Array  # [d] bool, families that are to be fitted
     opened: Array  # [d, d] bool, the parents a family had when it was last opened
     gains: Array  # [d, d] float, nats a row of v if it moves behind u, NaN: unknown
@@ -176,7 +177,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     graph = greedy_acyclic(belief, config.least_belief, problem.required)
     most = max(min(config.max_parents, d - 1), 1)
     few = jax.vmap(functools.partial(strongest, most=most))
-    parents = few(graph.T, (belief + problem.required).T)
+    parents = few(graph.T, jnp.where(problem.required, 2, belief).T)
     third = matmul(jnp.where(counted, problem.weight, 0), x**3)
     places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
     key_inputs, key_biases = jax.random.split(key)
@@ -195,6 +196,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         step=jnp.zeros((), jnp.int32),
         belief=belief,
         families=families,
+        first=begun,
         stale=jnp.ones(d, bool),
         opened=parents,
         gains=nothing + jnp.nan,
@@ -258,7 +260,7 @@ def step(
             found, noise = refit(family.curve, others, data)
             cost = jnp.log(noise / family.noise)
             # The less noise there is, the more misfit stands out.
-            bar = config.least_effect**2 * family.noise**-_MISFIT
+            bar = _SPARED**2 * family.noise**-_MISFIT
             least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
             spared = (cost < least) & ~required[which]
             family = family._replace(costs=family.costs.at[which].set(cost))
@@ -277,6 +279,14 @@ def step(
     data = x.T, used.T
     columns = state.families, state.stale, problem.required.T, data
     families = jax.lax.map(visited, columns)
+    # Without inputs the prior has made all hidden units alike: nothing to go on from.
+    alone = ~families.parents.any(axis=1)
+    restarted = jax.tree.map(
+        lambda a, b: jnp.where(alone.reshape(-1, *[1] * (a.ndim - 1)), a, b),
+        state.first,
+        families.curve,
+    )
+    families = families._replace(curve=restarted)
     graph = families.parents.T
 
     # What can move, and what it would win and lose.
@@ -328,7 +338,7 @@ def step(
     # The order is settled: all candidates once more.
     again = greedy_acyclic(state.belief, config.least_belief, graph)
     again = jax.vmap(functools.partial(strongest, most=most))(
-        again.T, state.belief.T + families.parents
+        again.T, jnp.where(families.parents, 2, state.belief.T)
     )
     parents = jnp.where(reopens & ~begins, again, parents)
     stale = begins | reopens | moved

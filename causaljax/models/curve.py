@@ -136,7 +136,9 @@ def fit_some(
         there, which = jax.lax.top_k(chosen.astype(x.dtype), num)
         inputs = curve.inputs[which] * there[:, None]
         small = curve._replace(inputs=inputs, passed=curve.passed[which] * there)
-        small, noise = fit(small, x[:, which] * there, y, weight, decay, num_iterations)
+        small, noise = fit(
+            small, x[:, which] * there[None, :], y, weight, decay, num_iterations
+        )
         inputs = (
             jnp.zeros_like(curve.inputs).at[which].add(small.inputs * there[:, None])
         )
