@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from causaljax.graphs.ops import is_acyclic, transitive_closure
 from causaljax.types import Array
@@ -52,7 +53,8 @@ def list_moves(graph: Array, hopeful: Array, strength: Array, most: int) -> Move
         along = jax.vmap(function, in_axes=(None, 0))
         return jax.vmap(along, in_axes=(0, None))(each, each)
 
-    return Moves(*table(behind), table(without))
+    turned, opened = table(behind)
+    return Moves(turned, opened, table(without))
 
 
 def strongest(chosen: Array, strength: Array, most: int) -> Array:
@@ -61,7 +63,7 @@ def strongest(chosen: Array, strength: Array, most: int) -> Array:
     return chosen & (rank < most)
 
 
-def take_moves(parents: Array, moves: Moves, gains: Array, least: Array) -> Array:
+def take_moves(parents: Array, moves: Moves, gains: Array, least: ArrayLike) -> Array:
     """The parents ``[d, d]``, a row a child, after the moves of most gain.
 
     A gain holds only while the families are what they were when it was measured, so

@@ -228,8 +228,10 @@ def step(
     sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
 
     def refit(found, parents, data):
+        y, used = data
+        iterations = config.num_iterations
         return curve.fit_some(
-            found, parents, x, *data, config.decay, config.num_iterations, sizes
+            found, parents, x, y, used, config.decay, iterations, sizes
         )
 
     def slopes(found, parents):
