@@ -144,7 +144,7 @@ REGISTRY["neural"] = Row(
 REGISTRY["pruning"] = Row(
     kernel=pruning.KERNEL,
     config=pruning.Config(
-        num_steps=NUM_STEPS, hidden=2, num_iterations=4, least_effect=0.8
+        num_steps=NUM_STEPS, hidden=2, num_iterations=3, least_effect=0.8
     ),
     problem=linear_problem,
     parameters=attrgetter("families.slopes"),

@@ -270,7 +270,7 @@ def step(
             return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
 
         attempts = jnp.where(begins, 0, parents.sum())
-        family = jax.lax.fori_loop(0, attempts, attempt, family)
+        family = jax.lax.fori_loop(0 * attempts, attempts, attempt, family)
         size = jnp.where(family.parents, slopes(family.curve, family.parents), size)
         return family._replace(slopes=size)
 
@@ -308,10 +308,12 @@ def step(
         wanted, old, which, parents = case
         family = jax.tree.map(lambda leaf: leaf[which], families)
         at_which = jax.tree.map(lambda leaf: leaf[which], data)
+        # Indexing stays out of what is conditional: shard_map cannot have it there.
+        rows_share = weight[which]
 
         def measured():
             noise = refit(family.curve, parents, at_which)[1]
-            return weight[which] * jnp.log(noise / family.noise)
+            return rows_share * jnp.log(noise / family.noise)
 
         return jax.lax.cond(wanted, measured, lambda: old)
 
