@@ -97,6 +97,22 @@ class Family(NamedTuple):
     costs: Array  # [d] float, nats a row by which the fit without was worse
 
 
+class Known(NamedTuple):
+    """What moves were found to do; NaN: unknown."""
+
+    gains: Array  # [d, d] float, nats a row of v if it moves behind u
+    tried: Array  # [d, d, d] bool, the parents it had with this gain
+    losses: Array  # [d, d] float, nats a row of c without v
+
+
+class Data(NamedTuple):
+    """The rows that curves are fitted on."""
+
+    x: Array  # [m, d]
+    used: Array  # [m, d], weights, 0 where the variable was set
+    share: Array  # [m], weights that sum up to 1
+
+
 class State(NamedTuple):
     """What a step carries on to the next."""
 
@@ -106,9 +122,7 @@ class State(NamedTuple):
     first: Curve  # leaves [d, ...], which curves begin from
     stale: Array  # [d] bool, families that are to be fitted
     opened: Array  # [d, d] bool, the parents a family had when it was last opened
-    gains: Array  # [d, d] float, nats a row of v if it moves behind u, NaN: unknown
-    tried: Array  # [d, d, d] bool, the parents it had with this gain
-    losses: Array  # [d, d] float, nats a row of c without v, NaN: unknown
+    known: Known
     rows: Array  # [m] int, those that curves are fitted on
     weight: Array  # [m] float
 
@@ -163,7 +177,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         weight = jnp.full_like(part, 1) * (weight.sum() / config.num_rows)
     x = jnp.where(counted[:, None], problem.x, 0)
 
-    free = problem.allowed & ~transitive_closure(problem.required).T
+    free = _free(problem)
     if config.start is None:
         table = problem._replace(x=x, intervened=jnp.zeros_like(problem.intervened))
         table = statistics(table, interventional=False)
@@ -173,11 +187,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         belief = jnp.asarray(config.start)
     belief = jnp.where(problem.required, 1, jnp.where(free, belief, 0))
     belief = belief.astype(x.dtype)
-    d = len(belief)
-    graph = greedy_acyclic(belief, config.least_belief, problem.required)
-    most = max(min(config.max_parents, d - 1), 1)
-    few = jax.vmap(functools.partial(strongest, most=most))
-    parents = few(graph.T, jnp.where(problem.required, 2, belief).T)
+    parents = _candidates(belief, problem.required.T, config)
     third = matmul(jnp.where(counted, problem.weight, 0), x**3)
     places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
     key_inputs, key_biases = jax.random.split(key)
@@ -199,9 +209,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         first=begun,
         stale=jnp.ones(d, bool),
         opened=parents,
-        gains=nothing + jnp.nan,
-        tried=jnp.zeros((d, d, d), bool),
-        losses=nothing + jnp.nan,
+        known=Known(nothing + jnp.nan, jnp.zeros((d, d, d), bool), nothing + jnp.nan),
         rows=rows,
         weight=weight,
     )
@@ -217,69 +225,103 @@ def step(
     del key
     # Which edges stay is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
+    data = _data(state, problem)
+    begins = state.step == 0
+    reopens = state.step + 2 == config.num_steps
+    old = state.families.parents
+    families = _fitted(state, problem, data, config)
+    moves, possible = _moves(state, problem, families, config)
+    gains, known = _weighed(state, families, moves, possible, data, config)
+    parents = take_moves(families.parents, moves, gains, _WORTH)
+    moved = (parents != families.parents).any(axis=1)
+    # The order is settled: all candidates once more.
+    again = _candidates(state.belief, families.parents, config)
+    parents = jnp.where(reopens & ~begins, again, parents)
+    loss = _loss(families, data, state.weight, config)
+    new = state._replace(
+        step=state.step + 1,
+        families=families._replace(parents=parents),
+        stale=begins | reopens | moved,
+        opened=jnp.where(moved[:, None], parents, state.opened),
+        known=known,
+    )
+    return new, Info(
+        loss=loss,
+        moves=(parents != old).sum(),
+        converged=jnp.isfinite(loss),
+        nonfinite=~jnp.isfinite(loss),
+    )
+
+
+def _most(config, d):
+    """How many parents a variable may have."""
+    return max(min(config.max_parents, d - 1), 1)
+
+
+def _free(problem):
+    """Edges that knowledge allows."""
+    return problem.allowed & ~transitive_closure(problem.required).T
+
+
+def _candidates(belief, parents, config):
+    """Parents, a row a child: these, and the likeliest that close no cycle."""
+    graph = greedy_acyclic(belief, config.least_belief, parents.T)
+    few = functools.partial(strongest, most=_most(config, len(belief)))
+    return jax.vmap(few)(graph.T, jnp.where(parents, 2, belief.T))
+
+
+def _data(state, problem):
     x = jnp.where(state.weight[:, None] > 0, problem.x[state.rows], 0)
     used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
-    share = state.weight / jnp.maximum(state.weight.sum(), 1)
+    return Data(x, used, state.weight / jnp.maximum(state.weight.sum(), 1))
+
+
+def _refitted(found, parents, child, data, config):
+    """A child's curve, fitted on from where it was, and its noise."""
+    y, used = child
+    x, most = data.x, _most(config, data.x.shape[1])
+    sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
+    return curve.fit_some(
+        found, parents, x, y, used, config.decay, config.num_iterations, sizes
+    )
+
+
+def _slopes(found, parents, data):
+    """Root mean squares of a curve's derivatives by its parents."""
+    at_rows = curve.slopes(found, jnp.where(parents[None, :], data.x, 0))
+    square = matmul((at_rows**2).T, data.share)
+    return jnp.where(parents, jnp.sqrt(square), 0)
+
+
+def _fitted(state, problem, data, config):
+    """The families, those that are stale fitted and without what they can spare."""
     begins = state.step == 0
     ends = state.step + 1 == config.num_steps
-    reopens = state.step + 2 == config.num_steps
-    d = x.shape[1]
-    most = max(min(config.max_parents, d - 1), 1)
-    sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
-
-    def refit(found, parents, data):
-        y, used = data
-        iterations = config.num_iterations
-        return curve.fit_some(
-            found, parents, x, y, used, config.decay, iterations, sizes
-        )
-
-    def slopes(found, parents):
-        at_rows = curve.slopes(found, jnp.where(parents[None, :], x, 0))
-        square = matmul((at_rows**2).T, share)
-        return jnp.where(parents, jnp.sqrt(square), 0)
-
     scale = state.families.noise
 
-    def thinned(family, required, data):
-        """Fitted; and, from the second step, without the parents it can spare."""
-        parents = family.parents
-        found, noise = refit(family.curve, parents, data)
-        found, noise = jax.lax.fori_loop(
-            0,
-            jnp.where(begins, _FIRST_FITS - 1, 0),
-            lambda _, fitted: refit(fitted[0], parents, data),
-            (found, noise),
-        )
-        size = slopes(found, parents)
-        order = jnp.argsort(jnp.where(parents, size * scale**_NOISE_SHARE, jnp.inf))
-        size = jnp.where(parents, size, family.slopes)
-        family = family._replace(curve=found, noise=noise, slopes=size)
-
-        def attempt(place, family):
-            which = order[place]
-            others = family.parents.at[which].set(False)
-            found, noise = refit(family.curve, others, data)
-            cost = jnp.log(noise / family.noise)
-            # The less noise there is, the more misfit stands out.
-            bar = _SPARED**2 * family.noise**-_MISFIT
-            least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
-            spared = (cost < least) & ~required[which]
-            family = family._replace(costs=family.costs.at[which].set(cost))
-            without = family._replace(parents=others, curve=found, noise=noise)
-            return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
-
-        attempts = jnp.where(begins, 0, parents.sum())
-        family = jax.lax.fori_loop(0 * attempts, attempts, attempt, family)
-        size = jnp.where(family.parents, slopes(family.curve, family.parents), size)
-        return family._replace(slopes=size)
-
     def visited(column):
-        family, stale, *others = column
-        return jax.lax.cond(stale, lambda: thinned(family, *others), lambda: family)
+        family, stale, required, child = column
 
-    data = x.T, used.T
-    columns = state.families, state.stale, problem.required.T, data
+        def thinned():
+            fitted = _fit(family, child, begins, data, config)
+            size = fitted.slopes * scale**_NOISE_SHARE
+            order = jnp.argsort(jnp.where(fitted.parents, size, jnp.inf))
+            attempts = jnp.where(begins, 0, fitted.parents.sum())
+            left = jax.lax.fori_loop(
+                0 * attempts,
+                attempts,
+                lambda place, left: _spared(
+                    left, order[place], required, child, ends, data, config
+                ),
+                fitted,
+            )
+            size = _slopes(left.curve, left.parents, data)
+            return left._replace(slopes=jnp.where(left.parents, size, fitted.slopes))
+
+        return jax.lax.cond(stale, thinned, lambda: family)
+
+    children = data.x.T, data.used.T
+    columns = state.families, state.stale, problem.required.T, children
     families = jax.lax.map(visited, columns)
     # Without inputs the prior has made all hidden units alike: nothing to go on from.
     alone = ~families.parents.any(axis=1)
@@ -288,31 +330,72 @@ def step(
         state.first,
         families.curve,
     )
-    families = families._replace(curve=restarted)
-    graph = families.parents.T
+    return families._replace(curve=restarted)
 
-    # What can move, and what it would win and lose.
-    free = problem.allowed & ~transitive_closure(problem.required).T
-    free = free & (state.belief > 0)
+
+def _fit(family, child, begins, data, config):
+    """A family with its curve fitted, the first time at length."""
+
+    def refit(found):
+        return _refitted(found, family.parents, child, data, config)
+
+    found, noise = jax.lax.fori_loop(
+        0,
+        jnp.where(begins, _FIRST_FITS - 1, 0),
+        lambda _, fitted: refit(fitted[0]),
+        refit(family.curve),
+    )
+    size = _slopes(found, family.parents, data)
+    size = jnp.where(family.parents, size, family.slopes)
+    return family._replace(curve=found, noise=noise, slopes=size)
+
+
+def _spared(family, which, required, child, ends, data, config):
+    """The family without this parent if it can spare it."""
+    others = family.parents.at[which].set(False)
+    found, noise = _refitted(family.curve, others, child, data, config)
+    cost = jnp.log(noise / family.noise)
+    # The less noise there is, the more misfit stands out.
+    bar = _SPARED**2 * family.noise**-_MISFIT
+    least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
+    spared = (cost < least) & ~required[which]
+    family = family._replace(costs=family.costs.at[which].set(cost))
+    without = family._replace(parents=others, curve=found, noise=noise)
+    return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
+
+
+def _moves(state, problem, families, config):
+    """All moves of variables, and which of them can be taken, ``[d, d]``."""
+    d = len(state.belief)
+    free = _free(problem) & (state.belief > 0)
     hopeful = free & (state.belief > config.least_belief)
-    moves = list_moves(graph, hopeful, state.belief, most)
-    turns = moves.turned.any(axis=-1)
+    most = _most(config, d)
+    moves = list_moves(families.parents.T, hopeful, state.belief, most)
     fixed = problem.required | ~free.T
-    possible = ~(moves.turned & fixed[:, None, :]).any(axis=-1)
-    possible = possible & (turns | jnp.eye(d, dtype=bool))
+    turns = moves.turned.any(axis=-1)
     fresh = (moves.opened & ~state.opened[:, None, :]).any(axis=-1)
-    possible = possible & (turns | fresh) & ~begins & ~ends & ~reopens
-    weight = used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1)
+    possible = ~(moves.turned & fixed[:, None, :]).any(axis=-1)
+    possible = possible & (turns | (fresh & jnp.eye(d, dtype=bool)))
+    # The last two steps are for the settled order.
+    moving = (state.step > 0) & (state.step + 2 < config.num_steps)
+    return moves, possible & moving
+
+
+def _weighed(state, families, moves, possible, data, config):
+    """What moves gain in all, nats a row, ``[d, d]``; and all that is known of it."""
+    d = len(possible)
+    children = data.x.T, data.used.T
+    weight = data.used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1)
 
     def change(case):
         wanted, old, which, parents = case
         family = jax.tree.map(lambda leaf: leaf[which], families)
-        at_which = jax.tree.map(lambda leaf: leaf[which], data)
+        child = jax.tree.map(lambda leaf: leaf[which], children)
         # Indexing stays out of what is conditional: shard_map cannot have it there.
         rows_share = weight[which]
 
         def measured():
-            noise = refit(family.curve, parents, at_which)[1]
+            noise = _refitted(family.curve, parents, child, data, config)[1]
             return rows_share * jnp.log(noise / family.noise)
 
         return jax.lax.cond(wanted, measured, lambda: old)
@@ -321,13 +404,14 @@ def step(
         cases = wanted.ravel(), old.ravel(), which.ravel(), parents.reshape(d * d, d)
         return jax.lax.map(change, cases).reshape(d, d)
 
+    old, stale = state.known, state.stale
     first = jnp.broadcast_to(jnp.arange(d)[:, None], (d, d))
-    known = (moves.opened == state.tried).all(axis=-1) & ~jnp.isnan(state.gains)
-    known = known & ~state.stale[:, None]
-    gains = -changes(possible & ~known, -state.gains, first, moves.opened)
-    tried = jnp.where(possible[:, :, None], moves.opened, state.tried)
+    known = (moves.opened == old.tried).all(axis=-1) & ~jnp.isnan(old.gains)
+    known = known & ~stale[:, None]
+    gains = -changes(possible & ~known, -old.gains, first, moves.opened)
+    tried = jnp.where(possible[:, :, None], moves.opened, old.tried)
     costs = weight[None, :] * families.costs.T
-    losses = jnp.where(state.stale[None, :], jnp.nan, state.losses)
+    losses = jnp.where(stale[None, :], jnp.nan, old.losses)
 
     def net(costs):
         lost = jnp.where(moves.turned, costs[:, None, :], 0).sum(axis=-1)
@@ -337,38 +421,19 @@ def step(
     unmet = possible & (net(costs) < _WORTH) & (gains > _WORTH)
     unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
     losses = changes(unknown, losses, first.T, moves.bereft)
-    parents = take_moves(families.parents, moves, net(jnp.fmin(costs, losses)), _WORTH)
-    moved = (parents != families.parents).any(axis=1)
-    # The order is settled: all candidates once more.
-    again = greedy_acyclic(state.belief, config.least_belief, graph)
-    again = jax.vmap(functools.partial(strongest, most=most))(
-        again.T, jnp.where(families.parents, 2, state.belief.T)
-    )
-    parents = jnp.where(reopens & ~begins, again, parents)
-    stale = begins | reopens | moved
+    won = net(jnp.fmin(costs, losses))
+    gains = jnp.where(stale[:, None] & ~possible, jnp.nan, gains)
+    return won, Known(gains, tried, losses)
 
-    scale = families.noise
-    rows = used.sum(axis=0)
+
+def _loss(families, data, weight, config):
+    """Minus the log-likelihood, plus prices of edges, nats a row."""
+    scale, rows = families.noise, data.used.sum(axis=0)
     loss = (rows * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e))).sum()
-    total = jnp.maximum(state.weight.sum(), 1)
+    total = jnp.maximum(weight.sum(), 1)
     # So that restarts compare graphs of different sizes: half log(n) a parameter.
     price = 0.5 * (config.hidden + 1) * jnp.log(jnp.maximum(total, 2))
-    loss = (loss + price * graph.sum().astype(x.dtype)) / total
-    new = state._replace(
-        step=state.step + 1,
-        families=families._replace(parents=parents),
-        stale=stale,
-        opened=jnp.where(moved[:, None], parents, state.opened),
-        gains=jnp.where(state.stale[:, None] & ~possible, jnp.nan, gains),
-        tried=tried,
-        losses=losses,
-    )
-    return new, Info(
-        loss=loss,
-        moves=(parents != state.families.parents).sum(),
-        converged=jnp.isfinite(loss),
-        nonfinite=~jnp.isfinite(loss),
-    )
+    return (loss + price * families.parents.sum().astype(scale.dtype)) / total
 
 
 def _effects(state):
