@@ -57,6 +57,7 @@ _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 _FIRST_FITS = 3  # as many times the iterations
 _SPARED = 0.15  # what can be spared at the least
 _MISFIT = 0.25  # power of the noise by which edges must be worth more
+_IN_DOUBT = 0.1  # least belief in the direction an edge is turned to
 _WORTH = 0.05  # nats a row that a move must gain
 
 
@@ -371,7 +372,9 @@ def _moves(state, problem, families, config):
     hopeful = free & (state.belief > config.least_belief)
     most = _most(config, d)
     moves = list_moves(families.parents.T, hopeful, state.belief, most)
-    fixed = problem.required | ~free.T
+    # Where nobody intervened only the sizes of misfits tell directions.
+    doubtful = problem.intervened.any() | (state.belief >= _IN_DOUBT)
+    fixed = problem.required | ~(free & doubtful).T
     turns = moves.turned.any(axis=-1)
     fresh = (moves.opened & ~state.opened[:, None, :]).any(axis=-1)
     possible = ~(moves.turned & fixed[:, None, :]).any(axis=-1)
