@@ -120,3 +120,22 @@ def test_a_variable_without_rows_is_no_trouble():
     found, noise = fit(begun(2), x, y, np.zeros(30, "float32"), 1.0, num_iterations=5)
     assert np.isfinite(noise)
     assert all(np.isfinite(leaf).all() for leaf in found)
+
+
+def test_chosen_inputs_are_all_that_is_fitted():
+    x, y = map(jnp.asarray, wave(200))
+    other = np.random.default_rng(1).normal(size=(200, 3)).astype("float32")
+    wide = jnp.column_stack([other[:, :2], x[:, :1], other[:, 2:], x[:, 1:]])
+    chosen = jnp.array([False, False, True, False, True])
+    begin = begun(5)
+    ones = jnp.ones(200)
+    some = functools.partial(curve.fit_some, decay=0.1, num_iterations=6)
+    small = begin._replace(inputs=begin.inputs[chosen], passed=jnp.zeros(2))
+    expected = fit(small, x, y, ones, 0.1, num_iterations=6)
+    for sizes in ((2, 5), (1, 3)):
+        found, noise = some(begin, chosen, wide, y, ones, sizes=sizes)
+        assert noise == pytest.approx(float(expected[1]), rel=1e-3)
+        np.testing.assert_allclose(
+            found.inputs[chosen], expected[0].inputs, rtol=0.02, atol=1e-3
+        )
+        assert not found.inputs[~chosen].any()

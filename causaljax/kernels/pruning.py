@@ -1,28 +1,33 @@
-"""Many candidate edges, thinned out by what each does in well-fitted curves.
+"""Many candidate edges, thinned out by what a well-fitted curve misses without them.
 
 Candidates are all edges that are not unlikely beforehand, in the acyclic order of the
 likeliest. Every variable's curve over its candidate parents (``models.curve``) is
-fitted down to its noise, and an edge i -> j is measured by
+fitted down to its noise. Then each parent is left out for once, that of least effect
+first, and the curve fitted on from where it was: if its residuals, of standard
+deviation s_j, grow by less than
+
+    log(1 + 0.15^2 / s_j^(1/4)) / 2    nats a row
+
+the parent goes. The power of s_j is there because a candidate that is no parent helps
+a curve that does not fit perfectly, and that shows the more the less noise there is.
+Nothing goes that is missed, so that one wrong step does not bring down the others.
+
+A variable too early in the order lacks causes. It moves behind a descendant
+(``graphs.moves``), or just gets back candidates that are no descendants any more, if
+that makes it likelier by more than the children that turn lose.
+
+Of what is left, edges of little effect go, an effect being
 
     e_ij = sqrt(mean (df_j / dx_i)^2) (s_i / s_j)^(3/4)
 
-s the standard deviations of the variables' noise. With the exponent 0 this is what a
-change by one unit of the (standardised) parent does; with 1, what a change as large as
-the parent's own noise does in units of the child's noise, and log(1 + e_ij^2) / 2 is
-roughly the edge's worth in nats a row. The first overlooks weak causes of variables
-with little noise, the second exaggerates what a misfit makes of them; in between
-measured best. Edges of little effect go. An edge that closes no cycle the other way
-round is turned if its two variables' curves then leave smaller residuals (by the
-entropy of normals of their sizes), in the rows where nobody set the variable,
-and if the start was in doubt: beside noise of a thousandth misfit outshouts the truth.
-Curves whose inputs have changed are fitted anew, and all edges looked over again.
+With the exponent 0 this is what a change by one unit of the (standardised) parent
+does; with 1, what a change as large as the parent's own noise does in units of the
+child's noise. The first overlooks weak causes of variables with little noise, the
+second exaggerates what a misfit makes of them; in between measured best.
 
-Why effects and not likelihoods: a candidate that is no parent often helps a curve that
-does not fit perfectly, and on many rows any help is significant.
-
-Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Nazaret et al.
-2024 (SDCD) for two stages and thresholds of effects; Peters and Buehlmann 2014 for
-scores by the sizes of residuals.
+Sources: Buehlmann, Peters and Ernest 2014 (CAM) for pruning in an order; Teyssier and
+Koller 2005 for moves in one; Nazaret et al. 2024 (SDCD) for two stages and thresholds
+of effects; Peters and Buehlmann 2014 for scores by the sizes of residuals.
 """
 
 import dataclasses
@@ -35,8 +40,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import greedy_acyclic, is_acyclic, matmul, transitive_closure
+from causaljax.graphs.moves import list_moves, strongest, take_moves
+from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
 from causaljax.models import curve
+from causaljax.models.curve import Curve
 from causaljax.models.linear_gaussian import statistics
 from causaljax.models.sortability import explained_share
 from causaljax.types import Array, Kernel, Posterior, Problem, static
@@ -46,10 +53,12 @@ _LEAST = 1e-12  # of effects, whose logarithm is taken
 _DOUBT = 0.005  # of the method that began
 _ROUNDS = 30  # of estimating the share of candidates that are edges
 _NOISE_SHARE = 0.75  # how far effects are measured in noise
-_EASY_STEPS = 4  # until the bar has risen
-_IN_DOUBT = 0.1  # least probability beforehand of the direction an edge is turned to
-_MOST_TURNED = 10  # parents of a variable whose edges are turned
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
+_FIRST_FITS = 3  # as many times the iterations
+_SPARED = 0.15  # what can be spared at the least
+_MISFIT = 0.25  # power of the noise by which edges must be worth more
+_IN_DOUBT = 0.1  # least belief in the direction an edge is turned to
+_WORTH = 0.05  # nats a row that a move must gain
 
 
 @jax.tree_util.register_dataclass
@@ -60,24 +69,49 @@ class Config:
     ``start`` holds probabilities of edges from another method; edges of more than
     ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
     likeliest. Without it the candidates are all edges along growing R2
-    (``models.sortability``), which is a guess. An edge whose effect is below
-    ``least_effect`` goes; in earlier steps the bar is lower, and it is the lower the
-    likelier the edge was beforehand, by ``trust``, and the more edges there are
-    (``finalise``). ``decay`` is the
-    precision of a normal prior of the curves' parameters, which have ``hidden``
-    units and are fitted by ``num_iterations`` on ``num_rows`` rows at most.
+    (``models.sortability``), which is a guess. ``least_effect`` is the bar of
+    effects; it is the lower the likelier the edge was beforehand, by ``trust``, and
+    the more edges there are (``finalise``). ``decay`` is the precision of a normal
+    prior of the curves' parameters, which have ``hidden`` units and are fitted on
+    ``num_rows`` rows at most, by ``num_iterations`` at a time.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
     least_belief: float = 0.02
-    least_effect: float = 0.2
+    least_effect: float = 0.15
     trust: float = 0.8
     decay: ArrayLike = 1.0
     max_parents: int = static(default=24)
     hidden: int = static(default=16)
-    num_iterations: int = static(default=50)
+    num_iterations: int = static(default=20)
     num_rows: int = static(default=4096)
     num_steps: int = static(default=9)
+
+
+class Family(NamedTuple):
+    """A variable's parents and what is known of them; in a state, one a variable."""
+
+    parents: Array  # [d] bool, the candidates that are left
+    curve: Curve  # over all d variables
+    noise: Array  # [] float, standard deviation of the curve's residuals
+    slopes: Array  # [d] float, root mean squares, when last measured
+    costs: Array  # [d] float, nats a row by which the fit without was worse
+
+
+class Known(NamedTuple):
+    """What moves were found to do; NaN: unknown."""
+
+    gains: Array  # [d, d] float, nats a row of v if it moves behind u
+    tried: Array  # [d, d, d] bool, the parents it had with this gain
+    losses: Array  # [d, d] float, nats a row of c without v
+
+
+class Data(NamedTuple):
+    """The rows that curves are fitted on."""
+
+    x: Array  # [m, d]
+    used: Array  # [m, d], weights, 0 where the variable was set
+    share: Array  # [m], weights that sum up to 1
 
 
 class State(NamedTuple):
@@ -85,12 +119,11 @@ class State(NamedTuple):
 
     step: Array  # [] int32
     belief: Array  # [d, d] float, beforehand
-    graph: Array  # [d, d] bool, the candidates that are left; acyclic
-    slopes: Array  # [d, d] float, root mean squares, when last measured
-    scale: Array  # [d] float, standard deviations of the noise
-    gains: Array  # [d, d] float, nats by turning an edge, NaN where not measured
-    stale: Array  # [d] bool, families that have changed since they were measured
-    places: Array  # [d] int, whose random numbers are a variable's
+    families: Family  # leaves [d, ...]; acyclic
+    first: Curve  # leaves [d, ...], which curves begin from
+    stale: Array  # [d] bool, families that are to be fitted
+    opened: Array  # [d, d] bool, the parents a family had when it was last opened
+    known: Known
     rows: Array  # [m] int, those that curves are fitted on
     weight: Array  # [m] float
 
@@ -130,7 +163,6 @@ def check_config(config: Config) -> None:
 
 def init(key: Array, problem: Problem, config: Config) -> State:
     """The candidates. Rows with a gap are left out, as those of weight 0 are."""
-    del key
     n, d = problem.x.shape
     chex.assert_shape([problem.intervened, problem.observed], (n, d))
     chex.assert_shape([problem.allowed, problem.required], (d, d))
@@ -146,7 +178,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         weight = jnp.full_like(part, 1) * (weight.sum() / config.num_rows)
     x = jnp.where(counted[:, None], problem.x, 0)
 
-    free = problem.allowed & ~transitive_closure(problem.required).T
+    free = _free(problem)
     if config.start is None:
         table = problem._replace(x=x, intervened=jnp.zeros_like(problem.intervened))
         table = statistics(table, interventional=False)
@@ -156,181 +188,262 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         belief = jnp.asarray(config.start)
     belief = jnp.where(problem.required, 1, jnp.where(free, belief, 0))
     belief = belief.astype(x.dtype)
+    parents = _candidates(belief, problem.required.T, config)
     third = matmul(jnp.where(counted, problem.weight, 0), x**3)
-    zero = 0 * weight[0]  # as local as the data, which shard_map asks of what they feed
-    return State(
+    places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
+    key_inputs, key_biases = jax.random.split(key)
+    inputs = jax.random.normal(key_inputs, (d, d, config.hidden), x.dtype)
+    biases = jax.random.normal(key_biases, (d, config.hidden), x.dtype)
+    nothing = jnp.zeros_like(belief)
+    begun = Curve(
+        inputs=_FIRST_SIZE * inputs[places][:, places],
+        passed=nothing,
+        biases=biases[places],
+        outputs=jnp.zeros_like(biases),
+        offset=nothing[0],
+    )
+    families = Family(parents, begun, nothing[0] + 1, nothing, nothing)
+    state = State(
         step=jnp.zeros((), jnp.int32),
         belief=belief,
-        graph=greedy_acyclic(belief, config.least_belief, problem.required),
-        slopes=jnp.zeros_like(belief) + zero,
-        scale=jnp.ones_like(belief[0]) + zero,
-        gains=jnp.full_like(belief, jnp.nan) + zero,
-        stale=jnp.ones_like(belief[0], dtype=bool) & (zero == 0),
-        places=jnp.argsort(jnp.argsort(third)),
+        families=families,
+        first=begun,
+        stale=jnp.ones(d, bool),
+        opened=parents,
+        known=Known(nothing + jnp.nan, jnp.zeros((d, d, d), bool), nothing + jnp.nan),
         rows=rows,
         weight=weight,
     )
+    zero = 0 * weight[0]  # as local as the data, which shard_map asks of what they feed
+    local = jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), state)
+    return local._replace(step=state.step, rows=rows)
 
 
 def step(
     key: Array, state: State, problem: Problem, config: Config
 ) -> tuple[State, Info]:
-    """Fits curves on the candidates that are left; drops some of these, turns some."""
+    """Fits changed families and drops what they can spare; then moves variables."""
+    del key
     # Which edges stay is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
-    graph, x = state.graph, problem.x[state.rows]
-    x = jnp.where(state.weight[:, None] > 0, x, 0)
-    used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
-    d = len(graph)
-    measure, children = _measurement(key, x, used, state, config)
-    # Indexing stays out of what is conditional: shard_map cannot have it there.
-    variables = jnp.arange(d)
-
-    def fitted(column):
-        parents, stale, there, child = column
-        return jax.lax.cond(stale, lambda: measure(parents, child, 2), lambda: there)
-
-    there = state.slopes.T, state.scale
-    columns = graph.T, state.stale, there, children
-    slopes, scale = jax.lax.map(fitted, columns)
-    slopes = jnp.where(graph, slopes.T, state.slopes)
-    state = state._replace(slopes=slopes, scale=scale)
-    progress = jnp.minimum((state.step + 1).astype(x.dtype) / _EASY_STEPS, 1)
-    odds = _log_odds(_effects(state), state, progress, config)
-    kept = (graph & (odds >= 0)) | problem.required
-
-    reach = transitive_closure(kept)
-    through = matmul(kept.astype(x.dtype), reach.astype(x.dtype)) > 0
-    free = problem.allowed & ~transitive_closure(problem.required).T
-    possible = kept & ~through & free.T & ~problem.required
-    possible = possible & (state.belief.T >= _IN_DOUBT)
-    possible = possible & (state.step + 1 < config.num_steps)
-    # Large families are slow to fit, and soon smaller.
-    small = graph.sum(axis=0) <= _MOST_TURNED
-    possible = possible & small[:, None] & small[None, :]
-    rows = used.sum(axis=0)
-
-    def gain_of(pair):
-        """Nats by which turning an edge makes its two variables likelier."""
-        cause, effect = pair
-        without = graph[:, effect] & (variables != cause)
-        beside = graph[:, cause] | (variables == effect)
-        lost = jax.tree.map(lambda leaf: leaf[effect], children)
-        gained = jax.tree.map(lambda leaf: leaf[cause], children)
-        at_effect, at_cause = scale[effect], scale[cause]
-        weight_effect, weight_cause = rows[effect], rows[cause]
-
-        def refitted():
-            gone = jnp.log(measure(without, lost, 1)[1] / at_effect)
-            come = jnp.log(measure(beside, gained, 1)[1] / at_cause)
-            return -(gone * weight_effect + come * weight_cause)
-
-        old = state.gains[cause, effect]
-        doubtful = jnp.isnan(old) | state.stale[cause] | state.stale[effect]
-        return jax.lax.cond(possible[cause, effect] & doubtful, refitted, lambda: old)
-
-    cause, effect = jnp.repeat(variables, d), jnp.tile(variables, d)
-    gains = jax.lax.map(gain_of, (cause, effect)).reshape(d, d)
-    turned = _turned(kept, jnp.where(possible, gains - (config.hidden + 1), -jnp.inf))
-    loss = (rows * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e))).sum()
-    total = jnp.maximum(state.weight.sum(), 1)
-    # So that restarts compare graphs of different sizes: half log(n) a parameter.
-    price = 0.5 * (config.hidden + 1) * jnp.log(jnp.maximum(total, 2))
-    loss = (loss + price * graph.sum().astype(x.dtype)) / total
-    moves = (graph & ~turned).sum()
+    data = _data(state, problem)
+    begins = state.step == 0
+    reopens = state.step + 2 == config.num_steps
+    old = state.families.parents
+    families = _fitted(state, problem, data, config)
+    moves, possible = _moves(state, problem, families, config)
+    gains, known = _weighed(state, families, moves, possible, data, config)
+    parents = take_moves(families.parents, moves, gains, _WORTH)
+    moved = (parents != families.parents).any(axis=1)
+    # The order is settled: all candidates once more.
+    again = _candidates(state.belief, families.parents, config)
+    parents = jnp.where(reopens & ~begins, again, parents)
+    loss = _loss(families, data, state.weight, config)
     new = state._replace(
         step=state.step + 1,
-        graph=turned,
-        slopes=jnp.where(kept & ~turned, 0, slopes),
-        gains=gains,
-        stale=(turned != graph).any(axis=0),
+        families=families._replace(parents=parents),
+        stale=begins | reopens | moved,
+        opened=jnp.where(moved[:, None], parents, state.opened),
+        known=known,
     )
     return new, Info(
         loss=loss,
-        moves=moves,
+        moves=(parents != old).sum(),
         converged=jnp.isfinite(loss),
         nonfinite=~jnp.isfinite(loss),
     )
 
 
-def _measurement(key, x, used, state, config):
-    """``(parents [d], child, fits) -> slopes [d], noise``; and all children."""
-    d = x.shape[1]
-    key_inputs, key_outputs = jax.random.split(key)
-    # By child; two fits of each.
-    first = jax.random.normal(key_inputs, (d, 2, d, config.hidden), x.dtype)
-    first = _FIRST_SIZE * first[state.places][:, :, state.places]
-    last = jax.random.normal(key_outputs, (d, 2, config.hidden), x.dtype)
-    last = last[state.places]
-    total = jnp.maximum(state.weight.sum(), 1)
-    most = max(min(config.max_parents, d - 1), 1)
-    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
+def _most(config, d):
+    """How many parents a variable may have."""
+    return max(min(config.max_parents, d - 1), 1)
 
-    def slopes_on(num_inputs, believed, y, used, first, last):
-        """Root mean squares of one variable's slopes, and its noise."""
-        value, parents = jax.lax.top_k(believed, num_inputs)
-        there = value > 0
-        inputs = jnp.where(there[None, :], x[:, parents], 0)
 
-        def fitted(begin):
-            first, last = begin
-            begun = curve.Curve(
-                inputs=first[parents],
-                passed=jnp.zeros_like(value),
-                biases=last,
-                outputs=jnp.zeros_like(last),
-                offset=jnp.zeros_like(value[0]),
+def _free(problem):
+    """Edges that knowledge allows."""
+    return problem.allowed & ~transitive_closure(problem.required).T
+
+
+def _candidates(belief, parents, config):
+    """Parents, a row a child: these, and the likeliest that close no cycle."""
+    graph = greedy_acyclic(belief, config.least_belief, parents.T)
+    few = functools.partial(strongest, most=_most(config, len(belief)))
+    return jax.vmap(few)(graph.T, jnp.where(parents, 2, belief.T))
+
+
+def _data(state, problem):
+    x = jnp.where(state.weight[:, None] > 0, problem.x[state.rows], 0)
+    used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
+    return Data(x, used, state.weight / jnp.maximum(state.weight.sum(), 1))
+
+
+def _refitted(found, parents, child, data, config):
+    """A child's curve, fitted on from where it was, and its noise."""
+    y, used = child
+    x, most = data.x, _most(config, data.x.shape[1])
+    sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
+    return curve.fit_some(
+        found, parents, x, y, used, config.decay, config.num_iterations, sizes
+    )
+
+
+def _slopes(found, parents, data):
+    """Root mean squares of a curve's derivatives by its parents."""
+    at_rows = curve.slopes(found, jnp.where(parents[None, :], data.x, 0))
+    square = matmul((at_rows**2).T, data.share)
+    return jnp.where(parents, jnp.sqrt(square), 0)
+
+
+def _fitted(state, problem, data, config):
+    """The families, those that are stale fitted and without what they can spare."""
+    begins = state.step == 0
+    ends = state.step + 1 == config.num_steps
+    scale = state.families.noise
+
+    def visited(column):
+        family, stale, required, child = column
+
+        def thinned():
+            fitted = _fit(family, child, begins, data, config)
+            size = fitted.slopes * scale**_NOISE_SHARE
+            order = jnp.argsort(jnp.where(fitted.parents, size, jnp.inf))
+            attempts = jnp.where(begins, 0, fitted.parents.sum())
+            left = jax.lax.fori_loop(
+                0 * attempts,
+                attempts,
+                lambda place, left: _spared(
+                    left, order[place], required, child, ends, data, config
+                ),
+                fitted,
             )
-            found, noise = curve.fit(
-                begun, inputs, y, used, config.decay, config.num_iterations
-            )
-            return curve.slopes(found, inputs), noise
+            size = _slopes(left.curve, left.parents, data)
+            return left._replace(slopes=jnp.where(left.parents, size, fitted.slopes))
 
-        # What misfit adds to a slope differs between two fits, and drops out.
-        slopes, noise = jax.lax.map(fitted, (first, last))
-        square = matmul((slopes[0] * slopes[-1]).T, state.weight) / total
-        slope = jnp.where(there, jnp.sqrt(jnp.maximum(square, 0)), 0)
-        spread = jnp.zeros_like(believed).at[parents].add(slope)
-        return spread, noise.min()
+        return jax.lax.cond(stale, thinned, lambda: family)
 
-    branches = [functools.partial(slopes_on, size) for size in sizes]
-
-    def measure(parents, child, num_fits):
-        belief, y, used, first, last = child
-        # The fewer candidates, the smaller the regressions.
-        which = sum((parents.sum() > size).astype(jnp.int32) for size in sizes[:-1])
-        believed = jnp.where(parents, belief + 1, 0)
-        begin = first[:num_fits], last[:num_fits]
-        return jax.lax.switch(which, branches, believed, y, used, *begin)
-
-    return measure, (state.belief.T, x.T, used.T, first, last)
+    children = data.x.T, data.used.T
+    columns = state.families, state.stale, problem.required.T, children
+    families = jax.lax.map(visited, columns)
+    # Without inputs the prior has made all hidden units alike: nothing to go on from.
+    alone = ~families.parents.any(axis=1)
+    restarted = jax.tree.map(
+        lambda a, b: jnp.where(alone.reshape(-1, *[1] * (a.ndim - 1)), a, b),
+        state.first,
+        families.curve,
+    )
+    return families._replace(curve=restarted)
 
 
-def _turned(graph, gains):
-    """Edges turned round, those of most gain first, unless that closes a cycle.
+def _fit(family, child, begins, data, config):
+    """A family with its curve fitted, the first time at length."""
 
-    A gain holds only while both families are what they were when it was measured.
-    """
-    d = len(graph)
+    def refit(found):
+        return _refitted(found, family.parents, child, data, config)
 
-    def turn(_, carry):
-        graph, gains = carry
-        best = jnp.argmax(gains)
-        cause, effect = best // d, best % d
-        turned = graph.at[cause, effect].set(False).at[effect, cause].set(True)
-        good = (gains[cause, effect] > 0) & is_acyclic(turned)
-        touched = jnp.zeros(d, bool).at[cause].set(True).at[effect].set(True)
-        touched = touched[:, None] | touched[None, :]
-        spent = jnp.zeros_like(graph).at[cause, effect].set(True)
-        spent = spent | (good & touched)
-        return jnp.where(good, turned, graph), jnp.where(spent, -jnp.inf, gains)
+    found, noise = jax.lax.fori_loop(
+        0,
+        jnp.where(begins, _FIRST_FITS - 1, 0),
+        lambda _, fitted: refit(fitted[0]),
+        refit(family.curve),
+    )
+    size = _slopes(found, family.parents, data)
+    size = jnp.where(family.parents, size, family.slopes)
+    return family._replace(curve=found, noise=noise, slopes=size)
 
-    return jax.lax.fori_loop(0, d, turn, (graph, gains))[0]
+
+def _spared(family, which, required, child, ends, data, config):
+    """The family without this parent if it can spare it."""
+    others = family.parents.at[which].set(False)
+    found, noise = _refitted(family.curve, others, child, data, config)
+    cost = jnp.log(noise / family.noise)
+    # The less noise there is, the more misfit stands out.
+    bar = _SPARED**2 * family.noise**-_MISFIT
+    least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
+    spared = (cost < least) & ~required[which]
+    family = family._replace(costs=family.costs.at[which].set(cost))
+    without = family._replace(parents=others, curve=found, noise=noise)
+    return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
+
+
+def _moves(state, problem, families, config):
+    """All moves of variables, and which of them can be taken, ``[d, d]``."""
+    d = len(state.belief)
+    free = _free(problem) & (state.belief > 0)
+    hopeful = free & (state.belief > config.least_belief)
+    most = _most(config, d)
+    moves = list_moves(families.parents.T, hopeful, state.belief, most)
+    # Where nobody intervened only the sizes of misfits tell directions.
+    doubtful = problem.intervened.any() | (state.belief >= _IN_DOUBT)
+    fixed = problem.required | ~(free & doubtful).T
+    turns = moves.turned.any(axis=-1)
+    fresh = (moves.opened & ~state.opened[:, None, :]).any(axis=-1)
+    possible = ~(moves.turned & fixed[:, None, :]).any(axis=-1)
+    possible = possible & (turns | (fresh & jnp.eye(d, dtype=bool)))
+    # The last two steps are for the settled order.
+    moving = (state.step > 0) & (state.step + 2 < config.num_steps)
+    return moves, possible & moving
+
+
+def _weighed(state, families, moves, possible, data, config):
+    """What moves gain in all, nats a row, ``[d, d]``; and all that is known of it."""
+    d = len(possible)
+    children = data.x.T, data.used.T
+    weight = data.used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1)
+
+    def change(case):
+        wanted, old, which, parents = case
+        family = jax.tree.map(lambda leaf: leaf[which], families)
+        child = jax.tree.map(lambda leaf: leaf[which], children)
+        # Indexing stays out of what is conditional: shard_map cannot have it there.
+        rows_share = weight[which]
+
+        def measured():
+            noise = _refitted(family.curve, parents, child, data, config)[1]
+            return rows_share * jnp.log(noise / family.noise)
+
+        return jax.lax.cond(wanted, measured, lambda: old)
+
+    def changes(wanted, old, which, parents):
+        cases = wanted.ravel(), old.ravel(), which.ravel(), parents.reshape(d * d, d)
+        return jax.lax.map(change, cases).reshape(d, d)
+
+    old, stale = state.known, state.stale
+    first = jnp.broadcast_to(jnp.arange(d)[:, None], (d, d))
+    known = (moves.opened == old.tried).all(axis=-1) & ~jnp.isnan(old.gains)
+    known = known & ~stale[:, None]
+    gains = -changes(possible & ~known, -old.gains, first, moves.opened)
+    tried = jnp.where(possible[:, :, None], moves.opened, old.tried)
+    costs = weight[None, :] * families.costs.T
+    losses = jnp.where(stale[None, :], jnp.nan, old.losses)
+
+    def net(costs):
+        lost = jnp.where(moves.turned, costs[:, None, :], 0).sum(axis=-1)
+        return jnp.where(possible, gains - lost, -jnp.inf)
+
+    # With other candidates instead, a child may lose less.
+    unmet = possible & (net(costs) < _WORTH) & (gains > _WORTH)
+    unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
+    losses = changes(unknown, losses, first.T, moves.bereft)
+    won = net(jnp.fmin(costs, losses))
+    gains = jnp.where(stale[:, None] & ~possible, jnp.nan, gains)
+    return won, Known(gains, tried, losses)
+
+
+def _loss(families, data, weight, config):
+    """Minus the log-likelihood, plus prices of edges, nats a row."""
+    scale, rows = families.noise, data.used.sum(axis=0)
+    loss = (rows * (jnp.log(scale) + 0.5 * math.log(2 * math.pi * math.e))).sum()
+    total = jnp.maximum(weight.sum(), 1)
+    # So that restarts compare graphs of different sizes: half log(n) a parameter.
+    price = 0.5 * (config.hidden + 1) * jnp.log(jnp.maximum(total, 2))
+    return (loss + price * families.parents.sum().astype(scale.dtype)) / total
 
 
 def _effects(state):
     """What edges do, in the units of ``least_effect``."""
-    return state.slopes * (state.scale[:, None] / state.scale[None, :]) ** _NOISE_SHARE
+    scale = state.families.noise
+    ratio = scale[:, None] / scale[None, :]
+    return state.families.slopes.T * ratio**_NOISE_SHARE
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
@@ -347,22 +460,24 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     ``[d]``, the standard deviations of the curves' residuals.
     """
     del key
-    odds = _log_odds(_effects(state), state, jnp.ones_like(state.scale[0]), config)
+    effects, graph = _effects(state), state.families.parents.T
+    odds = _log_odds(effects, state, config)
+    odds = jnp.where(graph, odds, jnp.minimum(odds, 0))
     prob = jax.nn.sigmoid(odds)
     return Posterior(
         edge_prob=jnp.where(problem.required, 1, prob).astype(prob.dtype),
-        graphs=state.graph[None],
+        graphs=((graph & (odds >= 0)) | problem.required)[None],
         log_weight=jnp.zeros_like(prob[0, :1]),
-        extra={"effects": _effects(state), "noise": state.scale},
+        extra={"effects": effects, "noise": state.families.noise},
     )
 
 
-def _log_odds(effects, state, progress, config):
+def _log_odds(effects, state, config):
     """Of edges: by their effects, beforehand, and by how many seem to be there."""
     rows = jnp.clip(state.weight.sum(), 1, config.num_rows)
     chance = (config.hidden + 1) / rows
     least = jnp.asarray(config.least_effect, effects.dtype)
-    bar = progress * jnp.sqrt(least**2 + chance)
+    bar = jnp.sqrt(least**2 + chance)
     size = jnp.maximum(effects, _LEAST)
     belief = jnp.clip(state.belief, _DOUBT, 1 - _DOUBT)
     prior = jnp.asarray(config.trust, effects.dtype) * jax.scipy.special.logit(belief)

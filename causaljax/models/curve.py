@@ -7,7 +7,9 @@ thousandth of its height; the Levenberg-Marquardt method solves a linear regress
 the network's own derivatives instead, some dozens of times.
 """
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -112,6 +114,40 @@ def fit(
     carry = theta, normal(theta), damping
     (theta, (_, _, square), _), _ = jax.lax.scan(iterate, carry, length=num_iterations)
     return _unflatten(theta, layout), jnp.sqrt(square)
+
+
+def fit_some(
+    curve: Curve,
+    chosen: Array,
+    x: Array,
+    y: Array,
+    weight: Array,
+    decay: ArrayLike,
+    num_iterations: int,
+    sizes: Sequence[int],
+) -> tuple[Curve, Array]:
+    """``fit`` with the chosen inputs alone, ``[p]`` bool; the weights of others are 0.
+
+    ``sizes`` are static and grow: the smallest that is enough for the inputs is how
+    many are computed with. No more than the last are used.
+    """
+
+    def of_size(num, curve, chosen):
+        there, which = jax.lax.top_k(chosen.astype(x.dtype), num)
+        inputs = curve.inputs[which] * there[:, None]
+        small = curve._replace(inputs=inputs, passed=curve.passed[which] * there)
+        small, noise = fit(
+            small, x[:, which] * there[None, :], y, weight, decay, num_iterations
+        )
+        inputs = (
+            jnp.zeros_like(curve.inputs).at[which].add(small.inputs * there[:, None])
+        )
+        passed = jnp.zeros_like(curve.passed).at[which].add(small.passed * there)
+        return small._replace(inputs=inputs, passed=passed), noise
+
+    branches = [functools.partial(of_size, num) for num in sizes]
+    enough = sum((chosen.sum() > num).astype(jnp.int32) for num in sizes[:-1])
+    return jax.lax.switch(enough, branches, curve, chosen)
 
 
 def _hidden(curve, x):
