@@ -58,6 +58,7 @@ class Row(NamedTuple):
     parameters: Callable = attrgetter("weights")  # what of a state is smooth in x
     sweep: tuple[str, ...] = ("sparsity",)  # config leaves the parameters feel
     short: int = 20  # steps taken one by one; few if each compiles loops of its own
+    compiled: int = 0  # of them, first, even where the others are not
     smooth: bool = True  # a search has no gradients, and is soon at its end
     smooth_steps: int = 20  # taken for gradients; beliefs may decide what is drawn next
     moves: bool = True  # later steps change the state
@@ -189,6 +190,7 @@ REGISTRY |= {
         answer=without_padding,
         sweep=("sparsity",),
         short=7,  # the first with regimes is the last of them
+        compiled=6,
         smooth=False,
     )
     for name, options in {
@@ -239,7 +241,8 @@ def short_fit(row, problem):
 def eager_fit(row, problem):
     """The same, operation by operation."""
     state = row.kernel.init(jax.random.key(1), problem, row.config)
-    for t in range(row.short):
+    state = advance(row, state, problem, row.config, row.compiled)
+    for t in range(row.compiled, row.short):
         step_key = jax.random.fold_in(jax.random.key(2), t)
         state, _ = row.kernel.step(step_key, state, problem, row.config)
     answer = row.kernel.finalise(jax.random.key(3), state, problem, row.config)
