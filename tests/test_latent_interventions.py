@@ -259,8 +259,10 @@ def test_a_regime_that_disturbs_most_columns_is_suspicious(made):
     far = np.arange(len(table)) % 4 == 0
     table.loc[far] = np.random.default_rng(0).normal(20, 1, size=(far.sum(), 4))
     model = LatentInterventionDAG(**OPTIONS)
-    with pytest.warns(UserWarning, match="disturb most columns"):  # noqa: PT031
-        with pytest.warns(UserWarning, match="taken for undisturbed"):
-            model.fit(table)
+    with (
+        pytest.warns(UserWarning, match="disturb most columns"),
+        pytest.warns(UserWarning, match="taken for undisturbed"),
+    ):
+        model.fit(table)
     (broad,) = model.info_["broad_regimes"]
     assert (model.regimes_[far] == broad).mean() > 0.99
