@@ -279,7 +279,7 @@ def test_curves_are_followed_where_nothing_is_known():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
 def test_a_regime_that_disturbs_most_columns_is_suspicious(made):
-    table = made.table.copy()
+    table = made.table.astype(float)
     far = np.arange(len(table)) % 4 == 0
     table.loc[far] = np.random.default_rng(0).normal(20, 1, size=(far.sum(), 4))
     model = LatentInterventionDAG(**OPTIONS)
