@@ -19,6 +19,7 @@ METHODS = {
 }
 """Names of ``--method`` and the estimators behind them."""
 
+_LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
 _SORTABLE = 0.9  # sortability from which a result may ride on it
 
 
@@ -124,14 +125,26 @@ def _fit(options):
     if loaded.truth is not None:
         _compare(loaded, estimator)
     if options.out is not None:
-        causaljax.files.write_results(
+        written = causaljax.files.write_results(
             options.out,
             estimator.graph_,
             estimator.adjacency_,
             estimator.cpdag_,
             _record(options, estimator, source, table.shape),
+            **_regime_tables(estimator),
         )
-        print(f"Wrote {', '.join(causaljax.files.RESULTS)} to {options.out}")
+        print(f"Wrote {', '.join(written)} to {options.out}")
+
+
+def _regime_tables(estimator):
+    """What there is to write of regimes, by the arguments of ``write_results``."""
+    if not hasattr(estimator, "regimes_"):
+        return {}
+    table = causaljax.files.regime_table(
+        estimator.regimes_, estimator.regime_probabilities_
+    )
+    targets = estimator.intervention_targets_.rename_axis("regime")
+    return {"regimes": table, "targets": targets}
 
 
 def _estimator(options):
@@ -175,10 +188,14 @@ def _load(options):
         raise ValueError("--number: only folders have numbers; add --format dcdi")
     if data in datasets:
         dataset = datasets[data]()
+        # Which rows are the observational part is what these would find out.
+        whole = options.method == "latent-interventions"
+        table = dataset.data if whole else dataset.observational
+        part = "all rows, conditions hidden" if whole else "the observational part"
         # Intensities are positive and skewed; their logarithms are what is compared.
         loaded = _Loaded(
-            table=dataset.observational.map(np.log),
-            source=f"{data} (log of the observational part)",
+            table=table.map(np.log),
+            source=f"{data} (log of {part})",
             truth=dataset.truth,
             truth_name="consensus graph",
         )
@@ -248,8 +265,23 @@ def _show(estimator, data, shape):
             numbers.append(f"{edge['weight']:.3g}")
         table.add_row(source, mark, target, *numbers)
     Console().print(table)
+    if hasattr(estimator, "regimes_"):
+        Console().print(_regimes(estimator))
     for note in _notes(estimator):
         print(note)
+
+
+def _regimes(estimator):
+    """Regimes with rows: label, share of the rows, targets more likely than not."""
+    from rich.table import Table
+
+    table = Table("regime", "share", "targets")
+    for name, targets in estimator.intervention_targets_.iterrows():
+        share = estimator.regime_weights_[name]
+        if share >= _LEAST_SHARE or name == estimator.reference_:
+            hit = ", ".join(targets.index[targets > 0.5])
+            table.add_row(str(name), f"{share:.1%}", hit)
+    return table
 
 
 def _notes(estimator):
@@ -259,6 +291,9 @@ def _notes(estimator):
         yield from _network_notes(estimator)
     elif "noise" in info:
         yield from _linear_notes(estimator)
+    elif hasattr(estimator, "regimes_"):
+        yield f"Regime {estimator.reference_} is the reference, without targets."
+        yield f"Held-out log-likelihood: {-info['loss']:.3f} nats a row."
     else:
         yield f"Held-out log-likelihood less prices: {-info['loss']:.3f} nats a row."
 

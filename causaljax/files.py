@@ -12,6 +12,8 @@ import pandas as pd
 _READERS = {".csv": ",", ".tsv": "\t", ".parquet": None}
 RESULTS = ("edges.csv", "adjacency.csv", "cpdag.csv", "graph.json", "run.json")
 """The files that ``write_results`` writes."""
+REGIMES = ("regimes.csv", "intervention_targets.csv")
+"""Those it writes besides where rows are of regimes."""
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -84,6 +86,12 @@ def edge_table(graph: nx.DiGraph) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["source", "target", *marks])
 
 
+def regime_table(regimes: pd.Series, probabilities: pd.DataFrame) -> pd.DataFrame:
+    """The regime of each row and the probability of each, by the rows' index."""
+    named = probabilities.rename(columns="P({})".format)
+    return named.assign(regime=regimes)[["regime", *named]].rename_axis("row")
+
+
 def check_writable(folder: str | Path) -> None:
     """Raises ValueError if writing results would touch files that are not ours.
 
@@ -92,7 +100,7 @@ def check_writable(folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; name a folder")
-    present = [name for name in RESULTS if (folder / name).exists()]
+    present = [name for name in RESULTS + REGIMES if (folder / name).exists()]
     if present and not _is_ours(folder / "run.json"):
         raise ValueError(
             f"{folder}: holds {present[0]}, which this program did not write; "
@@ -113,11 +121,13 @@ def write_results(
     adjacency: pd.DataFrame,
     cpdag: pd.DataFrame,
     record: Any,
-) -> None:
-    """Writes ``RESULTS`` into a folder.
+    regimes: pd.DataFrame | None = None,
+    targets: pd.DataFrame | None = None,
+) -> tuple[str, ...]:
+    """Writes ``RESULTS`` into a folder, and ``REGIMES`` if they are given.
 
     All are written beside the folder first and then moved into place, so that
-    a failure leaves no partial result.
+    a failure leaves no partial result. ``REGIMES`` of an earlier run are removed.
 
     Args:
       folder: made if missing.
@@ -125,6 +135,11 @@ def write_results(
       adjacency: 0/1, causes as rows.
       cpdag: likewise, an undirected edge with a 1 at both places.
       record: what run.json holds; anything JSON can express.
+      regimes: what ``regime_table`` makes, or None.
+      targets: ``[k, d]``, P(the regime disturbed the column), or None.
+
+    Returns:
+      The names of the files written.
 
     Raises:
       ValueError: as ``check_writable``.
@@ -140,5 +155,13 @@ def write_results(
         cpdag.to_csv(made / "cpdag.csv")
         (made / "graph.json").write_text(json.dumps(node_link, indent=1) + "\n")
         (made / "run.json").write_text(json.dumps(record, indent=1) + "\n")
-        for name in RESULTS:
+        tables = dict(zip(REGIMES, (regimes, targets), strict=True))
+        for name, table in tables.items():
+            if table is not None:
+                table.to_csv(made / name)
+            else:
+                (folder / name).unlink(missing_ok=True)
+        names = tuple(name for name in RESULTS + REGIMES if (made / name).exists())
+        for name in names:
             os.replace(made / name, folder / name)
+    return names

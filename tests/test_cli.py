@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import cli, dcdi_format, files, weights
+from causaljax import LatentInterventionDAG, cli, datasets, dcdi_format, files, weights
 
 FAST = ["--set", "num_steps=300", "--set", "noise=equal_variance"]
 
@@ -216,3 +216,70 @@ def test_datasets_and_version(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out.startswith("causaljax ")
+
+
+@pytest.fixture
+def unrecorded(tmp_path):
+    """a -> b -> c, b set from outside in a third of the rows and c in another."""
+    rng = np.random.default_rng(0)
+    a, e, f = rng.normal(size=(3, 450))
+    done = np.arange(450) % 3
+    b = np.where(done == 1, 8 + 0.2 * e, 2 * a + e)
+    c = np.where(done == 2, -9 + 0.2 * f, b - a + f)
+    frame = pd.DataFrame({"a": a, "b": b, "c": c})
+    frame["batch"] = np.array(["idle", "on b", "on c"])[done]
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    return tmp_path / "data.csv"
+
+
+def test_regimes_become_files(unrecorded, tmp_path, capsys):
+    out, table = tmp_path / "out", pd.read_csv(unrecorded)
+    options = ["--set", "mechanism=linear", "--set", "max_regimes=3"]
+    command = ["fit", str(unrecorded), "--method", "latent-interventions", *options]
+    command += ["--regimes-column", "batch", "--out", str(out)]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr()
+    assert "'idle' is taken for undisturbed" in printed.err
+    for word in ("on b", "33.3%", "Regime idle is the reference", "Held-out"):
+        assert word in printed.out
+    assert f"Wrote {', '.join(files.RESULTS + files.REGIMES)} to" in printed.out
+    regimes = pd.read_csv(out / "regimes.csv", index_col="row")
+    assert regimes.index.tolist() == list(range(450))
+    assert regimes.regime.tolist() == table.batch.tolist()
+    assert list(regimes.columns) == ["regime", "P(idle)", "P(on b)", "P(on c)"]
+    np.testing.assert_allclose(regimes.iloc[:, 1:].sum(axis=1), 1, atol=1e-5)
+    targets = pd.read_csv(out / "intervention_targets.csv", index_col="regime")
+    assert list(targets.columns) == ["a", "b", "c"]
+    assert targets.round().to_numpy().tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    record = json.loads((out / "run.json").read_text())
+    assert record["config"]["max_regimes"] == 3
+    assert record["convergence"]["broad_regimes"] == []
+    # A method without regimes leaves none behind in the same folder.
+    table.drop(columns="batch").to_csv(unrecorded, index=False)
+    assert cli.main(["fit", str(unrecorded), "--out", str(out), *FAST]) == 0
+    assert not (out / "regimes.csv").exists()
+    capsys.readouterr()
+    wrong = [*command[:4], "--set", "mechanism=round"]
+    assert cli.main(wrong) == 2
+    assert "mechanism must be one of" in capsys.readouterr().err
+
+
+class Whole(Exception):
+    """Raised where a fit would begin."""
+
+
+def test_hidden_regimes_of_sachs_are_looked_for_in_all_rows(monkeypatch):
+    seen = []
+
+    def fit(self, table, **known):
+        seen.append((table, known))
+        raise Whole
+
+    monkeypatch.setattr(LatentInterventionDAG, "fit", fit)
+    with pytest.raises(Whole):
+        cli.main(["fit", "sachs", "--method", "latent-interventions"])
+    ((table, known),) = seen
+    assert table.shape == (7466, 11)
+    assert np.log(datasets.load_sachs().data).equals(table)
+    assert known["interventions"] is None
+    assert known["regimes"] is None

@@ -111,3 +111,26 @@ def test_a_failure_leaves_no_partial_result(graph, tmp_path):
     with pytest.raises(TypeError):
         write(tmp_path / "out", graph)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_regimes_are_written_where_there_are_any(graph, tmp_path):
+    adjacency = pd.DataFrame([[0, 1], [0, 0]], index=["a", "b"], columns=["a", "b"])
+    probabilities = pd.DataFrame({"idle": [0.9, 0.2], 3: [0.1, 0.8]}, index=[7, 8])
+    table = files.regime_table(probabilities.idxmax(axis=1), probabilities)
+    targets = pd.DataFrame([[0.0, 0.0], [0.0, 1.0]], index=["idle", 3])
+    arguments = tmp_path, graph, adjacency, adjacency, {"causaljax": "1"}
+    written = files.write_results(*arguments, regimes=table, targets=targets)
+    assert written == files.RESULTS + files.REGIMES
+    again = pd.read_csv(tmp_path / "regimes.csv", index_col="row")
+    assert again.index.tolist() == [7, 8]
+    assert again.regime.tolist() == ["idle", "3"]
+    assert again["P(3)"].tolist() == [0.1, 0.8]
+    # A run of another method leaves none of them behind.
+    assert files.write_results(*arguments) == files.RESULTS
+    assert not any((tmp_path / name).exists() for name in files.REGIMES)
+    (tmp_path / "run.json").unlink()
+    for name in files.RESULTS:
+        (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / "regimes.csv").write_text("mine")
+    with pytest.raises(ValueError, match=r"regimes\.csv, which this program did not"):
+        files.write_results(*arguments)

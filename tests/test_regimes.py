@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.special import gammaln
 
-from causaljax.models import regimes
+from causaljax.models import conjugate, regimes
 
 
 def density(v, a, b):
@@ -88,3 +90,221 @@ def test_rows_are_told_by_their_regimes_densities():
     arrays = (jnp.asarray(a, jnp.float32) for a in (usual, done, targets))
     found = regimes.row_log_likelihoods(*arrays)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+# Targets
+
+
+PRIOR = float(np.log(0.1 / 0.9))
+statistics = jax.jit(conjugate.statistics)
+evidences = jax.jit(lambda sums: conjugate.fit(sums)[1])
+find_targets = jax.jit(regimes.find_targets)
+joining_gains = jax.jit(regimes.joining_gains)
+join = jax.jit(regimes.join)
+
+
+def linear_pair(seed=0, sizes=(60, 60, 60, 60)):
+    """y = 1.5 x + noise; regime 1 disturbs x, regime 2 disturbs y, 3 nothing."""
+    rng = np.random.default_rng(seed)
+    regime = np.repeat(np.arange(len(sizes)), sizes)
+    x, e = rng.normal(size=(2, len(regime)))
+    x = np.where(regime == 1, 3 + 0.5 * x, x)
+    y = np.where(regime == 2, -2 + 0.5 * e, 1.5 * x + 0.3 * e)
+    each = (regime[:, None] == np.arange(len(sizes))[None, :]).astype(float)
+    return x, y, each
+
+
+def sums_of(features, x, each):
+    return statistics(*map(jnp.asarray, (each, features, x)))
+
+
+def targets_of(cells, features, each, begin, known=(False,) * 4):
+    own = evidences(sums_of(np.ones((len(cells), 1)), cells, each))
+    sums = sums_of(features, cells, each)
+    arrays = jnp.asarray(np.array(begin, float)), jnp.asarray(known)
+    return find_targets(sums, own, *arrays, PRIOR)
+
+
+def best_targets(cells, features, each, begin):
+    """As in two steps of the kernel: from three sides, the best kept."""
+    for _ in range(2):
+        found = [
+            targets_of(cells, features, each, start)
+            for start in (begin, np.zeros(4), np.ones(4))
+        ]
+        begin = np.array(max(found, key=lambda pair: float(pair[1]))[0])
+    return begin
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "begin", [[0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 0, 1], [0.5, 0.5, 0.5, 0.5]]
+)
+def test_targets_are_found_wherever_the_search_begins(begin):
+    x, y, each = linear_pair()
+    parents = np.column_stack([np.ones(len(x)), x])
+    found = best_targets(y, parents, each, begin)
+    np.testing.assert_allclose(found, [0, 0, 1, 0], atol=0.01)
+    found = best_targets(x, np.ones((len(x), 1)), each, begin)
+    np.testing.assert_allclose(found, [0, 1, 0, 0], atol=0.01)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_scores_of_sure_targets_are_evidence():
+    """Mechanism's of the rows that were left alone, each target's own, and prior."""
+    x, y, each = linear_pair()
+    parents = np.column_stack([np.ones(len(x)), x])
+    targets = np.array([0.0, 0, 1, 0])
+    found, score = targets_of(y, parents, each, targets, (True,) * 4)
+    np.testing.assert_array_equal(found, targets)
+    left = each[:, 2] == 0
+    usual = evidences(sums_of(parents[left], y[left], np.ones((left.sum(), 1))))
+    one, rows = np.ones((60, 1)), ~left
+    own = evidences(sums_of(one, y[rows], one))
+    assert score == pytest.approx(float(usual[0] + own[0]) + PRIOR, rel=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+def test_each_target_answers_to_the_others_and_known_ones_stay():
+    """The last is updated last, so that its odds are those of the final targets."""
+    x, y, each = linear_pair(sizes=(5, 4, 5, 4))
+    y = y + 1.3 * each[:, 3]  # a matter of doubt
+    parents = np.column_stack([np.ones(len(x)), x])
+    known = np.array([True, False, False, False])
+    found, _ = targets_of(y, parents, each, [0.3, 0.2, 0.2, 0.2], known)
+    assert found[0] == 0.3
+    weight = each[:, :3] @ (1 - np.array(found[:3]))
+
+    def evidence(features, weight):
+        return float(evidences(sums_of(features, y, weight[:, None]))[0])
+
+    own = evidence(np.ones((len(x), 1)), each[:, 3])
+    joined, others = evidence(parents, weight + each[:, 3]), evidence(parents, weight)
+    odds = PRIOR + own - (joined - others)
+    assert found[3] == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-6)
+    assert 1e-3 < found[3] < 1 - 1e-3
+
+
+# Joining
+
+
+REFERENCE = 0
+
+
+def gains_of(x, each, weight=None, concentration=1.0, reference=REFERENCE):
+    """Of regimes over two columns whose mechanisms are standard normal."""
+    weight = np.ones(len(x)) if weight is None else weight
+    one = jnp.ones((len(x), 1))
+    weighted = jnp.asarray(each * weight[:, None])
+    columns = [statistics(weighted, one, jnp.asarray(c)) for c in x.T]
+    sums = jax.tree.map(lambda *leaves: jnp.stack(leaves), *columns)
+    usual = weighted.T @ stats.norm.logpdf(x)
+    arrays = (jnp.asarray(a) for a in (each, weight))
+    gains = joining_gains(*arrays, sums, usual, 0.1, concentration, reference)
+    return np.array(gains)
+
+
+def five_regimes():
+    """The reference, two of one kind, another, and an empty one."""
+    rng = np.random.default_rng(0)
+    member = np.repeat([0, 1, 2, 3], [100, 60, 50, 40])
+    x = rng.normal(size=(250, 2))
+    x[:, 0] = np.where((member == 1) | (member == 2), 5 + 0.2 * x[:, 0], x[:, 0])
+    x[:, 1] = np.where(member == 3, -4 + 0.2 * x[:, 1], x[:, 1])
+    return x, np.eye(5)[member]
+
+
+@pytest.mark.usefixtures("x64")
+def test_duplicates_are_joined_and_others_not():
+    x, each = five_regimes()
+    gains = gains_of(x, each)
+    above = np.triu(np.ones((5, 5), bool), 1)
+    assert (gains[~above] == -np.inf).all()
+    assert (gains[:, 4] == -np.inf).all()  # nobody is there
+    assert gains[1, 2] > 0
+    others = above & np.isfinite(gains)
+    others[1, 2] = False
+    assert others.sum() == 5
+    assert (gains[others] < -10).all()
+    into, moves = join(jnp.asarray(gains))
+    np.testing.assert_array_equal(into, [0, 1, 1, 3, 4])
+    assert moves == 1
+    assert into.dtype == moves.dtype == jnp.int32
+    joined = regimes.gather(jnp.asarray(each), into)
+    np.testing.assert_array_equal(joined.sum(axis=0), [100, 110, 0, 40, 0])
+    np.testing.assert_array_equal(joined.sum(axis=1), 1)
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_regime_that_disturbs_nothing_joins_the_reference():
+    rng = np.random.default_rng(1)
+    x, each = rng.normal(size=(120, 2)), np.eye(2)[np.arange(120) // 80]
+    for reference in (0, 1):
+        assert gains_of(x, each, reference=reference)[0, 1] > 0
+    x[80:, 0] += 4
+    assert gains_of(x, each, reference=0)[0, 1] < -100
+
+
+@pytest.mark.usefixtures("x64")
+def test_gains_are_those_of_the_bound():
+    """By hand for two regimes that are sure of their rows."""
+    x, each = five_regimes()
+    weight = np.random.default_rng(2).uniform(0.5, 1.5, len(x))
+    concentration = 2.0
+    found = gains_of(x, each, weight, concentration)[1, 3]
+
+    def evidence(rows):
+        total, one = 0.0, jnp.ones((rows.sum(), 1))
+        for column in x[rows].T:
+            each = jnp.asarray(weight[rows, None])
+            sums = statistics(each, one, jnp.asarray(column))
+            own = np.log(0.1) + float(evidences(sums)[0])
+            usual = np.log(0.9) + weight[rows] @ stats.norm.logpdf(column)
+            total += np.logaddexp(own, usual)
+        return total
+
+    rows = [each[:, 1] == 1, each[:, 3] == 1]
+    size = [weight[r].sum() for r in rows]
+    expected = evidence(rows[0] | rows[1]) - evidence(rows[0]) - evidence(rows[1])
+    expected += gammaln(sum(size)) - gammaln(size).sum() - np.log(concentration)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.usefixtures("x64")
+def test_assignments_that_need_not_be_told_apart_are_a_cost():
+    """Rows shared evenly have log 2 nats of freedom each, gone with the division."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 2))
+    x[:, 0] = 6 + 0.2 * x[:, 0]
+    shared = np.column_stack([np.zeros(80), np.full(80, 0.5), np.full(80, 0.5)])
+    gains = gains_of(x, shared)
+    # The same sums of rows, each twice at half its weight and sure of its regime.
+    sure = np.tile(np.eye(3)[1:], (80, 1))
+    halved = gains_of(np.repeat(x, 2, axis=0), sure, np.full(160, 0.5))
+    assert gains[1, 2] == pytest.approx(halved[1, 2] - 80 * np.log(2), rel=1e-9)
+
+
+def test_pairs_of_most_gain_come_first_and_each_regime_once():
+    gains = np.full((5, 5), -np.inf)
+    gains[0, 1], gains[1, 2], gains[2, 3], gains[0, 4], gains[3, 4] = 3, 9, 8, 1, -1
+    into, moves = join(jnp.asarray(gains, jnp.float32))
+    np.testing.assert_array_equal(into, [0, 1, 1, 3, 0])
+    assert moves == 2
+    into, moves = join(jnp.full((5, 5), -jnp.inf))
+    np.testing.assert_array_equal(into, np.arange(5))
+    assert moves == 0
+    # Labelled ones are ruled out beforehand, as the kernel does.
+    gains[1, 2] = -np.inf
+    into, _ = join(jnp.asarray(gains, jnp.float32))
+    np.testing.assert_array_equal(into, [0, 0, 2, 2, 4])
+
+
+def test_rows_go_along():
+    rng = np.random.default_rng(0)
+    belonging = rng.dirichlet(np.ones(4), size=6).astype("float32")
+    joined = regimes.gather(jnp.asarray(belonging), jnp.array([0, 1, 0, 1]))
+    expected = np.zeros((6, 4), "float32")
+    expected[:, 0] = belonging[:, 0] + belonging[:, 2]
+    expected[:, 1] = belonging[:, 1] + belonging[:, 3]
+    np.testing.assert_allclose(joined, expected, rtol=1e-6)
+    assert joined.dtype == jnp.float32

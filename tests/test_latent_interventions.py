@@ -1,0 +1,292 @@
+"""LatentInterventionDAG: from labels and targets that are known to none at all."""
+
+import dataclasses
+import inspect
+import warnings
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score
+from sklearn.utils.estimator_checks import check_estimator
+
+from causaljax import LatentInterventionDAG, NeuralDAG
+from causaljax.kernels import latent_interventions
+from causaljax.simulate import faria_table
+
+NAMES = ["a", "b", "c", "d"]
+OPTIONS = {"mechanism": "linear", "max_regimes": 8}
+
+
+class Made:
+    """Four variables, each disturbed in a fifth of the rows; shuffled."""
+
+    def __init__(self, seed=1, n=1500):
+        problem, truth = faria_table(jax.random.key(seed), num_variables=4, num_rows=n)
+        order = np.random.default_rng(seed).permutation(n)
+        self.table = pd.DataFrame(np.array(problem.x)[order], columns=NAMES)
+        self.table.index = np.arange(n) + 7  # not that of rows
+        self.regime = np.array(truth.regime)[order]
+        self.targets = np.array(truth.targets)
+        self.hit = self.targets[self.regime]
+        self.graph = np.array(truth.graph).astype(int)
+        self.labels = np.array(["none", "on 1", "on 2", "on 3", "on 4"])[self.regime]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return Made()
+
+
+def fit(made, table=None, *, options=None, **known):
+    """A fit; what it warns of is looked at in one test of its own."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = LatentInterventionDAG(**(OPTIONS if options is None else options))
+        model.fit(made.table if table is None else table, **known)
+    said = [str(warning.message) for warning in caught]
+    said = [words for words in said if "robust standard deviations" not in words]
+    assert all("taken for undisturbed" in words for words in said)
+    return model, said
+
+
+@pytest.fixture(scope="module")
+def hidden(made):
+    return fit(made)
+
+
+def assert_found(model, made):
+    """Graph, and the targets of the regime that shares most rows with each."""
+    np.testing.assert_array_equal(model.adjacency_, made.graph)
+    shared = pd.crosstab(made.regime, model.regimes_.to_numpy())
+    for regime, name in shared.idxmax(axis=1).items():
+        found = model.intervention_targets_.loc[name] > 0.5
+        np.testing.assert_array_equal(found, made.targets[regime])
+
+
+def test_everything_is_found_where_nothing_is_known(made, hidden):
+    model, said = hidden
+    assert adjusted_rand_score(made.regime, model.regimes_) > 0.99
+    assert model.n_regimes_ == 5
+    assert_found(model, made)
+    # The reference comes first, under the number 0; others by size.
+    assert model.reference_ == 0
+    assert (made.regime[model.regimes_ == 0] == 0).mean() > 0.99
+    assert (model.intervention_targets_.loc[0] == 0).all()
+    assert list(model.intervention_targets_.index[:5]) == [0, 1, 2, 3, 4]
+    assert not model.info_["reference_known"]
+    assert model.info_["broad_regimes"] == []
+    assert "regime 0 is taken for undisturbed" in said[0]
+
+
+def test_what_is_learned_agrees_with_itself(made, hidden):
+    model, _ = hidden
+    probabilities = model.regime_probabilities_
+    assert probabilities.index.equals(made.table.index)
+    assert model.regimes_.index.equals(made.table.index)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert (probabilities.idxmax(axis=1) == model.regimes_).all()
+    np.testing.assert_allclose(model.regime_weights_, probabilities.mean())
+    targets = model.intervention_targets_
+    assert list(targets.columns) == NAMES
+    assert list(targets.index) == list(probabilities.columns)
+    assert targets.to_numpy().min() >= 0
+    assert targets.to_numpy().max() <= 1
+    assert model.cpdag_.equals(model.adjacency_)
+    assert not hasattr(model, "weights_")
+    assert model.info_["converged"]
+    assert isinstance(model.posterior_.extra["belonging"], np.ndarray)
+    assert not jax.config.jax_enable_x64
+
+
+def test_rows_are_told_again(made, hidden):
+    model, _ = hidden
+    told = model.predict_regimes(made.table)
+    assert told.index.equals(made.table.index)
+    assert (told == model.regimes_).mean() > 0.99
+    fresh = Made(n=500)  # the same system, other rows
+    assert adjusted_rand_score(fresh.regime, model.predict_regimes(fresh.table)) > 0.95
+    assert list(model.predict_regimes(made.table[:5])) == list(told[:5])
+
+
+def test_scores_are_log_densities_in_the_units_of_the_table(made, hidden):
+    model, _ = hidden
+    score = model.score(made.table)
+    assert np.isfinite(score)
+    scaled = made.table * [1, 10, 1, 1] + [0, 0, 3, 0]
+    other, _ = fit(made, scaled)
+    assert other.score(scaled) == pytest.approx(score - np.log(10), abs=1e-3)
+    assert other.adjacency_.equals(model.adjacency_)
+    assert (other.regimes_ == model.regimes_).mean() > 0.99
+    worse = made.table.sample(frac=1, random_state=0).to_numpy()
+    broken = made.table.assign(a=worse[:, 0])
+    assert model.score(broken) < score - 1
+
+
+def test_same_seed_same_answer_and_the_table_is_left_alone(made, hidden):
+    before = made.table.copy()
+    again, _ = fit(made)
+    pd.testing.assert_frame_equal(made.table, before)
+    first, _ = hidden
+    assert again.regimes_.equals(first.regimes_)
+    assert again.regime_probabilities_.equals(first.regime_probabilities_)
+    assert again.edge_probabilities_.equals(first.edge_probabilities_)
+
+
+def test_labels_and_targets_are_believed(made):
+    model, said = fit(
+        made,
+        options={"mechanism": "linear"},
+        regimes=made.labels,
+        interventions=made.hit,
+    )
+    assert not said  # the reference is known
+    assert model.reference_ == "none"
+    assert model.info_["reference_known"]
+    assert list(model.regimes_) == list(made.labels)
+    assert_found(model, made)
+    found = model.intervention_targets_.loc[["none", "on 1", "on 2", "on 3", "on 4"]]
+    np.testing.assert_array_equal(found, made.targets.astype(float))
+    assert len(model.intervention_targets_) == 5
+
+
+def test_targets_are_found_where_labels_are_known(made):
+    # Labels begin with that of a disturbed regime, and are numbers.
+    label = np.array([50, 10, 20, 30, 40])[made.regime]
+    model, _ = fit(made, options={"mechanism": "linear"}, regimes=label)
+    assert list(model.regimes_) == list(label)
+    assert model.intervention_targets_.shape == (5, 4)
+    assert_found(model, made)
+    assert model.reference_ == 50
+
+
+def test_a_fifth_of_the_labels_names_the_regimes(made):
+    label = np.where(np.arange(len(made.regime)) % 5 == 0, made.labels, None)
+    label[made.regime == 4] = None  # one that nobody knows of
+    model, _ = fit(made, regimes=label)
+    known = pd.notna(label)
+    assert (model.regimes_[known] == label[known]).all()
+    agree = (model.regimes_ == made.labels)[made.regime < 4]
+    assert agree.mean() > 0.95
+    new = model.regimes_[made.regime == 4]
+    assert new.mode().item() == "new 0"
+    assert (new == "new 0").mean() > 0.95
+    assert_found(model, made)
+
+
+def test_new_regimes_are_numbered_after_those_that_have_numbers(made):
+    label = np.where(np.arange(len(made.regime)) % 5 == 0, 3.0 + made.regime, np.nan)
+    label[made.regime == 4] = np.nan
+    model, _ = fit(made, regimes=label)
+    assert model.regimes_[made.regime == 4].mode().item() == 7
+    assert set(model.regimes_[pd.notna(label)]) == {3, 4, 5, 6}
+
+
+@pytest.mark.slow
+def test_interventions_alone_are_regimes(made):
+    named = [None if r == 0 else NAMES[made.targets[r].argmax()] for r in made.regime]
+    model, _ = fit(made, options={"mechanism": "linear"}, interventions=named)
+    assert adjusted_rand_score(made.regime, model.regimes_) == 1
+    assert model.intervention_targets_.loc[model.reference_].sum() == 0
+    assert_found(model, made)
+
+
+@pytest.mark.slow
+def test_one_regime_is_plain_discovery(made):
+    rng = np.random.default_rng(0)
+    a, e, f = rng.normal(size=(3, 500))
+    table = pd.DataFrame({"c": 2 * a + e + f, "a": a, "b": 2 * a + e})
+    model, _ = fit(made, table, options=OPTIONS | {"max_regimes": 1})
+    assert model.n_regimes_ == 1
+    assert (model.regimes_ == 0).all()
+    assert (model.intervention_targets_ == 0).all(axis=None)
+    found = model.adjacency_.to_numpy()
+    np.testing.assert_array_equal(found | found.T, [[0, 0, 1], [0, 0, 1], [1, 1, 0]])
+    assert (model.predict_regimes(table) == 0).all()
+    assert np.isfinite(model.score(table))
+
+
+@pytest.mark.filterwarnings("ignore:columns .* have more than")
+def test_mistakes_are_named(made):
+    table, half = made.table, np.where(np.arange(1500) < 700, made.labels, None)
+    for options, known, words in (
+        ({"mechanism": "curved"}, {}, "mechanism must be one of"),
+        ({"intervention": "soft"}, {}, "intervention must be one of"),
+        ({"max_regimes": 2}, {"regimes": half}, "max_regimes=2 leaves no room"),
+        ({"max_regimes": 0}, {}, "max_regimes must be a whole number"),
+        ({"max_regimes": 2.5}, {}, "max_regimes must be a whole number"),
+        ({"concentration": 0}, {}, "concentration must be between 0"),
+        ({"label_noise": 1}, {}, "label_noise must be between 0 and 1"),
+        ({"label_noise": "a"}, {}, "label_noise must be a number"),
+        ({"random_state": None}, {}, "random_state must be an int"),
+        (
+            {},
+            {"regimes": half, "interventions": made.hit},
+            "has interventions and no regime: give it a label",
+        ),
+        ({}, {"regimes": made.labels[:5]}, "regimes have 5 entries"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            LatentInterventionDAG(**options).fit(table, **known)
+    with pytest.raises(ValueError, match="no parameter 'regimes'"):
+        LatentInterventionDAG().set_params(regimes=3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_contract():
+    check_estimator(LatentInterventionDAG(mechanism="linear", max_regimes=2))
+
+
+def test_every_option_is_one_of_the_kernel():
+    options = set(inspect.signature(LatentInterventionDAG.__init__).parameters)
+    fields = {field.name for field in dataclasses.fields(latent_interventions.Config)}
+    assert options - fields == {"self", "random_state"}
+
+
+def test_rows_are_asked_about_after_a_fit_and_by_the_same_columns(made, hidden):
+    model, _ = hidden
+    for ask in ("predict_regimes", "score"):
+        with pytest.raises(AttributeError, match="fit a table before"):
+            getattr(LatentInterventionDAG(), ask)(made.table)
+        with pytest.raises(ValueError, match="give those of fit"):
+            getattr(model, ask)(made.table[["b", "a", "c", "d"]])
+        with pytest.raises(ValueError):  # noqa: PT011
+            getattr(model, ask)(made.table.assign(a=np.nan))
+    copy = clone(LatentInterventionDAG(max_regimes=3))
+    assert repr(copy) == "LatentInterventionDAG(max_regimes=3)"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:columns .* have more than")
+def test_curves_are_followed_where_nothing_is_known():
+    problem, truth = faria_table(
+        jax.random.key(3), mechanism="network", num_variables=4, num_rows=1500
+    )
+    table = pd.DataFrame(np.array(problem.x), columns=NAMES)
+    model = LatentInterventionDAG(max_regimes=8)
+    with pytest.warns(UserWarning, match="undisturbed"):
+        model.fit(table)
+    assert adjusted_rand_score(np.array(truth.regime), model.regimes_) > 0.9
+    oracle = NeuralDAG().fit(table, interventions=np.array(truth.targets)[truth.regime])
+    off = (model.adjacency_ != np.array(truth.graph)).sum(axis=None)
+    assert off <= (oracle.adjacency_ != np.array(truth.graph)).sum(axis=None) + 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:columns .* have more than")
+def test_a_regime_that_disturbs_most_columns_is_suspicious(made):
+    table = made.table.astype(float)
+    far = np.arange(len(table)) % 4 == 0
+    table.loc[far] = np.random.default_rng(0).normal(20, 1, size=(far.sum(), 4))
+    model = LatentInterventionDAG(**OPTIONS)
+    with (
+        pytest.warns(UserWarning, match="disturb most columns"),
+        pytest.warns(UserWarning, match="taken for undisturbed"),
+    ):
+        model.fit(table)
+    (broad,) = model.info_["broad_regimes"]
+    assert (model.regimes_[far] == broad).mean() > 0.99
