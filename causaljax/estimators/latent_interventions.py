@@ -210,10 +210,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
 
     def _best(self, problem, config, kinds):
         """The start of least loss; one compiled program serves them all."""
-        key = jax.random.key(self.random_state)
         fits = []
         for kind in kinds:
             begun = dataclasses.replace(config, kind=float(kind))
+            key = jax.random.key(self.random_state)  # the same for every start
             fits.append(run(latent_interventions.KERNEL, key, problem, begun))
         losses = [float(last.loss) for _, last in fits]
         best = int(np.argmin(np.nan_to_num(losses, nan=np.inf)))

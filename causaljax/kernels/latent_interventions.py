@@ -215,7 +215,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         scale=jnp.ones(d, dtype) + zero,
         graph=graph,
         evidence=jnp.zeros((d, d), dtype) + zero,
-        reference=jnp.zeros((), jnp.int32) - (not config.targets_known),
+        reference=(zero - int(not config.targets_known)).astype(jnp.int32),
         parents=parents,
         there=value > 0,
         cells=cells + zero,
@@ -353,21 +353,23 @@ def _cell_step(key, state, x, problem, config):
     cells = jax.nn.sigmoid(odds)
     if config.targets_known:
         known = _told(problem, config)[0]
-        cells = jnp.where(known[:, None], problem.intervened, cells)
+        cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
     moved = state._replace(cells=cells.astype(x.dtype))
     begun = jax.lax.cond(
         state.step == _CELL_STEPS - 1,
         lambda: _begin(key, moved, x, odds, share, problem, config),
         lambda: moved,
     )
-    return begun, jnp.full_like(share[0], jnp.inf), jnp.zeros_like(state.step)
+    zero = 0 * jnp.argmax(share).astype(jnp.int32)
+    return begun, jnp.full_like(share[0], jnp.inf), zero
 
 
 def _told(problem, config):
     """Which rows have labels, and log-probabilities of regimes given them."""
     known = (problem.regime >= 0) & (problem.regime < config.num_labels)
     label = jnp.where(known, problem.regime, 0)
-    its_own = label[:, None] == jnp.arange(config.max_regimes)[None, :]
+    index = jnp.arange(config.max_regimes, dtype=label.dtype)
+    its_own = label[:, None] == index[None, :]
     noise = jnp.asarray(config.label_noise, problem.x.dtype)
     other = jnp.log(noise / max(config.max_regimes - 1, 1))
     prior = jnp.where(its_own, jnp.log1p(-noise), other)
@@ -402,12 +404,12 @@ def _begin(key, state, x, odds, share, problem, config):
         )
 
     if free:
-        starts = [
-            by_targets,
-            lambda: by_groups(jnp.concatenate([2 * state.cells, state.cells * x], 1)),
-            lambda: by_groups(x),
-        ]
-        found = jax.lax.switch(jnp.asarray(config.kind).astype(jnp.int32), starts)
+        kind = jnp.asarray(config.kind).astype(jnp.int32)
+        # One mixture serves both kinds; columns of 0 move no row.
+        cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
+        columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
+        features = jnp.where(kind == 1, cells, columns)
+        found = jnp.where(kind == 0, by_targets(), by_groups(features))
         found = jnp.pad(found, ((0, 0), (labels, 0)))
         belonging = jnp.where(known[:, None], belonging, found)
     each = belonging * state.weight[:, None]
@@ -504,7 +506,8 @@ def _regime_step(state, x, problem, config):
         return regimes.join(gains)
 
     due = (age >= _UNJOINED_STEPS) & (age % 2 == 0)
-    alone = jnp.arange(config.max_regimes, dtype=jnp.int32), jnp.zeros_like(state.step)
+    zero = 0 * jnp.argmax(belonging[0]).astype(jnp.int32)
+    alone = jnp.arange(config.max_regimes, dtype=jnp.int32) + zero, zero
     into, moves = jax.lax.cond(due, joined, lambda: alone)
     belonging = regimes.gather(belonging, into)
     reference = jnp.where(state.reference < 0, -1, into[state.reference])
@@ -512,7 +515,8 @@ def _regime_step(state, x, problem, config):
         now = age == _HELD_STEPS - 1
         found = _fewest_targets(belonging, targets, weight)
         reference = jnp.where(now, found, reference)
-        is_reference = jnp.arange(config.max_regimes) == reference
+        index = jnp.arange(config.max_regimes, dtype=jnp.int32)
+        is_reference = index == reference
         targets = jnp.where(is_reference[:, None], 0, targets)
     new = state._replace(
         belonging=belonging,
@@ -525,7 +529,7 @@ def _regime_step(state, x, problem, config):
 
 def _known_targets(state, config):
     """Regimes whose targets are known, ``[k]`` bool."""
-    index = jnp.arange(config.max_regimes)
+    index = jnp.arange(config.max_regimes, dtype=jnp.int32)
     known = index == state.reference
     return known | (config.targets_known & (index < config.num_labels))
 
@@ -596,7 +600,7 @@ def _fewest_targets(belonging, targets, weight):
     size = matmul(weight[None, :], belonging)[0]
     share = size / jnp.maximum(size.sum(), 1e-6)
     number = jnp.where(share >= _BIG, targets.sum(axis=1), jnp.inf)
-    return jnp.argmin(number - share / 2)
+    return jnp.argmin(number - share / 2).astype(jnp.int32)
 
 
 class Model(NamedTuple):

@@ -21,7 +21,7 @@ from causaljax.graphs.ops import matmul
 from causaljax.types import Array
 
 _PRECISION = 1e-3  # of coefficients, in units of the noise variance
-_ROUNDING = 8.0  # of sums, in units of their type's precision
+_ROUNDING = 512.0
 _SHAPE, _RATE = 0.5, 0.005  # a variance of about .1^2, within orders of magnitude
 
 
@@ -68,10 +68,11 @@ def fit(given: Statistics) -> tuple[Fit, Array]:
                + lgamma(s) - lgamma(s0)
     """
     m = given.product.shape[-1]
-    # Features can be collinear up to rounding.
-    size = jnp.trace(given.features, axis1=-2, axis2=-1)[..., None, None]
-    least = _PRECISION + _ROUNDING * jnp.finfo(size.dtype).eps * jnp.maximum(size, 0)
-    precision = given.features + least * jnp.eye(m, dtype=given.product.dtype)
+    # Features can be collinear up to rounding, each by its own size: those that are
+    # 0 throughout must leave the evidence as it is.
+    eye = jnp.broadcast_to(jnp.eye(m, dtype=given.product.dtype), given.features.shape)
+    rounding = _ROUNDING * jnp.finfo(eye.dtype).eps * jnp.maximum(given.features, 0)
+    precision = given.features + (_PRECISION + rounding) * eye
     root = jnp.linalg.cholesky(precision)
     mean = cho_solve((root, True), given.product[..., None])[..., 0]
     shape = _SHAPE + given.count / 2

@@ -47,8 +47,8 @@ def gaussian_mixture(
       most: in the end, static; groups left over are empty.
       concentration: ``[]``, of a Dirichlet process over groups.
     """
-    group = _kmeans(key, features, weight, num_groups)
-    belonging = (group[:, None] == jnp.arange(num_groups)[None, :]).astype(x.dtype)
+    group = _kmeans(key, features, weight, num_groups).astype(jnp.int32)
+    belonging = (group[:, None] == jnp.arange(num_groups, dtype=jnp.int32)[None, :]).astype(x.dtype)
 
     def join(belonging, _):
         gains = _gains(belonging * weight[:, None], x, concentration)
@@ -108,7 +108,8 @@ def _scatter(count, total, square):
     d = total.shape[-1]
     mean = total / (_PRECISION + count)[..., None]
     outer = total[..., :, None] * mean[..., None, :]
-    return square - outer + _SCATTER * jnp.eye(d, dtype=total.dtype)
+    eye = jnp.broadcast_to(jnp.eye(d, dtype=total.dtype), outer.shape)
+    return square - outer + _SCATTER * eye
 
 
 def _evidence(count, total, square):

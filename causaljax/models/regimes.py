@@ -179,7 +179,7 @@ def joining_gains(
     """
     k = belonging.shape[1]
     prior = jnp.asarray(prior, weight.dtype)
-    index = jnp.arange(k)
+    index = jnp.arange(k, dtype=jnp.int32)
 
     def score(own, mechanism):
         usual, other = jnp.log1p(-prior) + mechanism, jnp.log(prior) + own
@@ -226,11 +226,13 @@ def join(gains: Array) -> tuple[Array, Array]:
       other, the earlier of a pair; and how many pairs were joined.
     """
     k = len(gains)
-    index = jnp.arange(k, dtype=jnp.int32)
+    # As local as the gains, which shard_map asks of what a loop carries.
+    zero = 0 * jnp.argmax(gains).astype(jnp.int32)
+    index = jnp.arange(k, dtype=jnp.int32) + zero
 
     def join_best(_, carry):
         into, gains, moves = carry
-        best = jnp.argmax(gains)
+        best = jnp.argmax(gains).astype(jnp.int32)
         i, j = best // k, best % k
         good = gains[i, j] > 0
         spent = (index == i) | (index == j)
@@ -245,5 +247,5 @@ def join(gains: Array) -> tuple[Array, Array]:
 
 def gather(belonging: Array, into: Array) -> Array:
     """Responsibilities ``[n, k]`` after ``join``."""
-    moved = into[:, None] == jnp.arange(len(into))[None, :]
+    moved = into[:, None] == jnp.arange(len(into), dtype=into.dtype)[None, :]
     return matmul(belonging, moved.astype(belonging.dtype))
