@@ -75,8 +75,7 @@ def to_problem(
       knowledge: required and forbidden edges, tiers.
       standardise: divide each column by its standard deviation. Columns are
         centred in any case.
-      lenient: for methods that read any table: NaN is a missing cell, and a column
-        without variation is spoken of but let pass.
+      lenient: let NaN, a missing cell, and columns without variation pass.
 
     Returns:
       ``(problem, columns)``; the problem's ``x`` has jax's default float type and 0
@@ -118,31 +117,16 @@ def to_problem(
             stacklevel=3,
         )
     allowed, required = _edge_masks(knowledge or Knowledge(), names)
-    codes, labels = _regimes(regimes, len(values))
+    regime, labels = _regimes(regimes, len(values))
     problem = make_problem(
         centred / scales,
         observed=observed,
         intervened=intervened,
-        regime=codes,
+        regime=regime,
         allowed=allowed,
         required=required,
     )
     return problem, Columns(names=names, means=means, scales=scales, regimes=labels)
-
-
-def rescaled(table: Any, columns: Columns) -> np.ndarray:
-    """Other rows of a table that was fitted, ``[n, d]``, in the units of its problem.
-
-    Raises:
-      ValueError: as ``to_problem``, or if the columns are not those of ``columns``.
-    """
-    values, names = _numbers(table, lenient=False)
-    if names != columns.names:
-        raise ValueError(
-            f"X has the columns {list(names)}: give those of fit in their order, "
-            f"{list(columns.names)}"
-        )
-    return (values - columns.means) / columns.scales
 
 
 def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
@@ -354,7 +338,6 @@ def _targets(entry):
 
 
 def _regimes(regimes, n):
-    """Codes of rows, -1 where unknown, and the labels that they stand for."""
     if regimes is None:
         return None, ()
     labels = list(regimes)
@@ -363,7 +346,7 @@ def _regimes(regimes, n):
             f"regimes have {len(labels)} entries, the table has {n} rows: give one "
             "label a row, None where it is unknown"
         )
-    codes, found = pd.factorize(pd.Series(labels, dtype=object))
+    codes, found = pd.factorize(pd.Series(labels, dtype=object))  # -1 is unknown
     return codes.astype(np.int32), tuple(found)
 
 

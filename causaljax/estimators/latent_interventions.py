@@ -14,6 +14,7 @@ from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.estimators.neural import _start
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
+from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.run import run
 from causaljax.types import make_problem
 
@@ -163,37 +164,43 @@ class LatentInterventionDAG(BaseGraphEstimator):
 
     def _search(self, problem, config):
         """The best of all starts; of curved mechanisms, graph and regimes by turns."""
-        linear = config.mechanism == "linear"
         told = bool((problem.regime >= 0).all())
         if told and config.targets_known:
-            cells = problem.intervened
-        else:
-            begun = dataclasses.replace(config, start=self._beliefs(problem))
-            # Where every row has a label there is one way to begin.
-            kinds = range(1 if told else len(latent_interventions.STARTS))
-            posterior, info = self._best(problem, begun, kinds)
-            if linear:
-                return posterior, info
-            cells = _cells(posterior)
-        if linear:
-            return self._best(problem, config, range(1))
+            return self._search_told(problem, config)
+        begun = dataclasses.replace(config, start=self._beliefs(problem))
+        # Where every row has a label there is one way to begin.
+        kinds = range(1 if told else len(latent_interventions.STARTS))
+        posterior, info = self._best(problem, begun, kinds)
+        if config.mechanism == "linear":
+            return posterior, info
         fits = []
         for _ in range(_ROUNDS):
-            disturbed = problem._replace(intervened=cells)
-            pruned = pruning.Config(start=self._beliefs(disturbed))
-            graph, _ = self._run(pruning.KERNEL, disturbed, pruned)
-            config = dataclasses.replace(config, start=graph.graphs[0].astype(float))
-            if told and config.targets_known:
-                posterior, info = self._best(problem, config, range(1))
-                return graph._replace(extra=posterior.extra), info
-            extra = posterior.extra
-            config = dataclasses.replace(
-                config, belonging=extra["belonging"], targets=extra["targets"]
+            graph = self._graph(problem, _cells(posterior))
+            again = dataclasses.replace(
+                config,
+                start=graph.graphs[0].astype(float),
+                belonging=posterior.extra["belonging"],
+                targets=posterior.extra["targets"],
             )
-            posterior, info = self._best(problem, config, range(1))
+            posterior, info = self._best(problem, again, range(1))
             fits.append((graph._replace(extra=posterior.extra), info))
-            cells = _cells(posterior)
         return min(fits, key=lambda fit: np.nan_to_num(fit[1]["loss"], nan=np.inf))
+
+    def _search_told(self, problem, config):
+        """Where all is known of the regimes, the graph is all there is to find."""
+        if config.mechanism == "linear":
+            return self._best(problem, config, range(1))
+        graph = self._graph(problem, problem.intervened)
+        start = graph.graphs[0].astype(float)
+        config = dataclasses.replace(config, start=start)
+        posterior, info = self._best(problem, config, range(1))
+        return graph._replace(extra=posterior.extra), info
+
+    def _graph(self, problem, cells):
+        """The graph by curves over the cells that nobody disturbed."""
+        disturbed = problem._replace(intervened=cells)
+        pruned = pruning.Config(start=self._beliefs(disturbed))
+        return self._run(pruning.KERNEL, disturbed, pruned)[0]
 
     def _beliefs(self, problem):
         """Probabilities of edges from the two methods that need no search."""
@@ -288,7 +295,15 @@ class LatentInterventionDAG(BaseGraphEstimator):
         """Log-likelihoods of rows and regimes ``[n, k]``."""
         if not hasattr(self, "reference_"):
             raise AttributeError("fit a table before asking about rows")
-        x = frame.rescaled(X, self._columns)
+        problem, given = frame.to_problem(X, standardise=False)
+        columns = self._columns
+        if given.names != columns.names:
+            raise ValueError(
+                f"X has the columns {list(given.names)}: give those of fit in their "
+                f"order, {list(columns.names)}"
+            )
+        x = np.asarray(problem.x, np.float64) + given.means - columns.means
+        x = x / columns.scales
         model, config = self.posterior_.extra["model"], self._found.config
         double = config.mechanism == "linear"
         with jax.enable_x64(double):
@@ -340,6 +355,4 @@ def _plain(name):
 
 
 _essential = jax.jit(essential_graph)
-_likelihoods = jax.jit(
-    latent_interventions.regime_log_likelihoods, static_argnames="intervention"
-)
+_likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")

@@ -32,13 +32,26 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logit, logsumexp
+from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.climb import climb, edge_probabilities
+from causaljax.graphs.climb import edge_probabilities
 from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
 from causaljax.models import conjugate, curve, regimes
-from causaljax.models.gaussian_mixture import gaussian_mixture
+from causaljax.models.mechanisms import (
+    describe,
+    features_of,
+    fit_mechanisms,
+    log_normal,
+    own_features,
+)
+from causaljax.models.regime_graphs import (
+    climb_regimes,
+    fewest_targets,
+    known_targets,
+    targets_of_all,
+)
+from causaljax.models.regime_starts import CELL_STEPS, cell_step, told_regimes
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
 INTERVENTIONS = ("perfect", "imperfect")
@@ -51,14 +64,10 @@ cells look disturbed, and in their values; or groups of rows alike in all values
 _HELD_OUT = 0.1  # the share of the rows that is not learned from
 _GOLDEN = 0.6180339887498949
 _FIRST_SIZE = 0.5  # standard deviation of the hidden units' weights to begin with
-_WIDE = 1.5  # standard deviation of disturbed cells, for two steps
-_CELL_STEPS = 6  # before there are regimes
 _HELD_STEPS = 6  # while regimes are left as they are
 _UNJOINED_STEPS = 10  # before two may become one
 _CLIMB_EVERY = 3  # steps, later on
-_FIRST_SHARE, _SHARE = 0.1, (0.005, 0.5)  # of a variable's cells that are disturbed
-_PER_REGIME = 4  # groups of rows that a regime may begin with
-_BIG = 0.01  # the least share of the rows that a reference has
+_FIRST_SHARE = 0.1  # of cells that are disturbed, before it is known
 
 
 @jax.tree_util.register_dataclass
@@ -236,16 +245,12 @@ def step(
     x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
     first = _cell_steps(config)
 
-    def early():
-        return _cell_step(key, state, x, problem, config)
-
-    def late():
-        return _regime_step(state, x, problem, config)
-
-    if first:
-        new, loss, moves = jax.lax.cond(state.step < first, early, late)
-    else:
-        new, loss, moves = late()
+    early = functools.partial(cell_step, key, state, x, problem, config)
+    late = functools.partial(_regime_step, state, x, problem, config)
+    # What goes on from another fit has no use for a beginning.
+    new, loss, moves = (
+        jax.lax.cond(state.step < first, early, late) if first else late()
+    )
     return new._replace(step=state.step + 1), Info(
         loss=loss,
         moves=moves,
@@ -255,7 +260,7 @@ def step(
 
 
 def _cell_steps(config):
-    return _CELL_STEPS if config.belonging is None else 0
+    return CELL_STEPS if config.belonging is None else 0
 
 
 def _free(problem):
@@ -267,210 +272,43 @@ def _cells(belonging, targets):
     return jnp.clip(matmul(belonging, targets), 0, 1)
 
 
-# Mechanisms
-
-
-def _inputs(state, x, j):
-    """A variable's candidate parents, ``[n, p]``, 0 where a place is not taken."""
-    return jnp.where(state.there[j][None, :], x[:, state.parents[j]], 0)
-
-
-def _fit_mechanisms(state, x, config):
-    """The state with curves fitted on, and their heights ``[n, d]``."""
-    few, weight = x[state.rows], state.weight[state.rows]
-    weight = weight * state.weight.sum() / jnp.maximum(weight.sum(), 1e-6)
-    most = state.parents.shape[1]
-    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
-
-    def fit_on(size, begun, inputs, y, used):
-        small = begun._replace(inputs=begun.inputs[:size], passed=begun.passed[:size])
-        found, scale = curve.fit(
-            small, inputs[:, :size], y, used, config.decay, config.num_iterations
-        )
-        return begun._replace(
-            inputs=begun.inputs.at[:size].set(found.inputs),
-            passed=begun.passed.at[:size].set(found.passed),
-            biases=found.biases,
-            outputs=found.outputs,
-            offset=found.offset,
-        ), scale
-
-    branches = [functools.partial(fit_on, size) for size in sizes]
-
-    def of_variable(j):
-        begun = jax.tree.map(lambda leaf: leaf[j], state.curves)
-        used = (1 - state.cells[state.rows, j]) * weight
-        inputs = _inputs(state, few, j)
-        # The fewer parents, the smaller the regressions; places are taken in order.
-        number = state.there[j].sum()
-        which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
-        found, scale = jax.lax.switch(which, branches, begun, inputs, few[:, j], used)
-        return found, scale, curve.predict(found, _inputs(state, x, j))
-
-    curves, scale, mean = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
-    return state._replace(curves=curves, scale=scale), mean.T
-
-
-def _features(state, x, j):
-    """What a mechanism's read-out is linear in, ``[n, m]``; the first is 1."""
-    inputs = _inputs(state, x, j)
-    own = jax.tree.map(lambda leaf: leaf[j], state.curves)
-    unit = jax.nn.silu(matmul(inputs, own.inputs) + own.biases[None, :])
-    return jnp.concatenate([jnp.ones_like(x[:, :1]), inputs, unit], axis=1)
-
-
-def _log_normal(residual, scale):
-    z = residual / scale
-    return -0.5 * (math.log(2 * math.pi) + z**2) - jnp.log(scale)
-
-
-# Before there are regimes
-
-
-def _cell_step(key, state, x, problem, config):
-    """Each variable is a mixture of its mechanism and of something else."""
-    state, mean = _fit_mechanisms(state, x, config)
-    weight, new = state.weight, state.step < 2
-    one = jnp.ones_like(x[:, :1])
-    # Medians stand fast while disturbed cells still weigh in.
-    size = jnp.where(weight[:, None] > 0, jnp.abs(x - mean), jnp.inf)
-    half = ((weight > 0).sum() / 2).astype(jnp.int32)
-    median = jnp.maximum(1.4826 * jnp.sort(size, axis=0)[half], 1e-4)
-    scale = jnp.where(new, jnp.minimum(state.scale, median), state.scale)
-    usual = _log_normal(x - mean, scale[None, :])
-
-    def other(column):
-        x, cells = column
-        sums = conjugate.statistics((cells * weight)[:, None], one, x)
-        found, _ = conjugate.fit(sums)
-        return conjugate.expected_log_density(found, one, x)[:, 0]
-
-    other = jax.lax.map(other, (x.T, state.cells.T)).T
-    other = jnp.where(new, _log_normal(x, _WIDE), other)
-    share = matmul(weight[None, :], state.cells)[0] / jnp.maximum(weight.sum(), 1)
-    share = jnp.clip(share, *_SHARE)
-    odds = logit(share)[None, :] + other - usual
-    cells = jax.nn.sigmoid(odds)
-    if config.targets_known:
-        known = _told(problem, config)[0]
-        cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
-    moved = state._replace(cells=cells.astype(x.dtype))
-    begun = jax.lax.cond(
-        state.step == _CELL_STEPS - 1,
-        lambda: _begin(key, moved, x, odds, share, problem, config),
-        lambda: moved,
-    )
-    zero = 0 * jnp.argmax(share).astype(jnp.int32)
-    return begun, jnp.full_like(share[0], jnp.inf), zero
-
-
-def _told(problem, config):
-    """Which rows have labels, and log-probabilities of regimes given them."""
-    known = (problem.regime >= 0) & (problem.regime < config.num_labels)
-    label = jnp.where(known, problem.regime, 0)
-    index = jnp.arange(config.max_regimes, dtype=label.dtype)
-    its_own = label[:, None] == index[None, :]
-    noise = jnp.asarray(config.label_noise, problem.x.dtype)
-    other = jnp.log(noise / max(config.max_regimes - 1, 1))
-    prior = jnp.where(its_own, jnp.log1p(-noise), other)
-    return known, jnp.where(known[:, None], prior, 0)
-
-
-def _begin(key, state, x, odds, share, problem, config):
-    """Regimes: those that have labels, and in the places left those of a start."""
-    d, labels = x.shape[1], config.num_labels
-    free = config.max_regimes - labels
-    known, told = _told(problem, config)
-    weight = jnp.where(known, 0, state.weight)
-    belonging = jax.nn.softmax(told, axis=1)
-
-    def by_targets():
-        most, which = jax.lax.top_k(share, min(free - (labels == 0), d))
-        score = odds[:, which]
-        if labels == 0:
-            score = jnp.concatenate([jnp.zeros_like(odds[:, :1]), score], axis=1)
-        found = jax.nn.softmax(score, axis=1)
-        return jnp.pad(found, ((0, 0), (0, free - found.shape[1])))
-
-    def by_groups(features):
-        return gaussian_mixture(
-            key,
-            features,
-            x,
-            weight,
-            num_groups=_PER_REGIME * free,
-            most=free,
-            concentration=config.concentration,
-        )
-
-    if free:
-        kind = jnp.asarray(config.kind).astype(jnp.int32)
-        # One mixture serves both kinds; columns of 0 move no row.
-        cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
-        columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
-        features = jnp.where(kind == 1, cells, columns)
-        found = jnp.where(kind == 0, by_targets(), by_groups(features))
-        found = jnp.pad(found, ((0, 0), (labels, 0)))
-        belonging = jnp.where(known[:, None], belonging, found)
-    each = belonging * state.weight[:, None]
-    size = jnp.maximum(each.sum(axis=0), 1e-6)
-    targets = matmul(each.T, state.cells) / size[:, None] > 0.5
-    targets = _told_targets(targets.astype(x.dtype), problem, config)
-    return state._replace(belonging=belonging, targets=targets)
-
-
-# Regimes
-
-
-def _told_targets(targets, problem, config):
-    """Targets of regimes with labels are what their rows say, if that is told."""
-    if not (config.targets_known and config.num_labels):
-        return targets
-    known, _ = _told(problem, config)
-    label = jnp.where(known, problem.regime, 0)
-    told = jnp.zeros(targets.shape, bool)
-    told = told.at[label].max(problem.intervened & known[:, None])
-    has_label = (jnp.arange(len(targets)) < config.num_labels)[:, None]
-    return jnp.where(has_label, told.astype(targets.dtype), targets)
-
-
 def _regime_step(state, x, problem, config):
     """Graph, mechanisms, targets, then densities and assignments by turns."""
     d, weight = x.shape[1], state.weight
     age = state.step - _cell_steps(config)
     held = age < _HELD_STEPS
-    known = _known_targets(state, config)
+    known = known_targets(state, config)
     variables = jnp.arange(d)
     each = state.belonging * weight[:, None]
-    _, told = _told(problem, config)
+    _, told = told_regimes(problem, config)
     if config.mechanism == "linear":
         due = held | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
         # The first graph was made for cells, without regimes.
         begin = jnp.where(age == 0, problem.required, state.graph)
-        state = _climbed(state, x, each, begin, due, known, problem, config)
-    state, mean = _fit_mechanisms(state, x, config)
-    usual = _log_normal(x - mean, state.scale[None, :])
+        state = climb_regimes(state, x, each, begin, due, known, problem, config)
+    state, mean = fit_mechanisms(state, x, config)
+    usual = log_normal(x - mean, state.scale[None, :])
 
-    def own_features(j):
-        return _own_features(state, x, mean[:, j], j, config.intervention)
+    def features(j):
+        return own_features(state, x, mean[:, j], j, config.intervention)
 
     def evidences(j):
-        own = conjugate.statistics(each, *own_features(j))
+        own = conjugate.statistics(each, *features(j))
         shared = own
         if config.intervention == "perfect":
             residual = x[:, j] - mean[:, j]
-            shared = conjugate.statistics(each, _features(state, x, j), residual)
+            shared = conjugate.statistics(each, features_of(state, x, j), residual)
         return shared, conjugate.fit(own)[1]
 
-    sums, own = jax.lax.map(evidences, variables)
-    targets = _targets(state.targets, sums, own, known, config)
+    sums, evidence = jax.lax.map(evidences, variables)
+    targets = targets_of_all(state.targets, sums, evidence, known, config)
 
     def densities(each):
         def of_variable(j):
-            features, cells = own_features(j)
-            sums = conjugate.statistics(each, features, cells)
+            inputs, cells = features(j)
+            sums = conjugate.statistics(each, inputs, cells)
             found, _ = conjugate.fit(sums)
-            log_density = conjugate.expected_log_density(found, features, cells)
+            log_density = conjugate.expected_log_density(found, inputs, cells)
             return sums, log_density * targets[:, j][None, :]
 
         sums, own = jax.lax.map(of_variable, variables)
@@ -513,7 +351,7 @@ def _regime_step(state, x, problem, config):
     reference = jnp.where(state.reference < 0, -1, into[state.reference])
     if not config.targets_known:
         now = age == _HELD_STEPS - 1
-        found = _fewest_targets(belonging, targets, weight)
+        found = fewest_targets(belonging, targets, weight)
         reference = jnp.where(now, found, reference)
         index = jnp.arange(config.max_regimes, dtype=jnp.int32)
         is_reference = index == reference
@@ -525,124 +363,6 @@ def _regime_step(state, x, problem, config):
         reference=reference.astype(jnp.int32),
     )
     return new, loss, moves.astype(jnp.int32)
-
-
-def _known_targets(state, config):
-    """Regimes whose targets are known, ``[k]`` bool."""
-    index = jnp.arange(config.max_regimes, dtype=jnp.int32)
-    known = index == state.reference
-    return known | (config.targets_known & (index < config.num_labels))
-
-
-def _targets(begin, sums, own, known, config):
-    """One at a time leads into dead ends: from three sides, and the best kept."""
-    prior = logit(jnp.asarray(config.sparsity, own.dtype))
-    starts = jnp.stack([begin, jnp.zeros_like(begin), jnp.ones_like(begin)])
-    starts = jnp.where(known[None, :, None], begin[None], starts)
-
-    def of_variable(sums, own, starts):
-        found, score = jax.lax.map(
-            lambda start: regimes.find_targets(sums, own, start, known, prior), starts
-        )
-        return found[jnp.argmax(score)]
-
-    return jax.vmap(of_variable, (0, 0, 2), 1)(sums, own, starts)
-
-
-def _climbed(state, x, each, graph, due, known, problem, config):
-    """The graph of linear mechanisms that has most evidence, targets found along."""
-    d = x.shape[1]
-    prior = logit(jnp.asarray(config.sparsity, x.dtype))
-    design = jnp.concatenate([jnp.ones_like(x[:, :1]), x], axis=1)
-    moments = jax.lax.map(lambda w: matmul(design.T * w[None, :], design), each.T)
-    counts, variables = each.sum(axis=0), jnp.arange(d)
-
-    def score(parents, j):
-        used = jnp.concatenate([jnp.ones_like(parents[:1]), parents]).astype(x.dtype)
-        square = moments[:, j + 1, j + 1]
-        # A feature that is 0 throughout leaves the evidence as it is.
-        sums = conjugate.Statistics(
-            count=counts,
-            features=moments * used[None, :, None] * used[None, None, :],
-            product=moments[:, :, j + 1] * used[None, :],
-            square=square,
-        )
-        own = sums
-        if config.intervention == "perfect":
-            first = moments[:, :1, j + 1]
-            own = conjugate.Statistics(counts, moments[:, :1, :1], first, square)
-        evidence = conjugate.fit(own)[1]
-        begin = state.targets[:, j]
-        return regimes.find_targets(sums, evidence, begin, known, prior)[1]
-
-    def column(parents, j):
-        turned = parents[None, :] ^ (variables[:, None] == variables[None, :])
-        turned = jnp.concatenate([parents[None], turned & (variables != j)[None, :]])
-        scores = jax.vmap(score, (0, None))(turned, j)
-        there, other = scores[0], scores[1:]
-        return jnp.where(parents, there - other, other - there)
-
-    def climbed():
-        found = climb(column, graph, _free(problem), problem.required)
-        return found.graph, found.gains
-
-    as_it_was = state.graph, state.evidence
-    graph, evidence = jax.lax.cond(due, climbed, lambda: as_it_was)
-    most = state.there.shape[1]
-    value, parents = jax.lax.top_k(graph.T.astype(x.dtype), most)
-    return state._replace(
-        graph=graph, evidence=evidence, parents=parents, there=value > 0
-    )
-
-
-def _fewest_targets(belonging, targets, weight):
-    """The regime, of those that are not small, with the fewest."""
-    size = matmul(weight[None, :], belonging)[0]
-    share = size / jnp.maximum(size.sum(), 1e-6)
-    number = jnp.where(share >= _BIG, targets.sum(axis=1), jnp.inf)
-    return jnp.argmin(number - share / 2).astype(jnp.int32)
-
-
-class Model(NamedTuple):
-    """What a fit knows of rows; leaves of mechanisms ``[d, ...]``."""
-
-    curves: curve.Curve
-    scale: Array  # [d]
-    parents: Array  # [d, p]
-    there: Array  # [d, p]
-    targets: Array  # [k, d]
-    log_weights: Array  # [k], E log pi
-    own: conjugate.Fit  # leaves [d, k, ...], densities of the regimes' own
-
-
-def regime_log_likelihoods(model: Model, x: Array, intervention: str) -> Array:
-    """The bound on log p(x_n, regime k), ``[n, k]``, nats in the units of x.
-
-    Args:
-      model: ``extra["model"]`` of a posterior.
-      x: ``[n, d]``, in the units of the table that was fitted.
-      intervention: as in ``Config``, static.
-    """
-
-    def of_variable(j):
-        own = jax.tree.map(lambda leaf: leaf[j], model.curves)
-        mean = curve.predict(own, _inputs(model, x, j))
-        usual = _log_normal(x[:, j] - mean, model.scale[j])
-        features, cells = _own_features(model, x, mean, j, intervention)
-        fit = jax.tree.map(lambda leaf: leaf[j], model.own)
-        other = conjugate.expected_log_density(fit, features, cells)
-        disturbed = model.targets[:, j][None, :]
-        return (1 - disturbed) * usual[:, None] + disturbed * other
-
-    each = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
-    return model.log_weights[None, :] + each.sum(axis=0)
-
-
-def _own_features(model, x, mean, j, intervention):
-    """What a regime's own density of a variable is linear in, and its cells."""
-    if intervention == "perfect":
-        return jnp.ones_like(x[:, :1]), x[:, j]
-    return _features(model, x, j), x[:, j] - mean
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
@@ -660,23 +380,9 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         )
     x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
     each = state.belonging * state.weight[:, None]
-
-    def own(j):
-        curves = jax.tree.map(lambda leaf: leaf[j], state.curves)
-        mean = curve.predict(curves, _inputs(state, x, j))
-        features, cells = _own_features(state, x, mean, j, config.intervention)
-        return conjugate.fit(conjugate.statistics(each, features, cells))[0]
-
     sticks = regimes.sticks(each.sum(axis=0), config.concentration)
-    model = Model(
-        curves=state.curves,
-        scale=state.scale,
-        parents=state.parents,
-        there=state.there,
-        targets=state.targets,
-        log_weights=regimes.expected_log_weights(sticks),
-        own=jax.lax.map(own, jnp.arange(x.shape[1])),
-    )
+    log_weights = regimes.expected_log_weights(sticks)
+    model = describe(state, x, each, log_weights, config.intervention)
     return Posterior(
         edge_prob=prob,
         graphs=state.graph[None],

@@ -42,8 +42,16 @@ from jax.typing import ArrayLike
 
 from causaljax.graphs.moves import list_moves, strongest, take_moves
 from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
-from causaljax.models import curve
 from causaljax.models.curve import Curve
+from causaljax.models.families import (
+    NOISE_SHARE,
+    WORTH,
+    Family,
+    fitted_rows,
+    most_parents,
+    refit,
+    thin_families,
+)
 from causaljax.models.linear_gaussian import statistics
 from causaljax.models.sortability import explained_share
 from causaljax.types import Array, Kernel, Posterior, Problem, static
@@ -52,13 +60,8 @@ _STEEPNESS = 4.0  # of an edge's probability in the log of its effect
 _LEAST = 1e-12  # of effects, whose logarithm is taken
 _DOUBT = 0.005  # of the method that began
 _ROUNDS = 30  # of estimating the share of candidates that are edges
-_NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
-_FIRST_FITS = 3  # as many times the iterations
-_SPARED = 0.15  # what can be spared at the least
-_MISFIT = 0.25  # power of the noise by which edges must be worth more
 _IN_DOUBT = 0.1  # least belief in the direction an edge is turned to
-_WORTH = 0.05  # nats a row that a move must gain
 
 
 @jax.tree_util.register_dataclass
@@ -88,30 +91,12 @@ class Config:
     num_steps: int = static(default=9)
 
 
-class Family(NamedTuple):
-    """A variable's parents and what is known of them; in a state, one a variable."""
-
-    parents: Array  # [d] bool, the candidates that are left
-    curve: Curve  # over all d variables
-    noise: Array  # [] float, standard deviation of the curve's residuals
-    slopes: Array  # [d] float, root mean squares, when last measured
-    costs: Array  # [d] float, nats a row by which the fit without was worse
-
-
 class Known(NamedTuple):
     """What moves were found to do; NaN: unknown."""
 
     gains: Array  # [d, d] float, nats a row of v if it moves behind u
     tried: Array  # [d, d, d] bool, the parents it had with this gain
     losses: Array  # [d, d] float, nats a row of c without v
-
-
-class Data(NamedTuple):
-    """The rows that curves are fitted on."""
-
-    x: Array  # [m, d]
-    used: Array  # [m, d], weights, 0 where the variable was set
-    share: Array  # [m], weights that sum up to 1
 
 
 class State(NamedTuple):
@@ -226,14 +211,14 @@ def step(
     del key
     # Which edges stay is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
-    data = _data(state, problem)
+    data = fitted_rows(state, problem)
     begins = state.step == 0
     reopens = state.step + 2 == config.num_steps
     old = state.families.parents
-    families = _fitted(state, problem, data, config)
+    families = thin_families(state, problem, data, config)
     moves, possible = _moves(state, problem, families, config)
     gains, known = _weighed(state, families, moves, possible, data, config)
-    parents = take_moves(families.parents, moves, gains, _WORTH)
+    parents = take_moves(families.parents, moves, gains, WORTH)
     moved = (parents != families.parents).any(axis=1)
     # The order is settled: all candidates once more.
     again = _candidates(state.belief, families.parents, config)
@@ -254,11 +239,6 @@ def step(
     )
 
 
-def _most(config, d):
-    """How many parents a variable may have."""
-    return max(min(config.max_parents, d - 1), 1)
-
-
 def _free(problem):
     """Edges that knowledge allows."""
     return problem.allowed & ~transitive_closure(problem.required).T
@@ -267,102 +247,8 @@ def _free(problem):
 def _candidates(belief, parents, config):
     """Parents, a row a child: these, and the likeliest that close no cycle."""
     graph = greedy_acyclic(belief, config.least_belief, parents.T)
-    few = functools.partial(strongest, most=_most(config, len(belief)))
+    few = functools.partial(strongest, most=most_parents(config, len(belief)))
     return jax.vmap(few)(graph.T, jnp.where(parents, 2, belief.T))
-
-
-def _data(state, problem):
-    x = jnp.where(state.weight[:, None] > 0, problem.x[state.rows], 0)
-    used = jnp.where(problem.intervened[state.rows], 0, state.weight[:, None])
-    return Data(x, used, state.weight / jnp.maximum(state.weight.sum(), 1))
-
-
-def _refitted(found, parents, child, data, config):
-    """A child's curve, fitted on from where it was, and its noise."""
-    y, used = child
-    x, most = data.x, _most(config, data.x.shape[1])
-    sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
-    return curve.fit_some(
-        found, parents, x, y, used, config.decay, config.num_iterations, sizes
-    )
-
-
-def _slopes(found, parents, data):
-    """Root mean squares of a curve's derivatives by its parents."""
-    at_rows = curve.slopes(found, jnp.where(parents[None, :], data.x, 0))
-    square = matmul((at_rows**2).T, data.share)
-    return jnp.where(parents, jnp.sqrt(square), 0)
-
-
-def _fitted(state, problem, data, config):
-    """The families, those that are stale fitted and without what they can spare."""
-    begins = state.step == 0
-    ends = state.step + 1 == config.num_steps
-    scale = state.families.noise
-
-    def visited(column):
-        family, stale, required, child = column
-
-        def thinned():
-            fitted = _fit(family, child, begins, data, config)
-            size = fitted.slopes * scale**_NOISE_SHARE
-            order = jnp.argsort(jnp.where(fitted.parents, size, jnp.inf))
-            attempts = jnp.where(begins, 0, fitted.parents.sum())
-            left = jax.lax.fori_loop(
-                0 * attempts,
-                attempts,
-                lambda place, left: _spared(
-                    left, order[place], required, child, ends, data, config
-                ),
-                fitted,
-            )
-            size = _slopes(left.curve, left.parents, data)
-            return left._replace(slopes=jnp.where(left.parents, size, fitted.slopes))
-
-        return jax.lax.cond(stale, thinned, lambda: family)
-
-    children = data.x.T, data.used.T
-    columns = state.families, state.stale, problem.required.T, children
-    families = jax.lax.map(visited, columns)
-    # Without inputs the prior has made all hidden units alike: nothing to go on from.
-    alone = ~families.parents.any(axis=1)
-    restarted = jax.tree.map(
-        lambda a, b: jnp.where(alone.reshape(-1, *[1] * (a.ndim - 1)), a, b),
-        state.first,
-        families.curve,
-    )
-    return families._replace(curve=restarted)
-
-
-def _fit(family, child, begins, data, config):
-    """A family with its curve fitted, the first time at length."""
-
-    def refit(found):
-        return _refitted(found, family.parents, child, data, config)
-
-    found, noise = jax.lax.fori_loop(
-        0,
-        jnp.where(begins, _FIRST_FITS - 1, 0),
-        lambda _, fitted: refit(fitted[0]),
-        refit(family.curve),
-    )
-    size = _slopes(found, family.parents, data)
-    size = jnp.where(family.parents, size, family.slopes)
-    return family._replace(curve=found, noise=noise, slopes=size)
-
-
-def _spared(family, which, required, child, ends, data, config):
-    """The family without this parent if it can spare it."""
-    others = family.parents.at[which].set(False)
-    found, noise = _refitted(family.curve, others, child, data, config)
-    cost = jnp.log(noise / family.noise)
-    # The less noise there is, the more misfit stands out.
-    bar = _SPARED**2 * family.noise**-_MISFIT
-    least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
-    spared = (cost < least) & ~required[which]
-    family = family._replace(costs=family.costs.at[which].set(cost))
-    without = family._replace(parents=others, curve=found, noise=noise)
-    return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
 
 
 def _moves(state, problem, families, config):
@@ -370,7 +256,7 @@ def _moves(state, problem, families, config):
     d = len(state.belief)
     free = _free(problem) & (state.belief > 0)
     hopeful = free & (state.belief > config.least_belief)
-    most = _most(config, d)
+    most = most_parents(config, d)
     moves = list_moves(families.parents.T, hopeful, state.belief, most)
     # Where nobody intervened only the sizes of misfits tell directions.
     doubtful = problem.intervened.any() | (state.belief >= _IN_DOUBT)
@@ -398,7 +284,7 @@ def _weighed(state, families, moves, possible, data, config):
         rows_share = weight[which]
 
         def measured():
-            noise = _refitted(family.curve, parents, child, data, config)[1]
+            noise = refit(family.curve, parents, child, data, config)[1]
             return rows_share * jnp.log(noise / family.noise)
 
         return jax.lax.cond(wanted, measured, lambda: old)
@@ -421,7 +307,7 @@ def _weighed(state, families, moves, possible, data, config):
         return jnp.where(possible, gains - lost, -jnp.inf)
 
     # With other candidates instead, a child may lose less.
-    unmet = possible & (net(costs) < _WORTH) & (gains > _WORTH)
+    unmet = possible & (net(costs) < WORTH) & (gains > WORTH)
     unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
     losses = changes(unknown, losses, first.T, moves.bereft)
     won = net(jnp.fmin(costs, losses))
@@ -443,7 +329,7 @@ def _effects(state):
     """What edges do, in the units of ``least_effect``."""
     scale = state.families.noise
     ratio = scale[:, None] / scale[None, :]
-    return state.families.slopes.T * ratio**_NOISE_SHARE
+    return state.families.slopes.T * ratio**NOISE_SHARE
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:

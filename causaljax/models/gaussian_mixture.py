@@ -48,7 +48,9 @@ def gaussian_mixture(
       concentration: ``[]``, of a Dirichlet process over groups.
     """
     group = _kmeans(key, features, weight, num_groups).astype(jnp.int32)
-    belonging = (group[:, None] == jnp.arange(num_groups, dtype=jnp.int32)[None, :]).astype(x.dtype)
+    belonging = (
+        group[:, None] == jnp.arange(num_groups, dtype=jnp.int32)[None, :]
+    ).astype(x.dtype)
 
     def join(belonging, _):
         gains = _gains(belonging * weight[:, None], x, concentration)

@@ -1,0 +1,137 @@
+"""Mechanisms of variables as curves, and what regimes make of them.
+
+What holds mechanisms, a kernel's state or a ``Model``, has ``curves`` (leaves
+``[d, ...]``), the ``scale`` ``[d]`` of their noise, and their ``parents`` ``[d, p]``
+with ``there`` ``[d, p]``, which says whether a place is taken.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from causaljax.graphs.ops import matmul
+from causaljax.models import conjugate, curve
+from causaljax.types import Array
+
+
+def inputs_of(state, x, j):
+    """A variable's candidate parents, ``[n, p]``, 0 where a place is not taken."""
+    return jnp.where(state.there[j][None, :], x[:, state.parents[j]], 0)
+
+
+def fit_mechanisms(state, x, config):
+    """The state with curves fitted on, and their heights ``[n, d]``."""
+    few, weight = x[state.rows], state.weight[state.rows]
+    weight = weight * state.weight.sum() / jnp.maximum(weight.sum(), 1e-6)
+    most = state.parents.shape[1]
+    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
+
+    def fit_on(size, begun, inputs, y, used):
+        small = begun._replace(inputs=begun.inputs[:size], passed=begun.passed[:size])
+        found, scale = curve.fit(
+            small, inputs[:, :size], y, used, config.decay, config.num_iterations
+        )
+        return begun._replace(
+            inputs=begun.inputs.at[:size].set(found.inputs),
+            passed=begun.passed.at[:size].set(found.passed),
+            biases=found.biases,
+            outputs=found.outputs,
+            offset=found.offset,
+        ), scale
+
+    branches = [functools.partial(fit_on, size) for size in sizes]
+
+    def of_variable(j):
+        begun = jax.tree.map(lambda leaf: leaf[j], state.curves)
+        used = (1 - state.cells[state.rows, j]) * weight
+        inputs = inputs_of(state, few, j)
+        # The fewer parents, the smaller the regressions; places are taken in order.
+        number = state.there[j].sum()
+        which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
+        found, scale = jax.lax.switch(which, branches, begun, inputs, few[:, j], used)
+        return found, scale, curve.predict(found, inputs_of(state, x, j))
+
+    curves, scale, mean = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
+    return state._replace(curves=curves, scale=scale), mean.T
+
+
+def features_of(state, x, j):
+    """What a mechanism's read-out is linear in, ``[n, m]``; the first is 1."""
+    inputs = inputs_of(state, x, j)
+    own = jax.tree.map(lambda leaf: leaf[j], state.curves)
+    unit = jax.nn.silu(matmul(inputs, own.inputs) + own.biases[None, :])
+    return jnp.concatenate([jnp.ones_like(x[:, :1]), inputs, unit], axis=1)
+
+
+def log_normal(residual: ArrayLike, scale: ArrayLike) -> Array:
+    """Log-density of residuals, nats."""
+    z = jnp.asarray(residual) / scale
+    return -0.5 * (math.log(2 * math.pi) + z**2) - jnp.log(scale)
+
+
+class Model(NamedTuple):
+    """What a fit knows of rows; leaves of mechanisms ``[d, ...]``."""
+
+    curves: curve.Curve
+    scale: Array  # [d]
+    parents: Array  # [d, p]
+    there: Array  # [d, p]
+    targets: Array  # [k, d]
+    log_weights: Array  # [k], E log pi
+    own: conjugate.Fit  # leaves [d, k, ...], densities of the regimes' own
+
+
+def regime_log_likelihoods(model: Model, x: Array, intervention: str) -> Array:
+    """The bound on log p(x_n, regime k), ``[n, k]``, nats in the units of x.
+
+    Args:
+      model: ``extra["model"]`` of a posterior.
+      x: ``[n, d]``, in the units of the table that was fitted.
+      intervention: as in ``Config``, static.
+    """
+
+    def of_variable(j):
+        own = jax.tree.map(lambda leaf: leaf[j], model.curves)
+        mean = curve.predict(own, inputs_of(model, x, j))
+        usual = log_normal(x[:, j] - mean, model.scale[j])
+        features, cells = own_features(model, x, mean, j, intervention)
+        fit = jax.tree.map(lambda leaf: leaf[j], model.own)
+        other = conjugate.expected_log_density(fit, features, cells)
+        disturbed = model.targets[:, j][None, :]
+        return (1 - disturbed) * usual[:, None] + disturbed * other
+
+    each = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
+    return model.log_weights[None, :] + each.sum(axis=0)
+
+
+def own_features(model, x, mean, j, intervention):
+    """What a regime's own density of a variable is linear in, and its cells."""
+    if intervention == "perfect":
+        return jnp.ones_like(x[:, :1]), x[:, j]
+    return features_of(model, x, j), x[:, j] - mean
+
+
+def describe(
+    state: Any, x: Array, each: Array, log_weights: Array, intervention: str
+) -> Model:
+    """What rows ``[n, d]`` with weights ``[n, k]`` teach of all regimes."""
+
+    def own(j):
+        curves = jax.tree.map(lambda leaf: leaf[j], state.curves)
+        mean = curve.predict(curves, inputs_of(state, x, j))
+        features, cells = own_features(state, x, mean, j, intervention)
+        return conjugate.fit(conjugate.statistics(each, features, cells))[0]
+
+    return Model(
+        curves=state.curves,
+        scale=state.scale,
+        parents=state.parents,
+        there=state.there,
+        targets=state.targets,
+        log_weights=log_weights,
+        own=jax.lax.map(own, jnp.arange(x.shape[1])),
+    )

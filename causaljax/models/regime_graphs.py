@@ -1,0 +1,91 @@
+"""Graphs of linear mechanisms, found along with the targets of regimes.
+
+States and settings are those of ``kernels.latent_interventions``.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logit
+
+from causaljax.graphs.climb import climb
+from causaljax.graphs.ops import matmul, transitive_closure
+from causaljax.models import conjugate, regimes
+
+_BIG = 0.01  # the least share of the rows that a reference has
+
+
+def climb_regimes(state, x, each, graph, due, known, problem, config):
+    """The graph of linear mechanisms that has most evidence, targets found along."""
+    d = x.shape[1]
+    free = problem.allowed & ~transitive_closure(problem.required).T
+    prior = logit(jnp.asarray(config.sparsity, x.dtype))
+    design = jnp.concatenate([jnp.ones_like(x[:, :1]), x], axis=1)
+    moments = jax.lax.map(lambda w: matmul(design.T * w[None, :], design), each.T)
+    counts, variables = each.sum(axis=0), jnp.arange(d)
+
+    def score(parents, j):
+        used = jnp.concatenate([jnp.ones_like(parents[:1]), parents]).astype(x.dtype)
+        square = moments[:, j + 1, j + 1]
+        # A feature that is 0 throughout leaves the evidence as it is.
+        sums = conjugate.Statistics(
+            count=counts,
+            features=moments * used[None, :, None] * used[None, None, :],
+            product=moments[:, :, j + 1] * used[None, :],
+            square=square,
+        )
+        own = sums
+        if config.intervention == "perfect":
+            first = moments[:, :1, j + 1]
+            own = conjugate.Statistics(counts, moments[:, :1, :1], first, square)
+        evidence = conjugate.fit(own)[1]
+        begin = state.targets[:, j]
+        return regimes.find_targets(sums, evidence, begin, known, prior)[1]
+
+    def column(parents, j):
+        turned = parents[None, :] ^ (variables[:, None] == variables[None, :])
+        turned = jnp.concatenate([parents[None], turned & (variables != j)[None, :]])
+        scores = jax.vmap(score, (0, None))(turned, j)
+        there, other = scores[0], scores[1:]
+        return jnp.where(parents, there - other, other - there)
+
+    def climbed():
+        found = climb(column, graph, free, problem.required)
+        return found.graph, found.gains
+
+    as_it_was = state.graph, state.evidence
+    graph, evidence = jax.lax.cond(due, climbed, lambda: as_it_was)
+    most = state.there.shape[1]
+    value, parents = jax.lax.top_k(graph.T.astype(x.dtype), most)
+    return state._replace(
+        graph=graph, evidence=evidence, parents=parents, there=value > 0
+    )
+
+
+def targets_of_all(begin, sums, own, known, config):
+    """One at a time leads into dead ends: from three sides, and the best kept."""
+    prior = logit(jnp.asarray(config.sparsity, own.dtype))
+    starts = jnp.stack([begin, jnp.zeros_like(begin), jnp.ones_like(begin)])
+    starts = jnp.where(known[None, :, None], begin[None], starts)
+
+    def of_variable(sums, own, starts):
+        found, score = jax.lax.map(
+            lambda start: regimes.find_targets(sums, own, start, known, prior), starts
+        )
+        return found[jnp.argmax(score)]
+
+    return jax.vmap(of_variable, (0, 0, 2), 1)(sums, own, starts)
+
+
+def fewest_targets(belonging, targets, weight):
+    """The regime, of those that are not small, with the fewest."""
+    size = matmul(weight[None, :], belonging)[0]
+    share = size / jnp.maximum(size.sum(), 1e-6)
+    number = jnp.where(share >= _BIG, targets.sum(axis=1), jnp.inf)
+    return jnp.argmin(number - share / 2).astype(jnp.int32)
+
+
+def known_targets(state, config):
+    """Regimes whose targets are known, ``[k]`` bool."""
+    index = jnp.arange(config.max_regimes, dtype=jnp.int32)
+    known = index == state.reference
+    return known | (config.targets_known & (index < config.num_labels))

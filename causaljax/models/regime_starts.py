@@ -1,0 +1,122 @@
+"""How a mixture of regimes begins: cells that look disturbed, and then regimes.
+
+States and settings are those of ``kernels.latent_interventions``.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logit
+
+from causaljax.graphs.ops import matmul
+from causaljax.models import conjugate
+from causaljax.models.gaussian_mixture import gaussian_mixture
+from causaljax.models.mechanisms import fit_mechanisms, log_normal
+
+CELL_STEPS = 6  # before there are regimes
+_WIDE = 1.5  # standard deviation of disturbed cells, for two steps
+_SHARE = (0.005, 0.5)  # of a variable's cells that are disturbed
+_PER_REGIME = 4  # groups of rows that a regime may begin with
+
+
+def cell_step(key, state, x, problem, config):
+    """Each variable is a mixture of its mechanism and of something else."""
+    state, mean = fit_mechanisms(state, x, config)
+    weight, new = state.weight, state.step < 2
+    one = jnp.ones_like(x[:, :1])
+    # Medians stand fast while disturbed cells still weigh in.
+    size = jnp.where(weight[:, None] > 0, jnp.abs(x - mean), jnp.inf)
+    half = ((weight > 0).sum() / 2).astype(jnp.int32)
+    median = jnp.maximum(1.4826 * jnp.sort(size, axis=0)[half], 1e-4)
+    scale = jnp.where(new, jnp.minimum(state.scale, median), state.scale)
+    usual = log_normal(x - mean, scale[None, :])
+
+    def other(column):
+        x, cells = column
+        sums = conjugate.statistics((cells * weight)[:, None], one, x)
+        found, _ = conjugate.fit(sums)
+        return conjugate.expected_log_density(found, one, x)[:, 0]
+
+    other = jax.lax.map(other, (x.T, state.cells.T)).T
+    other = jnp.where(new, log_normal(x, _WIDE), other)
+    share = matmul(weight[None, :], state.cells)[0] / jnp.maximum(weight.sum(), 1)
+    share = jnp.clip(share, *_SHARE)
+    odds = logit(share)[None, :] + other - usual
+    cells = jax.nn.sigmoid(odds)
+    if config.targets_known:
+        known = told_regimes(problem, config)[0]
+        cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
+    moved = state._replace(cells=cells.astype(x.dtype))
+    begun = jax.lax.cond(
+        state.step == CELL_STEPS - 1,
+        lambda: _begin(key, moved, x, odds, share, problem, config),
+        lambda: moved,
+    )
+    zero = 0 * jnp.argmax(share).astype(jnp.int32)
+    return begun, jnp.full_like(share[0], jnp.inf), zero
+
+
+def told_regimes(problem, config):
+    """Which rows have labels, and log-probabilities of regimes given them."""
+    known = (problem.regime >= 0) & (problem.regime < config.num_labels)
+    label = jnp.where(known, problem.regime, 0)
+    index = jnp.arange(config.max_regimes, dtype=label.dtype)
+    its_own = label[:, None] == index[None, :]
+    noise = jnp.asarray(config.label_noise, problem.x.dtype)
+    other = jnp.log(noise / max(config.max_regimes - 1, 1))
+    prior = jnp.where(its_own, jnp.log1p(-noise), other)
+    return known, jnp.where(known[:, None], prior, 0)
+
+
+def _begin(key, state, x, odds, share, problem, config):
+    """Regimes: those that have labels, and in the places left those of a start."""
+    d, labels = x.shape[1], config.num_labels
+    free = config.max_regimes - labels
+    known, told = told_regimes(problem, config)
+    weight = jnp.where(known, 0, state.weight)
+    belonging = jax.nn.softmax(told, axis=1)
+
+    def by_targets():
+        most, which = jax.lax.top_k(share, min(free - (labels == 0), d))
+        score = odds[:, which]
+        if labels == 0:
+            score = jnp.concatenate([jnp.zeros_like(odds[:, :1]), score], axis=1)
+        found = jax.nn.softmax(score, axis=1)
+        return jnp.pad(found, ((0, 0), (0, free - found.shape[1])))
+
+    def by_groups(features):
+        return gaussian_mixture(
+            key,
+            features,
+            x,
+            weight,
+            num_groups=_PER_REGIME * free,
+            most=free,
+            concentration=config.concentration,
+        )
+
+    if free:
+        kind = jnp.asarray(config.kind).astype(jnp.int32)
+        # One mixture serves both kinds; columns of 0 move no row.
+        cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
+        columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
+        features = jnp.where(kind == 1, cells, columns)
+        found = jnp.where(kind == 0, by_targets(), by_groups(features))
+        found = jnp.pad(found, ((0, 0), (labels, 0)))
+        belonging = jnp.where(known[:, None], belonging, found)
+    each = belonging * state.weight[:, None]
+    size = jnp.maximum(each.sum(axis=0), 1e-6)
+    targets = matmul(each.T, state.cells) / size[:, None] > 0.5
+    targets = told_targets(targets.astype(x.dtype), problem, config)
+    return state._replace(belonging=belonging, targets=targets)
+
+
+def told_targets(targets, problem, config):
+    """Targets of regimes with labels are what their rows say, if that is told."""
+    if not (config.targets_known and config.num_labels):
+        return targets
+    known, _ = told_regimes(problem, config)
+    label = jnp.where(known, problem.regime, 0)
+    told = jnp.zeros(targets.shape, bool)
+    told = told.at[label].max(problem.intervened & known[:, None])
+    has_label = (jnp.arange(len(targets)) < config.num_labels)[:, None]
+    return jnp.where(has_label, told.astype(targets.dtype), targets)
