@@ -62,20 +62,20 @@ def to_problem(
     knowledge: Knowledge | None = None,
     standardise: bool = True,
     lenient: bool = False,
+    pooled: bool = False,
 ) -> tuple[Problem, Columns]:
     """Turns a table and what is known about it into arrays.
 
     Args:
-      table: DataFrame or two-dimensional array of finite numbers, n >= 2 rows and
-        d >= 2 columns. It is not modified.
-      interventions: which cells were set from outside: a bool frame or array of
-        the table's shape, or for each row a column name, a list of column names,
-        or None (NaN) where nothing was.
+      table: DataFrame or array of n >= 2 rows and d >= 2 columns; not modified.
+      interventions: which cells were set from outside: a bool frame of the table's
+        shape, or for each row a column name, a list of them, or None (NaN).
       regimes: one label a row, NaN or None where unknown.
       knowledge: required and forbidden edges, tiers.
       standardise: divide each column by its standard deviation. Columns are
         centred in any case.
       lenient: let NaN, a missing cell, and columns without variation pass.
+      pooled: say nothing of rows far out, which regimes nobody recorded explain.
 
     Returns:
       ``(problem, columns)``; the problem's ``x`` has jax's default float type and 0
@@ -109,7 +109,7 @@ def to_problem(
         scales = np.ones_like(scales)
 
     intervened = _intervened(interventions, values.shape, names)
-    _warn_far(values[~intervened.any(axis=1)], names)
+    _warn_far(values[~intervened.any(axis=1) & ~pooled], names)
     for k in np.flatnonzero(intervened.all(axis=0)):
         warnings.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "

@@ -32,8 +32,8 @@ class BaseGraphEstimator(ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
-    ``_learn``; it may have ``_standardises``, ``_lenient`` and ``_double_precision``
-    besides.
+    ``_learn``; it may have ``_standardises``, ``_lenient``, ``_pooled`` and
+    ``_double_precision`` besides.
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
@@ -65,6 +65,10 @@ class BaseGraphEstimator(ABC):
 
     def _lenient(self) -> bool:
         """Whether the method reads missing cells and columns without variation."""
+        return False
+
+    def _pooled(self) -> bool:
+        """Whether rows far from the others are nothing to speak of."""
         return False
 
     def _double_precision(self) -> bool:
@@ -110,6 +114,7 @@ class BaseGraphEstimator(ABC):
                 knowledge=knowledge,
                 standardise=self._standardises(),
                 lenient=self._lenient(),
+                pooled=self._pooled(),
             )
             learned = self._learn(problem, columns)
             arrays = jax.tree.map(np.asarray, learned._replace(info={}))

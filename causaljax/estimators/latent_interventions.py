@@ -92,6 +92,9 @@ class LatentInterventionDAG(BaseGraphEstimator):
         self.label_noise = label_noise
         self.random_state = random_state
 
+    def _pooled(self):
+        return True
+
     def _double_precision(self):
         return self.mechanism == "linear"  # whose graph is found by evidence
 
@@ -295,7 +298,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         """Log-likelihoods of rows and regimes ``[n, k]``."""
         if not hasattr(self, "reference_"):
             raise AttributeError("fit a table before asking about rows")
-        problem, given = frame.to_problem(X, standardise=False)
+        problem, given = frame.to_problem(X, standardise=False, pooled=True)
         columns = self._columns
         if given.names != columns.names:
             raise ValueError(
