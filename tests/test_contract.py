@@ -202,8 +202,6 @@ REGISTRY |= {
     )
     for name, options in {
         "linear": {"mechanism": "linear"},
-        "imperfect": {"mechanism": "linear", "intervention": "imperfect"},
-        "labelled": {"mechanism": "linear", "num_labels": 2, "label_noise": 0.1},
         "network": {"mechanism": "network", "start": STARTED},
     }.items()
 }

@@ -35,9 +35,10 @@ def fit_mechanisms(state, x, config):
         found, scale = curve.fit(
             small, inputs[:, :size], y, used, config.decay, config.num_iterations
         )
+        # Joined and not set: shard_map cannot have indexing in what is conditional.
         return begun._replace(
-            inputs=begun.inputs.at[:size].set(found.inputs),
-            passed=begun.passed.at[:size].set(found.passed),
+            inputs=jnp.concatenate([found.inputs, begun.inputs[size:]]),
+            passed=jnp.concatenate([found.passed, begun.passed[size:]]),
             biases=found.biases,
             outputs=found.outputs,
             offset=found.offset,
