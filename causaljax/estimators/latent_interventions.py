@@ -254,7 +254,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
         self.regime_probabilities_ = pd.DataFrame(
             extra["belonging"][:, order], index=index, columns=list(names)
         )
-        self.regimes_ = self.regime_probabilities_.idxmax(axis=1)
+        # A fit that failed has said so; its rows are of the first regime.
+        likely = np.nan_to_num(extra["belonging"][:, order]).argmax(axis=1)
+        labels = pd.Series([names[k] for k in likely], index=index)
+        self.regimes_ = labels.infer_objects()
         self.intervention_targets_ = pd.DataFrame(
             extra["targets"][order], index=list(names), columns=list(columns.names)
         )
@@ -298,6 +301,12 @@ class LatentInterventionDAG(BaseGraphEstimator):
         """Log-likelihoods of rows and regimes ``[n, k]``."""
         if not hasattr(self, "reference_"):
             raise AttributeError("fit a table before asking about rows")
+        shape = np.shape(X)
+        if len(shape) == 2 and shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
         problem, given = frame.to_problem(X, standardise=False, pooled=True)
         columns = self._columns
         if given.names != columns.names:
@@ -329,7 +338,7 @@ def _cells(posterior):
 
 
 def _order(extra, labels):
-    """Places of regimes: the reference, those with labels, then by weight."""
+    """Places of regimes: those with labels or the reference, then by weight."""
     size, reference = extra["belonging"].sum(axis=0), int(extra["reference"])
     there = (size >= _FEWEST) | (np.arange(len(size)) == reference)
     first = [reference] if not labels else []
