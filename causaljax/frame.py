@@ -109,7 +109,7 @@ def to_problem(
         scales = np.ones_like(scales)
 
     intervened = _intervened(interventions, values.shape, names)
-    _warn_far(values[~intervened.any(axis=1) & ~pooled], names)
+    _warn_far(values[~intervened.any(axis=1) & (not pooled)], names)
     for k in np.flatnonzero(intervened.all(axis=0)):
         warnings.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "
