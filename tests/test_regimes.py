@@ -230,7 +230,7 @@ def test_duplicates_are_joined_and_others_not():
     np.testing.assert_array_equal(into, [0, 1, 1, 3, 4])
     assert moves == 1
     assert into.dtype == moves.dtype == jnp.int32
-    joined = regimes.gather(jnp.asarray(each), into)
+    joined = regimes.gather(into, jnp.asarray(each), axis=1)
     np.testing.assert_array_equal(joined.sum(axis=0), [100, 110, 0, 40, 0])
     np.testing.assert_array_equal(joined.sum(axis=1), 1)
 
@@ -302,7 +302,7 @@ def test_pairs_of_most_gain_come_first_and_each_regime_once():
 def test_rows_go_along():
     rng = np.random.default_rng(0)
     belonging = rng.dirichlet(np.ones(4), size=6).astype("float32")
-    joined = regimes.gather(jnp.asarray(belonging), jnp.array([0, 1, 0, 1]))
+    joined = regimes.gather(jnp.array([0, 1, 0, 1]), jnp.asarray(belonging), axis=1)
     expected = np.zeros((6, 4), "float32")
     expected[:, 0] = belonging[:, 0] + belonging[:, 2]
     expected[:, 1] = belonging[:, 1] + belonging[:, 3]

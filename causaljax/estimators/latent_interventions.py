@@ -12,13 +12,12 @@ import pandas as pd
 from causaljax import frame
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.estimators.neural import _start
+from causaljax.estimators.regime_search import cells_of, search, starts
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.mechanisms import regime_log_likelihoods
-from causaljax.run import run
 from causaljax.types import make_problem
 
-_ROUNDS = 2  # of regimes by the graph and the graph by regimes
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
 _FEWEST = 0.5  # rows of a regime that is there
 _OPTIONS = "intervention", "mechanism", "concentration", "label_noise"
@@ -122,7 +121,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         graph = essential = posterior.graphs[0]
         if config.mechanism == "linear":
             # Directions that neither the class nor targets decide.
-            disturbed = problem._replace(intervened=_cells(posterior))
+            disturbed = problem._replace(intervened=cells_of(posterior))
             essential = _essential(graph, decided_pairs(disturbed))
         return Learned(graph, essential, None, posterior, info)
 
@@ -170,40 +169,29 @@ class LatentInterventionDAG(BaseGraphEstimator):
         told = bool((problem.regime >= 0).all())
         if told and config.targets_known:
             return self._search_told(problem, config)
-        begun = dataclasses.replace(config, start=self._beliefs(problem))
+        key = jax.random.key(self.random_state)
         # Where every row has a label there is one way to begin.
-        kinds = range(1 if told else len(latent_interventions.STARTS))
-        posterior, info = self._best(problem, begun, kinds)
+        kinds = list(range(1 if told else len(latent_interventions.STARTS)))
         if config.mechanism == "linear":
-            return posterior, info
-        fits = []
-        for _ in range(_ROUNDS):
-            graph = self._graph(problem, _cells(posterior))
-            again = dataclasses.replace(
-                config,
-                start=graph.graphs[0].astype(float),
-                belonging=posterior.extra["belonging"],
-                targets=posterior.extra["targets"],
-            )
-            posterior, info = self._best(problem, again, range(1))
-            fits.append((graph._replace(extra=posterior.extra), info))
-        return min(fits, key=lambda fit: np.nan_to_num(fit[1]["loss"], nan=np.inf))
+            config = dataclasses.replace(config, start=self._beliefs(problem))
+            turn = starts(key, problem, config, kinds)[0]
+            posterior = turn.regimes
+        else:
+            turn = search(key, problem, config, kinds, self._beliefs)
+            posterior = turn.graph._replace(extra=turn.regimes.extra)
+        info = self._diagnose(turn.last)
+        return posterior, info | {"start": latent_interventions.STARTS[turn.kind]}
 
     def _search_told(self, problem, config):
         """Where all is known of the regimes, the graph is all there is to find."""
         if config.mechanism == "linear":
-            return self._best(problem, config, range(1))
-        graph = self._graph(problem, problem.intervened)
-        start = graph.graphs[0].astype(float)
-        config = dataclasses.replace(config, start=start)
-        posterior, info = self._best(problem, config, range(1))
+            config = dataclasses.replace(config, start=self._beliefs(problem))
+            return self._run(latent_interventions.KERNEL, problem, config)
+        start = self._beliefs(problem)
+        graph, _ = self._run(pruning.KERNEL, problem, pruning.Config(start=start))
+        config = dataclasses.replace(config, start=graph.graphs[0].astype(float))
+        posterior, info = self._run(latent_interventions.KERNEL, problem, config)
         return graph._replace(extra=posterior.extra), info
-
-    def _graph(self, problem, cells):
-        """The graph by curves over the cells that nobody disturbed."""
-        disturbed = problem._replace(intervened=cells)
-        pruned = pruning.Config(start=self._beliefs(disturbed))
-        return self._run(pruning.KERNEL, disturbed, pruned)[0]
 
     def _beliefs(self, problem):
         """Probabilities of edges from the two methods that need no search."""
@@ -217,20 +205,6 @@ class LatentInterventionDAG(BaseGraphEstimator):
             )
             start = _start(single)
         return jnp.asarray(start, problem.x.dtype)
-
-    def _best(self, problem, config, kinds):
-        """The start of least loss; one compiled program serves them all."""
-        fits = []
-        for kind in kinds:
-            begun = dataclasses.replace(config, kind=float(kind))
-            key = jax.random.key(self.random_state)  # the same for every start
-            fits.append(run(latent_interventions.KERNEL, key, problem, begun))
-        losses = [float(last.loss) for _, last in fits]
-        best = int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
-        posterior, last = fits[best]
-        info = self._diagnose(last)
-        info["start"] = latent_interventions.STARTS[best]
-        return posterior, info
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
@@ -330,11 +304,6 @@ class _Found(NamedTuple):
     order: list[int]  # their places
     reference: Any
     config: latent_interventions.Config
-
-
-def _cells(posterior):
-    """Which cells were disturbed, more likely than not."""
-    return posterior.extra["belonging"] @ posterior.extra["targets"] > 0.5
 
 
 def _order(extra, labels):

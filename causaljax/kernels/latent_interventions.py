@@ -65,6 +65,7 @@ _HELD_OUT = 0.1  # the share of the rows that is not learned from
 _GOLDEN = 0.6180339887498949
 _FIRST_SIZE = 0.5  # standard deviation of the hidden units' weights to begin with
 _HELD_STEPS = 6  # while regimes are left as they are
+_REFERENCE_STEP = 8  # at which one is chosen
 _UNJOINED_STEPS = 10  # before two may become one
 _CLIMB_EVERY = 3  # steps, later on
 _FIRST_SHARE = 0.1  # of cells that are disturbed, before it is known
@@ -276,13 +277,17 @@ def _regime_step(state, x, problem, config):
     """Graph, mechanisms, targets, then densities and assignments by turns."""
     d, weight = x.shape[1], state.weight
     age = state.step - _cell_steps(config)
-    held = age < _HELD_STEPS
-    known = known_targets(state, config)
+    early, fresh = age < _HELD_STEPS, config.belonging is None
+    by_variable = fresh & (jnp.asarray(config.kind) == 0)
+    # Of what began from targets those stay for a time, of others the assignments.
+    held = early & ~by_variable
+    unlabelled = jnp.arange(config.max_regimes) >= config.num_labels
+    known = known_targets(state, config) | (early & by_variable & unlabelled)
     variables = jnp.arange(d)
     each = state.belonging * weight[:, None]
     _, told = told_regimes(problem, config)
     if config.mechanism == "linear":
-        due = held | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
+        due = early | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
         # The first graph was made for cells, without regimes.
         begin = jnp.where(age == 0, problem.required, state.graph)
         state = climb_regimes(state, x, each, begin, due, known, problem, config)
@@ -292,18 +297,26 @@ def _regime_step(state, x, problem, config):
     def features(j):
         return own_features(state, x, mean[:, j], j, config.intervention)
 
-    def evidences(j):
-        own = conjugate.statistics(each, *features(j))
-        shared = own
+    def statistics(j):
+        own = shared = conjugate.statistics(each, *features(j))
         if config.intervention == "perfect":
             residual = x[:, j] - mean[:, j]
             shared = conjugate.statistics(each, features_of(state, x, j), residual)
-        return shared, conjugate.fit(own)[1]
+        return own, shared
 
-    sums, evidence = jax.lax.map(evidences, variables)
-    targets = targets_of_all(state.targets, sums, evidence, known, config)
+    sums = jax.lax.map(statistics, variables)
+    into, moves = _joined(state, sums[0], matmul(each.T, usual), age, config)
+    own, shared = jax.tree.map(functools.partial(regimes.gather, into, axis=1), sums)
+    begun = regimes.gather(into, state.belonging, axis=1)
+    evidence = conjugate.fit(own)[1]
+    targets = targets_of_all(state.targets, shared, evidence, known, config)
 
     def densities(each):
+        if config.intervention == "perfect":
+            sums = conjugate.normal_statistics(each, x)
+            found = conjugate.fit(sums)[0]
+            return sums, conjugate.expected_normal(found, x, targets)
+
         def of_variable(j):
             inputs, cells = features(j)
             sums = conjugate.statistics(each, inputs, cells)
@@ -324,33 +337,14 @@ def _regime_step(state, x, problem, config):
         moved = jnp.where(held, belonging, jax.nn.softmax(joint, axis=1))
         return moved, logsumexp(joint, axis=1)
 
-    belonging, bounds = jax.lax.scan(update, state.belonging, length=config.num_updates)
+    belonging, bounds = jax.lax.scan(update, begun, length=config.num_updates)
     rows = jnp.maximum(state.held_out.sum(), 1e-6)
     loss = -(bounds[-1] * state.held_out).sum() / rows
 
-    def joined():
-        each = belonging * weight[:, None]
-        gains = regimes.joining_gains(
-            belonging,
-            weight,
-            densities(each)[0],
-            matmul(each.T, usual),
-            config.sparsity,
-            config.concentration,
-            state.reference,
-        )
-        label = jnp.arange(config.max_regimes) < config.num_labels
-        gains = jnp.where(label[:, None] & label[None, :], -jnp.inf, gains)
-        return regimes.join(gains)
-
-    due = (age >= _UNJOINED_STEPS) & (age % 2 == 0)
-    zero = 0 * jnp.argmax(belonging[0]).astype(jnp.int32)
-    alone = jnp.arange(config.max_regimes, dtype=jnp.int32) + zero, zero
-    into, moves = jax.lax.cond(due, joined, lambda: alone)
-    belonging = regimes.gather(belonging, into)
     reference = jnp.where(state.reference < 0, -1, into[state.reference])
     if not config.targets_known:
-        now = age == _HELD_STEPS - 1
+        # Late: with a wrong one all other regimes get its targets.
+        now = (age == _REFERENCE_STEP) & (state.reference < 0)
         found = fewest_targets(belonging, targets, weight)
         reference = jnp.where(now, found, reference)
         index = jnp.arange(config.max_regimes, dtype=jnp.int32)
@@ -363,6 +357,31 @@ def _regime_step(state, x, problem, config):
         reference=reference.astype(jnp.int32),
     )
     return new, loss, moves.astype(jnp.int32)
+
+
+def _joined(state, own, mechanism, age, config):
+    """The regime that each becomes part of, and how many are joined."""
+
+    def joined():
+        gains = regimes.joining_gains(
+            state.belonging,
+            state.weight,
+            own,
+            mechanism,
+            config.sparsity,
+            config.concentration,
+            state.reference,
+        )
+        label = jnp.arange(config.max_regimes) < config.num_labels
+        gains = jnp.where(label[:, None] & label[None, :], -jnp.inf, gains)
+        return regimes.join(gains)
+
+    # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
+    pieces = (jnp.asarray(config.kind) > 0) & (age < _HELD_STEPS)
+    due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))
+    zero = 0 * jnp.argmax(state.belonging[0]).astype(jnp.int32)
+    alone = jnp.arange(config.max_regimes, dtype=jnp.int32) + zero, zero
+    return jax.lax.cond(due, joined, lambda: alone)
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve
 from jax.scipy.special import digamma, gammaln
 
@@ -51,11 +52,15 @@ def statistics(weight: Array, features: Array, residual: Array) -> Statistics:
       features: ``[n, m]`` float.
       residual: ``[n]`` float, x - b0'f.
     """
-    n, m = features.shape
-    squares = (features[:, :, None] * features[:, None, :]).reshape(n, m * m)
+    m = features.shape[1]
+    # Of a symmetric matrix one half is enough; both are most of the work.
+    one, other = np.tril_indices(m)
+    place = np.zeros((m, m), int)
+    place[one, other] = place[other, one] = np.arange(len(one))
+    squares = matmul(weight.T, features[:, one] * features[:, other])
     return Statistics(
         count=weight.sum(axis=0),
-        features=matmul(weight.T, squares).reshape(-1, m, m),
+        features=squares[:, place],
         product=matmul(weight.T, features * residual[:, None]),
         square=matmul(weight.T, residual**2),
     )
@@ -112,3 +117,35 @@ def expected_log_density(fit: Fit, features: Array, residual: Array) -> Array:
         return -0.5 * (math.log(2 * math.pi) + log_variance + spread + scaled)
 
     return jax.vmap(of_group, out_axes=1)(fit)
+
+
+def normal_statistics(weight: Array, x: Array) -> Statistics:
+    """``statistics`` of all variables ``[n, d]`` with the one feature 1.
+
+    Leaves are ``[d, k, ...]``.
+    """
+    count = jnp.broadcast_to(weight.sum(axis=0), (x.shape[1], weight.shape[1]))
+    return Statistics(
+        count=count,
+        features=count[:, :, None, None],
+        product=matmul(x.T, weight)[:, :, None],
+        square=matmul(x.T**2, weight),
+    )
+
+
+def expected_normal(fit: Fit, x: Array, chosen: Array) -> Array:
+    """Sums over chosen variables of ``expected_log_density``, ``[n, k]``, nats.
+
+    Args:
+      fit: leaves ``[d, k, ...]``, of the one feature 1.
+      x: ``[n, d]``.
+      chosen: ``[k, d]``, weights.
+    """
+    sharpness = fit.shape / fit.rate
+    mean, spread = fit.mean[..., 0], fit.root[..., 0, 0] ** -2
+    log_variance = jnp.log(fit.rate) - digamma(fit.shape)
+    least = math.log(2 * math.pi) + log_variance + spread + sharpness * mean**2
+    # As products of matrices: a quadratic function of x.
+    sharpness = sharpness * chosen.T
+    quadratic = matmul(x**2, sharpness) - 2 * matmul(x, sharpness * mean)
+    return -0.5 * (quadratic + (least * chosen.T).sum(axis=0)[None, :])

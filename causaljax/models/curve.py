@@ -54,6 +54,7 @@ def fit(
     weight: Array,
     decay: ArrayLike,
     num_iterations: int,
+    least_gain: ArrayLike = 0.0,
 ) -> tuple[Curve, Array]:
     """Minimises n/2 log(r) + decay/2 |parameters|^2, r the mean squared residual.
 
@@ -63,7 +64,8 @@ def fit(
       y: ``[n]`` float.
       weight: ``[n]`` float, at least 0, of rows; n above is their sum.
       decay: ``[]`` float, positive; the precision of a normal prior.
-      num_iterations: static.
+      num_iterations: static, the most there are.
+      least_gain: ``[]``, nats a row: a step that gains less is the last.
 
     Returns:
       The curve and the standard deviation of the noise, ``[]``, in units of y.
@@ -89,8 +91,8 @@ def fit(
     def objective(theta, square):
         return 0.5 * (total * jnp.log(square) + decay * jnp.sum(theta**2))
 
-    def iterate(carry, _):
-        theta, (curvature, slope, square), damping = carry
+    def iterate(carry):
+        number, _, theta, (curvature, slope, square), damping = carry
         diagonal = jnp.diagonal(curvature) + decay
         scale = diagonal**-0.5
         system = curvature * scale[:, None] * scale[None, :]
@@ -100,19 +102,29 @@ def fit(
         moved = theta + scale * step
         tried = normal(moved)
         # A comparison with NaN fails, so that a spoilt step is not taken.
-        better = objective(moved, tried[2]) < objective(theta, square)
+        gain = objective(theta, square) - objective(moved, tried[2])
+        better = gain > 0
+        ends = better & (gain < least_gain * total)
         damping = damping * jnp.where(better, _EASED, _RAISED).astype(damping.dtype)
         taken = jax.tree.map(
             lambda a, b: jnp.where(better, a, b),
             (moved, tried),
             (theta, (curvature, slope, square)),
         )
-        return (*taken, jnp.clip(damping, _DAMPING[0], _DAMPING[2])), None
+        damping = jnp.clip(damping, _DAMPING[0], _DAMPING[2])
+        return (number + 1, ends, *taken, damping)
+
+    def goes_on(carry):
+        return (carry[0] < num_iterations) & ~carry[1]
 
     theta = jnp.concatenate([leaf.ravel() for leaf in curve])
     damping = jnp.full_like(theta[0], _DAMPING[1])
-    carry = theta, normal(theta), damping
-    (theta, (_, _, square), _), _ = jax.lax.scan(iterate, carry, length=num_iterations)
+    # As local as the data, which shard_map asks of what a loop carries.
+    number = 0 * jnp.argmax(theta).astype(jnp.int32)
+    begun = normal(theta)
+    number = number + 0 * jnp.argmax(begun[1]).astype(jnp.int32)
+    carry = number, number > 0, theta, begun, damping
+    _, _, theta, (_, _, square), _ = jax.lax.while_loop(goes_on, iterate, carry)
     return _unflatten(theta, layout), jnp.sqrt(square)
 
 

@@ -55,7 +55,7 @@ def gaussian_mixture(
     def join(belonging, _):
         gains = _gains(belonging * weight[:, None], x, concentration)
         into, moves = regimes.join(gains)
-        return regimes.gather(belonging, into), moves
+        return regimes.gather(into, belonging, axis=1), moves
 
     belonging, _ = jax.lax.scan(join, belonging, length=_ROUNDS)
     size = matmul(weight[None, :], belonging)[0]

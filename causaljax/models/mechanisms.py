@@ -17,6 +17,8 @@ from causaljax.graphs.ops import matmul
 from causaljax.models import conjugate, curve
 from causaljax.types import Array
 
+_LEAST_GAIN = 1e-5  # nats a row, of an iteration: curves are fitted on, step by step
+
 
 def inputs_of(state, x, j):
     """A variable's candidate parents, ``[n, p]``, 0 where a place is not taken."""
@@ -33,7 +35,13 @@ def fit_mechanisms(state, x, config):
     def fit_on(size, begun, inputs, y, used):
         small = begun._replace(inputs=begun.inputs[:size], passed=begun.passed[:size])
         found, scale = curve.fit(
-            small, inputs[:, :size], y, used, config.decay, config.num_iterations
+            small,
+            inputs[:, :size],
+            y,
+            used,
+            config.decay,
+            config.num_iterations,
+            _LEAST_GAIN,
         )
         # Joined and not set: shard_map cannot have indexing in what is conditional.
         return begun._replace(

@@ -69,45 +69,70 @@ def told_regimes(problem, config):
 
 def _begin(key, state, x, odds, share, problem, config):
     """Regimes: those that have labels, and in the places left those of a start."""
-    d, labels = x.shape[1], config.num_labels
+    labels = config.num_labels
     free = config.max_regimes - labels
     known, told = told_regimes(problem, config)
-    weight = jnp.where(known, 0, state.weight)
     belonging = jax.nn.softmax(told, axis=1)
-
-    def by_targets():
-        most, which = jax.lax.top_k(share, min(free - (labels == 0), d))
-        score = odds[:, which]
-        if labels == 0:
-            score = jnp.concatenate([jnp.zeros_like(odds[:, :1]), score], axis=1)
-        found = jax.nn.softmax(score, axis=1)
-        return jnp.pad(found, ((0, 0), (0, free - found.shape[1])))
-
-    def by_groups(features):
-        return gaussian_mixture(
-            key,
-            features,
-            x,
-            weight,
-            num_groups=_PER_REGIME * free,
-            most=free,
-            concentration=config.concentration,
+    if not free:
+        targets = _likely_targets(belonging, state)
+        return state._replace(
+            belonging=belonging, targets=told_targets(targets, problem, config)
         )
 
-    if free:
-        kind = jnp.asarray(config.kind).astype(jnp.int32)
-        # One mixture serves both kinds; columns of 0 move no row.
-        cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
-        columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
-        features = jnp.where(kind == 1, cells, columns)
-        found = jnp.where(kind == 0, by_targets(), by_groups(features))
-        found = jnp.pad(found, ((0, 0), (labels, 0)))
-        belonging = jnp.where(known[:, None], belonging, found)
+    by_variable, of_variables = _by_variable(odds, share, free, labels == 0)
+    kind = jnp.asarray(config.kind).astype(jnp.int32)
+    # One mixture serves both kinds; columns of 0 move no row.
+    cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
+    columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
+    groups = gaussian_mixture(
+        key,
+        jnp.where(kind == 1, cells, columns),
+        x,
+        jnp.where(known, 0, state.weight),
+        num_groups=_PER_REGIME * free,
+        most=free,
+        concentration=config.concentration,
+    )
+    found = jnp.where(kind == 0, by_variable, groups)
+    found = jnp.pad(found, ((0, 0), (labels, 0)))
+    belonging = jnp.where(known[:, None], belonging, found)
+    targets = _likely_targets(belonging, state)
+    of_variables = jnp.concatenate([targets[:labels], of_variables])
+    targets = jnp.where(kind == 0, of_variables, targets)
+    reference = state.reference
+    if labels == 0:
+        # The largest by far, and all the others are named by what they disturb.
+        reference = jnp.where(kind == 0, 0, reference)
+    return state._replace(
+        belonging=belonging,
+        targets=told_targets(targets, problem, config),
+        reference=reference.astype(jnp.int32),
+    )
+
+
+def _likely_targets(belonging, state):
+    """Variables most of whose cells look disturbed in a regime."""
     each = belonging * state.weight[:, None]
     size = jnp.maximum(each.sum(axis=0), 1e-6)
-    targets = matmul(each.T, state.cells) / size[:, None] > 0.5
-    targets = told_targets(targets.astype(x.dtype), problem, config)
-    return state._replace(belonging=belonging, targets=targets)
+    return (matmul(each.T, state.cells) / size[:, None] > 0.5).astype(belonging.dtype)
+
+
+def _by_variable(odds, share, free, reference):
+    """Responsibilities ``[n, free]`` and targets: a regime a variable, one a place."""
+    d = len(share)
+    _, which = jax.lax.top_k(share, min(free - reference, d))
+    score, targets = (
+        odds[:, which],
+        which[:, None] == jnp.arange(d, dtype=which.dtype)[None, :],
+    )
+    if reference:
+        score = jnp.pad(score, ((0, 0), (1, 0)))
+        targets = jnp.pad(targets, ((1, 0), (0, 0)))
+    found, empty = jax.nn.softmax(score, axis=1), free - score.shape[1]
+    return (
+        jnp.pad(found, ((0, 0), (0, empty))),
+        jnp.pad(targets, ((0, empty), (0, 0))).astype(odds.dtype),
+    )
 
 
 def told_targets(targets, problem, config):

@@ -131,24 +131,24 @@ def find_targets(
       R ``[k]``, and the score ``[]`` of mechanism and targets together, nats.
     """
 
-    def plus(a, b, by):
-        return jax.tree.map(lambda one, other: one + by * other, a, b)
+    def shared(untouched):
+        # Added up anew each time: what subtraction leaves is not positive definite.
+        return jax.tree.map(
+            lambda leaf: jnp.tensordot(untouched, leaf, 1, precision="highest"), sums
+        )
 
-    def update(shared, regime):
-        sums, own, old, known = regime
-        others = plus(shared, sums, old - 1)
-        joined = conjugate.fit(plus(others, sums, 1))[1]
-        new = jax.nn.sigmoid(prior + own - joined + conjugate.fit(others)[1])
-        new = jnp.where(known, old, new)
-        return plus(others, sums, 1 - new), new
+    def update(found, regime):
+        index, alone = regime
+        others = 1 - jnp.where(index == order, 1, found)
+        without = conjugate.fit(shared(others))[1]
+        joined = conjugate.fit(shared(jnp.where(index == order, 1, others)))[1]
+        new = jax.nn.sigmoid(prior + alone - joined + without)
+        return jnp.where((index == order) & ~known, new, found), None
 
-    shared = jax.tree.map(
-        lambda leaf: jnp.tensordot(1 - begin, leaf, 1, precision="highest"), sums
-    )
-    each = sums, own, begin, known
-    shared, found = jax.lax.scan(update, shared, each)
+    order = jnp.arange(len(own), dtype=jnp.int32)
+    found, _ = jax.lax.scan(update, begin, (order, own))
     worth = found * (own + prior) + entr(found) + entr(1 - found)
-    return found, conjugate.fit(shared)[1] + worth.sum()
+    return found, conjugate.fit(shared(1 - found))[1] + worth.sum()
 
 
 def joining_gains(
@@ -245,7 +245,10 @@ def join(gains: Array) -> tuple[Array, Array]:
     return into, moves
 
 
-def gather(belonging: Array, into: Array) -> Array:
-    """Responsibilities ``[n, k]`` after ``join``."""
+def gather(into: Array, leaf: Array, axis: int) -> Array:
+    """Sums over the regimes that ``join`` made one, along an axis of regimes."""
     moved = into[:, None] == jnp.arange(len(into), dtype=into.dtype)[None, :]
-    return matmul(belonging, moved.astype(belonging.dtype))
+    summed = jnp.tensordot(
+        jnp.moveaxis(leaf, axis, -1), moved.astype(leaf.dtype), 1, precision="highest"
+    )
+    return jnp.moveaxis(summed, -1, axis)
