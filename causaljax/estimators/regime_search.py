@@ -28,7 +28,7 @@ _QUICK_REGIMES = {"num_rows": 2048, "num_iterations": 12, "num_steps": 20}
 class Turn(NamedTuple):
     """A graph and the regimes that its mechanisms tell."""
 
-    graph: Posterior | None  # of ``kernels.pruning``; None if it was not judged yet
+    graph: Posterior  # of ``kernels.pruning``, or as it was begun with
     regimes: Posterior
     last: Any  # diagnostics
     kind: int  # of start
@@ -60,9 +60,8 @@ def starts(
     turns = []
     for kind in kinds:
         begun = dataclasses.replace(config, kind=float(kind))
-        turns.append(
-            Turn(graph, *run(kernel, jax.random.clone(key), problem, begun), kind)
-        )
+        regimes, last = run(kernel, jax.random.clone(key), problem, begun)
+        turns.append(Turn(regimes if graph is None else graph, regimes, last, kind))
     return sorted(turns, key=lambda turn: turn.loss)
 
 
@@ -70,7 +69,7 @@ def search(
     key: Array,
     problem: Problem,
     config: latent_interventions.Config,
-    kinds: Iterable[int],
+    kinds: list[int],
     beliefs: Callable[[Problem], Array],
 ) -> Turn:
     """The graph and the regimes of curved mechanisms.
@@ -105,9 +104,9 @@ def search(
             turns += starts(key, problem, onward, kinds[:1], graph)
         return min(turns, key=lambda turn: turn.loss)
 
-    belief = beliefs(problem._replace(intervened=jnp.zeros_like(problem.intervened)))
+    belief = beliefs(problem)
     # What may be, what is likely, and what there would be if rows were of one regime.
-    pooled = judged(jnp.zeros_like(problem.intervened))
+    pooled = judged(problem.intervened)
     turns = []
     for graph in (belief, belief > _LIKELY, pooled.graphs[0]):
         tried = starts(key, problem, begun(graph), kinds)

@@ -45,13 +45,14 @@ from causaljax.models.mechanisms import (
     log_normal,
     own_features,
 )
-from causaljax.models.regime_graphs import (
+from causaljax.models.regime_starts import CELL_STEPS, cell_step, told_regimes
+from causaljax.models.regime_updates import (
     climb_regimes,
     fewest_targets,
+    join_regimes,
     known_targets,
     targets_of_all,
 )
-from causaljax.models.regime_starts import CELL_STEPS, cell_step, told_regimes
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
 INTERVENTIONS = ("perfect", "imperfect")
@@ -305,7 +306,10 @@ def _regime_step(state, x, problem, config):
         return own, shared
 
     sums = jax.lax.map(statistics, variables)
-    into, moves = _joined(state, sums[0], matmul(each.T, usual), age, config)
+    # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
+    pieces = (jnp.asarray(config.kind) > 0) & early
+    due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))
+    into, moves = join_regimes(state, sums[0], matmul(each.T, usual), due, config)
     own, shared = jax.tree.map(functools.partial(regimes.gather, into, axis=1), sums)
     begun = regimes.gather(into, state.belonging, axis=1)
     evidence = conjugate.fit(own)[1]
@@ -357,31 +361,6 @@ def _regime_step(state, x, problem, config):
         reference=reference.astype(jnp.int32),
     )
     return new, loss, moves.astype(jnp.int32)
-
-
-def _joined(state, own, mechanism, age, config):
-    """The regime that each becomes part of, and how many are joined."""
-
-    def joined():
-        gains = regimes.joining_gains(
-            state.belonging,
-            state.weight,
-            own,
-            mechanism,
-            config.sparsity,
-            config.concentration,
-            state.reference,
-        )
-        label = jnp.arange(config.max_regimes) < config.num_labels
-        gains = jnp.where(label[:, None] & label[None, :], -jnp.inf, gains)
-        return regimes.join(gains)
-
-    # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
-    pieces = (jnp.asarray(config.kind) > 0) & (age < _HELD_STEPS)
-    due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))
-    zero = 0 * jnp.argmax(state.belonging[0]).astype(jnp.int32)
-    alone = jnp.arange(config.max_regimes, dtype=jnp.int32) + zero, zero
-    return jax.lax.cond(due, joined, lambda: alone)
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.linalg import cho_solve
 from jax.scipy.special import digamma, gammaln
 
@@ -54,9 +53,11 @@ def statistics(weight: Array, features: Array, residual: Array) -> Statistics:
     """
     m = features.shape[1]
     # Of a symmetric matrix one half is enough; both are most of the work.
-    one, other = np.tril_indices(m)
-    place = np.zeros((m, m), int)
-    place[one, other] = place[other, one] = np.arange(len(one))
+    half = [(i, j) for i in range(m) for j in range(i + 1)]
+    one, other = jnp.array(half).T
+    place = jnp.array(
+        [[half.index((max(i, j), min(i, j))) for j in range(m)] for i in range(m)]
+    )
     squares = matmul(weight.T, features[:, one] * features[:, other])
     return Statistics(
         count=weight.sum(axis=0),

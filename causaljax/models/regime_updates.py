@@ -1,4 +1,4 @@
-"""Graphs of linear mechanisms, found along with the targets of regimes.
+"""How a mixture of regimes changes: its graph, its targets, and regimes that join.
 
 States and settings are those of ``kernels.latent_interventions``.
 """
@@ -59,6 +59,28 @@ def climb_regimes(state, x, each, graph, due, known, problem, config):
     return state._replace(
         graph=graph, evidence=evidence, parents=parents, there=value > 0
     )
+
+
+def join_regimes(state, own, mechanism, due, config):
+    """The regime that each becomes part of, ``[k]``, and how many are joined."""
+
+    def joined():
+        gains = regimes.joining_gains(
+            state.belonging,
+            state.weight,
+            own,
+            mechanism,
+            config.sparsity,
+            config.concentration,
+            state.reference,
+        )
+        label = jnp.arange(config.max_regimes) < config.num_labels
+        gains = jnp.where(label[:, None] & label[None, :], -jnp.inf, gains)
+        return regimes.join(gains)
+
+    zero = 0 * jnp.argmax(state.belonging[0]).astype(jnp.int32)
+    alone = jnp.arange(config.max_regimes, dtype=jnp.int32) + zero, zero
+    return jax.lax.cond(due, joined, lambda: alone)
 
 
 def targets_of_all(begin, sums, own, known, config):
