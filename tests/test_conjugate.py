@@ -197,3 +197,25 @@ def test_features_of_0_change_nothing_in_float32_and_on_many_rows():
     one = np.ones((n, 1), "float32")
     plain, padded = (fit(f, x, one)[1][0] for f in (features, wider))
     assert padded == pytest.approx(float(plain), abs=0.1)
+
+
+@pytest.mark.usefixtures("x64")
+def test_normal_densities_of_many_variables_are_those_of_each():
+    rng = np.random.default_rng(4)
+    x, weight = rng.normal(1, 2, size=(30, 3)), rng.uniform(size=(30, 2))
+    chosen = rng.uniform(size=(2, 3))
+    one = np.ones((30, 1))
+    sums = conjugate.normal_statistics(jnp.asarray(weight), jnp.asarray(x))
+    expected = np.zeros((30, 2))
+    for j in range(3):
+        own = statistics(one, x[:, j], weight)
+        for together, alone in zip(sums, own, strict=True):
+            np.testing.assert_allclose(together[j], alone, rtol=1e-12)
+        density = conjugate.expected_log_density(
+            conjugate.fit(own)[0], jnp.asarray(one), jnp.asarray(x[:, j])
+        )
+        expected += np.asarray(density) * chosen[:, j]
+    found = conjugate.expected_normal(
+        conjugate.fit(sums)[0], jnp.asarray(x), jnp.asarray(chosen)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-10)

@@ -115,6 +115,25 @@ def test_the_fit_never_gets_worse():
     assert noises[-1] < 0.5 * noises[0]
 
 
+def test_a_step_that_gains_too_little_is_the_last():
+    x, y = wave()
+    weight = jnp.ones(len(y))
+
+    def after(num_iterations, least_gain):
+        _, noise = fit(begun(2), x, y, weight, 1.0, num_iterations, least_gain)
+        return float(noise)
+
+    noises = [after(number, 0.0) for number in range(30)]
+    gains = -np.diff(np.log(noises))
+    assert after(30, 1e9) == noises[np.flatnonzero(gains > 0)[0] + 1]
+    assert after(30, 0.0) == after(30, 1e-12)
+    bar = 0.05  # far above what the prior has to say
+    small = np.flatnonzero((gains > 0) & (gains < bar))
+    assert 1 < small[0] < 28
+    assert after(30, bar) == pytest.approx(noises[small[0] + 1], rel=0.2)
+    assert after(30, bar) > noises[29]
+
+
 def test_a_variable_without_rows_is_no_trouble():
     x, y = wave(30)
     found, noise = fit(begun(2), x, y, np.zeros(30, "float32"), 1.0, num_iterations=5)

@@ -164,6 +164,24 @@ def test_the_scores_of_sure_targets_are_evidence():
     assert score == pytest.approx(float(usual[0] + own[0]) + PRIOR, rel=1e-9)
 
 
+def test_targets_are_found_in_single_precision_where_all_regimes_are_disturbed():
+    # What is left of a mechanism's rows must not be the rounding of those that went.
+    rng = np.random.default_rng(0)
+    regime = np.repeat(np.arange(6), 2000)
+    x = 20 + 5 * rng.normal(size=(len(regime), 3))
+    features = np.column_stack([np.ones(len(x)), x, np.maximum(x, 20), x.sum(axis=1)])
+    cells = rng.normal(3 * regime, 0.1)
+    each = (regime[:, None] == np.arange(6)[None, :]).astype("float32")
+    features, cells = features.astype("float32"), cells.astype("float32")
+    own = evidences(sums_of(np.ones((len(cells), 1), "float32"), cells, each))
+    sums = sums_of(features, cells, each)
+    nobody = jnp.zeros(6, bool)
+    found, score = find_targets(sums, own, jnp.zeros(6), nobody, jnp.float32(-2))
+    assert found.dtype == jnp.float32
+    assert np.isfinite(score)
+    assert (np.asarray(found) > 0.99).sum() >= 5
+
+
 @pytest.mark.usefixtures("x64")
 def test_each_target_answers_to_the_others_and_known_ones_stay():
     """The last is updated last, so that its odds are those of the final targets."""
