@@ -262,6 +262,7 @@ def test_rows_are_asked_about_after_a_fit_and_by_the_same_columns(made, hidden):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
+@pytest.mark.filterwarnings("ignore:regimes .* disturb most columns")  # of few rows
 def test_curves_are_followed_where_nothing_is_known():
     problem, truth = faria_table(
         jax.random.key(3), mechanism="network", num_variables=4, num_rows=1500
