@@ -15,10 +15,11 @@ taken for disturbed ones. Two regimes become one where the bound gains.
 
 Steps come in three parts. At first each variable alone is a mixture of its mechanism
 and of something wide, which tells what cells look disturbed. Then regimes begin in one
-of ``STARTS``, and are left as they are until targets have settled: mechanisms of wrong
-targets would scatter their rows. The regime of fewest targets becomes the reference.
-At last all are updated together. Linear mechanisms choose their parents themselves, by
-evidence, at any time (``graphs.climb``); of others the graph is given.
+of ``STARTS``. Those named by a variable keep it as their target for a time; others keep
+their rows, as mechanisms of wrong targets would scatter them, and pieces of one join.
+At last all are updated together. The reference, if not told, is the regime of fewest
+targets. Linear mechanisms choose their parents themselves, by evidence, at any time
+(``graphs.climb``); of others the graph is given.
 
 Sources: Faria, Martins and Figueiredo 2022 for the model; Blei and Jordan 2006 for the
 truncated process; Heller and Ghahramani 2005 for joining by marginal likelihood.
