@@ -66,7 +66,7 @@ cells look disturbed, and in their values; or groups of rows alike in all values
 _HELD_OUT = 0.1  # the share of the rows that is not learned from
 _GOLDEN = 0.6180339887498949
 _FIRST_SIZE = 0.5  # standard deviation of the hidden units' weights to begin with
-_HELD_STEPS = 6  # while regimes are left as they are
+_HELD_STEPS = 6  # while either targets or rows of regimes are left as they are
 _REFERENCE_STEP = 8  # at which one is chosen
 _UNJOINED_STEPS = 10  # before two may become one
 _CLIMB_EVERY = 3  # steps, later on

@@ -121,10 +121,8 @@ def _by_variable(odds, share, free, reference):
     """Responsibilities ``[n, free]`` and targets: a regime a variable, one a place."""
     d = len(share)
     _, which = jax.lax.top_k(share, min(free - reference, d))
-    score, targets = (
-        odds[:, which],
-        which[:, None] == jnp.arange(d, dtype=which.dtype)[None, :],
-    )
+    score = odds[:, which]
+    targets = which[:, None] == jnp.arange(d, dtype=which.dtype)[None, :]
     if reference:
         score = jnp.pad(score, ((0, 0), (1, 0)))
         targets = jnp.pad(targets, ((1, 0), (0, 0)))
