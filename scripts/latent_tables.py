@@ -55,7 +55,8 @@ class Cell(NamedTuple):
     @property
     def model(self) -> str:
         """The mechanism that the estimator is told to fit."""
-        return "linear" if self.mechanism == "linear" else "network"
+        fitted = {"linear": "linear", "nonadditive_network": "flow"}
+        return fitted.get(self.mechanism, "network")
 
 
 class Drawn(NamedTuple):

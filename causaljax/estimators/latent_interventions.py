@@ -20,7 +20,7 @@ from causaljax.types import make_problem
 
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
 _FEWEST = 0.5  # rows of a regime that is there
-_OPTIONS = "intervention", "mechanism", "concentration", "label_noise"
+_OPTIONS = "intervention", "mechanism", "label_noise"
 
 
 class LatentInterventionDAG(BaseGraphEstimator):
@@ -44,9 +44,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
         None: 2 (d + 1), or with ``regimes`` for all rows just these.
       intervention: "perfect" ones cut targets off from their causes and set them to
         normal values of their own; "imperfect" ones change how targets answer.
-      mechanism: "linear" or "network".
+      mechanism: "linear", "network" (curves) or "flow" (curves, and noise whose shape
+        depends on the causes).
       concentration: of the Dirichlet process, positive; more of it expects more
-        regimes. 1 if None.
+        regimes. 1 if None; "learned" finds it, under a Gamma(1, 1) prior.
       label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.
       random_state: seed.
 
@@ -156,11 +157,13 @@ class LatentInterventionDAG(BaseGraphEstimator):
         if most is None:
             all_told = bool(labels) and (regime >= 0).all()
             most = num_labels if all_told else max(2 * (hit.shape[1] + 1), num_labels)
+        learned = self.concentration == "learned"
         config = latent_interventions.Config(
             max_regimes=most,
             num_labels=num_labels,
             targets_known=bool(hit.any()),
-            **self._given(*_OPTIONS),
+            concentration_learned=learned,
+            **self._given(*_OPTIONS, *([] if learned else ["concentration"])),
         )
         return problem._replace(regime=jnp.asarray(regime, jnp.int32)), config, labels
 

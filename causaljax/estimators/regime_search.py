@@ -1,8 +1,9 @@
 """Graph and regimes by turns, where mechanisms are curves.
 
 Which cells were disturbed is found by a graph's mechanisms, and the graph by cells that
-were not. Both are found anew from several graphs to begin with, and the turn whose
-rows that were held out are likeliest is kept.
+were not. Both are found anew from several graphs to begin with; edges that the regimes
+say are the wrong way round are turned, and the turn whose rows that were held out are
+likeliest is kept.
 """
 
 import dataclasses
@@ -14,12 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from causaljax.kernels import latent_interventions, pruning
+from causaljax.models.regime_families import Sample, turning_gains
 from causaljax.run import run
 from causaljax.types import Array, Posterior, Problem
 
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
 _KINDS = 2  # of start that go on
 _ROUNDS = 3  # of the best turn, unless the graph repeats itself
+_TURNS = 5  # edges that are turned at a time
+_TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 # What is tried many times is fitted with less care than what is tried once.
 _QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10}
 _QUICK_REGIMES = {"num_rows": 2048, "num_iterations": 12, "num_steps": 20}
@@ -81,43 +85,102 @@ def search(
       kinds: numbers of ``latent_interventions.STARTS`` to begin from.
       beliefs: probabilities of edges of a problem with intervened cells.
     """
-    config = dataclasses.replace(config, **_QUICK_REGIMES)
+    (n, d), k = problem.x.shape, config.max_regimes
+    dtype = problem.x.dtype
+    unknown = {
+        "belonging": jnp.full((n, k), jnp.nan, dtype),
+        "targets": jnp.full((k, d), jnp.nan, dtype),
+    }
+    config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
+    turns, tried, told = [], {}, set()
 
     def judged(cells):
         disturbed = problem._replace(intervened=jnp.asarray(cells))
         settings = pruning.Config(start=beliefs(disturbed), **_QUICK_GRAPH)
         return run(pruning.KERNEL, jax.random.clone(key), disturbed, settings)[0]
 
-    def begun(graph):
-        return dataclasses.replace(config, start=jnp.asarray(graph, problem.x.dtype))
+    def begun(candidates, kinds, graph=None, **known):
+        """Turns from candidates, or what they were if they have been tried."""
+        start = jnp.asarray(candidates, dtype)
+        name = np.asarray(start).tobytes(), bool(known)
+        new = [kind for kind in kinds if known or (name, kind) not in tried]
+        began = dataclasses.replace(config, start=start, **known)
+        found = starts(key, problem, began, new, graph)
+        tried.update({(name, turn.kind): turn for turn in found})
+        return sorted((tried[name, kind] for kind in kinds), key=lambda turn: turn.loss)
 
     def again(turn, kinds, goes_on):
         """What the graph tells that a turn's cells speak for."""
+        found = turn.regimes.extra
         graph = judged(cells_of(turn.regimes))
-        fresh = begun(graph.graphs[0])
-        turns = starts(key, problem, fresh, kinds, graph)
+        turned = turn_edges(key, problem, config, graph.graphs[0], found)
+        graph = graph._replace(graphs=turned[None])
+        turns.extend(begun(turned, kinds, graph))
         if goes_on:
-            found = turn.regimes.extra
-            onward = dataclasses.replace(
-                fresh, belonging=found["belonging"], targets=found["targets"]
-            )
-            turns += starts(key, problem, onward, kinds[:1], graph)
+            rows, kind = {"belonging": found["belonging"]}, [turn.kind]
+            turns.extend(begun(turned, kind, graph, **rows))
+            turns.extend(begun(turned, kind, graph, **rows, targets=found["targets"]))
+
+    def best():
         return min(turns, key=lambda turn: turn.loss)
 
     belief = beliefs(problem)
     # What may be, what is likely, and what there would be if rows were of one regime.
     pooled = judged(problem.intervened)
-    turns = []
-    for graph in (belief, belief > _LIKELY, pooled.graphs[0]):
-        tried = starts(key, problem, begun(graph), kinds)
-        kinds = [turn.kind for turn in tried][:_KINDS]
-        turns.append(again(tried[0], kinds, goes_on=False))
-    latest = min(turns, key=lambda turn: turn.loss)
+    for candidates in (belief, belief > _LIKELY, pooled.graphs[0]):
+        began = begun(candidates, kinds)
+        kinds = [turn.kind for turn in began][:_KINDS]
+        if id(began[0]) not in told:
+            told.add(id(began[0]))
+            again(began[0], kinds, goes_on=False)
     for _ in range(_ROUNDS):
+        before = best()
         # Where the graph is right, regimes that are named by a variable are best.
-        before = latest
-        latest = again(latest, sorted({latest.kind, 0}), goes_on=True)
-        turns.append(latest)
-        if (latest.graph.graphs == before.graph.graphs).all():
+        again(before, sorted({before.kind, 0}), goes_on=True)
+        if (best().graph.graphs == before.graph.graphs).all():
             break
-    return min(turns, key=lambda turn: turn.loss)
+    return best()
+
+
+def turn_edges(
+    key: Array,
+    problem: Problem,
+    config: latent_interventions.Config,
+    graph: Array,
+    found: dict[str, Any],
+) -> Array:
+    """The graph with edges turned that pay the other way, that of most gain first.
+
+    ``found`` holds ``belonging`` and ``targets``, as ``extra`` of regimes does.
+    """
+    n, d = problem.x.shape
+    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    told = np.arange(config.max_regimes) < config.num_labels
+    sample = Sample(
+        x=jnp.where(counted[:, None], problem.x, 0),
+        weight=jnp.where(counted, problem.weight, 0),
+        fitted=jnp.linspace(0, n - 1, min(n, config.num_rows)).astype(jnp.int32),
+        belonging=jnp.asarray(found["belonging"]),
+        targets=jnp.asarray(found["targets"]),
+        known=jnp.asarray(told & config.targets_known),
+    )
+    free = problem.allowed & ~problem.required.T
+    least = _TURN_GAIN * float(sample.weight.sum())
+    turned = np.array(graph)
+    for _ in range(_TURNS):
+        gains = np.asarray(
+            turning_gains(
+                jax.random.clone(key),
+                sample,
+                jnp.asarray(turned),
+                free,
+                config.decay,
+                config.sparsity,
+                perfect=config.intervention == "perfect",
+            )
+        )
+        cause, effect = np.unravel_index(np.argmax(gains), (d, d))
+        if not gains[cause, effect] > least:
+            break
+        turned[cause, effect], turned[effect, cause] = False, True
+    return jnp.asarray(turned)

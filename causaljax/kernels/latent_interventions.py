@@ -42,11 +42,19 @@ from causaljax.models import conjugate, curve, regimes
 from causaljax.models.mechanisms import (
     describe,
     features_of,
+    first_shapes,
     fit_mechanisms,
-    log_normal,
+    fit_shapes,
+    log_densities_of_targets,
     own_features,
 )
-from causaljax.models.regime_starts import CELL_STEPS, cell_step, told_regimes
+from causaljax.models.regime_starts import (
+    CELL_STEPS,
+    cell_step,
+    is_given,
+    or_else,
+    told_regimes,
+)
 from causaljax.models.regime_updates import (
     climb_regimes,
     fewest_targets,
@@ -57,7 +65,7 @@ from causaljax.models.regime_updates import (
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
 INTERVENTIONS = ("perfect", "imperfect")
-HIDDEN = {"linear": 0, "network": 16}
+HIDDEN = {"linear": 0, "network": 16, "flow": 16}
 """Mechanisms, with the hidden units of their curves."""
 STARTS = ("targets", "patterns", "columns")
 """One regime a variable, that variable its target; or groups of rows alike in which
@@ -65,7 +73,6 @@ cells look disturbed, and in their values; or groups of rows alike in all values
 
 _HELD_OUT = 0.1  # the share of the rows that is not learned from
 _GOLDEN = 0.6180339887498949
-_FIRST_SIZE = 0.5  # standard deviation of the hidden units' weights to begin with
 _HELD_STEPS = 6  # while either targets or rows of regimes are left as they are
 _REFERENCE_STEP = 8  # at which one is chosen
 _UNJOINED_STEPS = 10  # before two may become one
@@ -80,9 +87,10 @@ class Config:
 
     ``start`` holds probabilities of edges from another method; those of more than
     ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
-    likeliest. ``kind`` is the number of one of ``STARTS``; ``belonging`` and
-    ``targets``, if given, are what to go on from instead. ``concentration`` is that of
-    the Dirichlet process and ``sparsity`` the prior probability of a target.
+    likeliest. ``kind`` is the number of one of ``STARTS``. To go on from ``belonging``
+    of rows instead, give it, and from ``targets`` as well if they are not to be found
+    anew; arrays of NaN are as good as None. ``concentration`` is that of the Dirichlet
+    process and ``sparsity`` the prior probability of a target.
     ``decay`` is the precision of a normal prior of the curves' parameters.
 
     Rows whose regime is from 0 to ``num_labels - 1`` belong there, with probability
@@ -104,6 +112,7 @@ class Config:
     max_regimes: int = static(default=20)
     num_labels: int = static(default=0)
     targets_known: bool = static(default=False)
+    concentration_learned: bool = static(default=False)
     max_parents: int = static(default=10)
     num_iterations: int = static(default=4)
     num_updates: int = static(default=10)
@@ -117,6 +126,7 @@ class State(NamedTuple):
     step: Array  # [] int32
     curves: curve.Curve  # leaves [d, ...], of mechanisms
     scale: Array  # [d] float, standard deviations of their noise
+    shapes: Array  # [d, m, b] float, of their noise (``models.noise_shape``) or empty
     graph: Array  # [d, d] bool, candidate parents; acyclic
     evidence: Array  # [d, d] float, for edges, nats, if mechanisms are linear
     reference: Array  # [] int32, the regime without targets, -1 if not known yet
@@ -125,6 +135,7 @@ class State(NamedTuple):
     cells: Array  # [n, d] float, P(the cell is disturbed)
     belonging: Array  # [n, k] float, P(the row is of the regime)
     targets: Array  # [k, d] float, P(the regime disturbed the variable)
+    concentration: Array  # [] float
     rows: Array  # [m] int, that curves are fitted on
     weight: Array  # [n] float, of rows to learn from
     held_out: Array  # [n] float, of rows to score on
@@ -206,25 +217,18 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     graph = greedy_acyclic(belief, config.least_belief, problem.required)
     most, hidden = max(min(config.max_parents, d - 1), 1), HIDDEN[config.mechanism]
     value, parents = jax.lax.top_k(jnp.where(graph, belief + 1, 0).T, most)
-    key_inputs, key_biases = jax.random.split(key)
-    shape = (d, most, hidden)
-    curves = curve.Curve(
-        inputs=_FIRST_SIZE * jax.random.normal(key_inputs, shape, dtype) + zero,
-        passed=jnp.zeros((d, most), dtype) + zero,
-        biases=jax.random.normal(key_biases, (d, hidden), dtype) + zero,
-        outputs=jnp.zeros((d, hidden), dtype) + zero,
-        offset=jnp.zeros(d, dtype) + zero,
-    )
+    curves = curve.first_curves(key, d, most, hidden, dtype)
+    curves = jax.tree.map(lambda leaf: leaf + zero, curves)
     belonging, targets = jnp.full((n, k), 1 / k, dtype), jnp.zeros((k, d), dtype)
     cells = jnp.full((n, d), _FIRST_SHARE, dtype)
-    if config.belonging is not None and config.targets is not None:
-        belonging = jnp.asarray(config.belonging).astype(dtype)
-        targets = jnp.asarray(config.targets).astype(dtype)
-        cells = _cells(belonging, targets)
+    belonging = or_else(config.belonging, belonging)
+    targets = or_else(config.targets, targets)
+    cells = jnp.where(is_given(config.targets), _cells(belonging, targets), cells)
     return State(
         step=jnp.zeros((), jnp.int32),
         curves=curves,
         scale=jnp.ones(d, dtype) + zero,
+        shapes=first_shapes(d, 1 + most + hidden, dtype, config) + zero,
         graph=graph,
         evidence=jnp.zeros((d, d), dtype) + zero,
         reference=(zero - int(not config.targets_known)).astype(jnp.int32),
@@ -233,6 +237,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         cells=cells + zero,
         belonging=belonging + zero,
         targets=targets + zero,
+        concentration=jnp.asarray(config.concentration, dtype) + zero,
         rows=rows,
         weight=learned,
         held_out=jnp.where(held, weight, 0),
@@ -246,14 +251,9 @@ def step(
     # Which regime a row is of is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
     x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
-    first = _cell_steps(config)
-
     early = functools.partial(cell_step, key, state, x, problem, config)
     late = functools.partial(_regime_step, state, x, problem, config)
-    # What goes on from another fit has no use for a beginning.
-    new, loss, moves = (
-        jax.lax.cond(state.step < first, early, late) if first else late()
-    )
+    new, loss, moves = jax.lax.cond(state.step < _cell_steps(config), early, late)
     return new._replace(step=state.step + 1), Info(
         loss=loss,
         moves=moves,
@@ -263,7 +263,8 @@ def step(
 
 
 def _cell_steps(config):
-    return CELL_STEPS if config.belonging is None else 0
+    # What goes on from another fit has no use for a beginning.
+    return jnp.where(is_given(config.targets), 0, CELL_STEPS).astype(jnp.int32)
 
 
 def _free(problem):
@@ -279,7 +280,7 @@ def _regime_step(state, x, problem, config):
     """Graph, mechanisms, targets, then densities and assignments by turns."""
     d, weight = x.shape[1], state.weight
     age = state.step - _cell_steps(config)
-    early, fresh = age < _HELD_STEPS, config.belonging is None
+    early, fresh = age < _HELD_STEPS, ~is_given(config.belonging)
     by_variable = fresh & (jnp.asarray(config.kind) == 0)
     # Of what began from targets those stay for a time, of others the assignments.
     held = early & ~by_variable
@@ -294,7 +295,7 @@ def _regime_step(state, x, problem, config):
         begin = jnp.where(age == 0, problem.required, state.graph)
         state = climb_regimes(state, x, each, begin, due, known, problem, config)
     state, mean = fit_mechanisms(state, x, config)
-    usual = log_normal(x - mean, state.scale[None, :])
+    state, usual = fit_shapes(state, x, mean, config)
 
     def features(j):
         return own_features(state, x, mean[:, j], j, config.intervention)
@@ -314,31 +315,21 @@ def _regime_step(state, x, problem, config):
     own, shared = jax.tree.map(functools.partial(regimes.gather, into, axis=1), sums)
     begun = regimes.gather(into, state.belonging, axis=1)
     evidence = conjugate.fit(own)[1]
-    targets = targets_of_all(state.targets, shared, evidence, known, config)
-
-    def densities(each):
-        if config.intervention == "perfect":
-            sums = conjugate.normal_statistics(each, x)
-            found = conjugate.fit(sums)[0]
-            return sums, conjugate.expected_normal(found, x, targets)
-
-        def of_variable(j):
-            inputs, cells = features(j)
-            sums = conjugate.statistics(each, inputs, cells)
-            found, _ = conjugate.fit(sums)
-            log_density = conjugate.expected_log_density(found, inputs, cells)
-            return sums, log_density * targets[:, j][None, :]
-
-        sums, own = jax.lax.map(of_variable, variables)
-        return sums, own.sum(axis=0)
+    as_it_is = jnp.full_like(evidence, -jnp.inf)
+    if config.mechanism == "flow":
+        as_it_is = matmul((begun * weight[:, None]).T, usual).T
+    targets = targets_of_all(state.targets, shared, evidence, as_it_is, known, config)
 
     untouched = matmul(usual, (1 - targets).T)
+    disturbed_log_densities = functools.partial(
+        log_densities_of_targets, state, x, mean, config.intervention
+    )
 
     def update(belonging, _):
         each = belonging * weight[:, None]
-        sticks = regimes.sticks(each.sum(axis=0), config.concentration)
+        sticks = regimes.sticks(each.sum(axis=0), state.concentration)
         joint = regimes.expected_log_weights(sticks)[None, :] + told
-        joint = joint + untouched + densities(each)[1]
+        joint = joint + untouched + disturbed_log_densities(each, targets)
         moved = jnp.where(held, belonging, jax.nn.softmax(joint, axis=1))
         return moved, logsumexp(joint, axis=1)
 
@@ -355,9 +346,15 @@ def _regime_step(state, x, problem, config):
         index = jnp.arange(config.max_regimes, dtype=jnp.int32)
         is_reference = index == reference
         targets = jnp.where(is_reference[:, None], 0, targets)
+    concentration = state.concentration
+    if config.concentration_learned:
+        counts = (belonging * weight[:, None]).sum(axis=0)
+        sticks = regimes.sticks(counts, concentration)
+        concentration = regimes.expected_concentration(sticks)
     new = state._replace(
         belonging=belonging,
         targets=targets,
+        concentration=concentration,
         cells=_cells(belonging, targets),
         reference=reference.astype(jnp.int32),
     )
@@ -379,7 +376,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         )
     x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
     each = state.belonging * state.weight[:, None]
-    sticks = regimes.sticks(each.sum(axis=0), config.concentration)
+    sticks = regimes.sticks(each.sum(axis=0), state.concentration)
     log_weights = regimes.expected_log_weights(sticks)
     model = describe(state, x, each, log_weights, config.intervention)
     return Posterior(

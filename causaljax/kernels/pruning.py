@@ -42,7 +42,7 @@ from jax.typing import ArrayLike
 
 from causaljax.graphs.moves import list_moves, strongest, take_moves
 from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
-from causaljax.models.curve import Curve
+from causaljax.models.curve import Curve, first_curves
 from causaljax.models.families import (
     NOISE_SHARE,
     WORTH,
@@ -60,7 +60,6 @@ _STEEPNESS = 4.0  # of an edge's probability in the log of its effect
 _LEAST = 1e-12  # of effects, whose logarithm is taken
 _DOUBT = 0.005  # of the method that began
 _ROUNDS = 30  # of estimating the share of candidates that are edges
-_FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 _IN_DOUBT = 0.1  # least belief in the direction an edge is turned to
 
 
@@ -176,17 +175,11 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     parents = _candidates(belief, problem.required.T, config)
     third = matmul(jnp.where(counted, problem.weight, 0), x**3)
     places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
-    key_inputs, key_biases = jax.random.split(key)
-    inputs = jax.random.normal(key_inputs, (d, d, config.hidden), x.dtype)
-    biases = jax.random.normal(key_biases, (d, config.hidden), x.dtype)
-    nothing = jnp.zeros_like(belief)
-    begun = Curve(
-        inputs=_FIRST_SIZE * inputs[places][:, places],
-        passed=nothing,
-        biases=biases[places],
-        outputs=jnp.zeros_like(biases),
-        offset=nothing[0],
+    begun = first_curves(key, d, d, config.hidden, x.dtype)
+    begun = begun._replace(
+        inputs=begun.inputs[places][:, places], biases=begun.biases[places]
     )
+    nothing = jnp.zeros_like(belief)
     families = Family(parents, begun, nothing[0] + 1, nothing, nothing)
     state = State(
         step=jnp.zeros((), jnp.int32),

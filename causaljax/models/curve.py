@@ -22,6 +22,7 @@ from causaljax.types import Array
 _DAMPING = (1e-5, 1e-1, 1e3)  # least, first, most; shares of the diagonal
 _EASED, _RAISED = 0.25, 5.0  # factors of the damping after a success and a failure
 _LEAST_NOISE = 1e-5  # a smaller residual is rounding
+_FIRST_SIZE = 0.5  # standard deviation of the inputs' weights to begin with
 
 
 class Curve(NamedTuple):
@@ -32,6 +33,21 @@ class Curve(NamedTuple):
     biases: Array  # [h] float, b
     outputs: Array  # [h] float, a
     offset: Array  # [] float, o
+
+
+def first_curves(
+    key: Array, number: int, num_inputs: int, num_hidden: int, dtype: jnp.dtype
+) -> Curve:
+    """Where to begin: constants with random hidden units; leaves ``[number, ...]``."""
+    key_inputs, key_biases = jax.random.split(key)
+    shape = (number, num_inputs, num_hidden)
+    return Curve(
+        inputs=_FIRST_SIZE * jax.random.normal(key_inputs, shape, dtype),
+        passed=jnp.zeros((number, num_inputs), dtype),
+        biases=jax.random.normal(key_biases, (number, num_hidden), dtype),
+        outputs=jnp.zeros((number, num_hidden), dtype),
+        offset=jnp.zeros(number, dtype),
+    )
 
 
 def predict(curve: Curve, x: Array) -> Array:
@@ -137,6 +153,7 @@ def fit_some(
     decay: ArrayLike,
     num_iterations: int,
     sizes: Sequence[int],
+    least_gain: ArrayLike = 0.0,
 ) -> tuple[Curve, Array]:
     """``fit`` with the chosen inputs alone, ``[p]`` bool; the weights of others are 0.
 
@@ -148,9 +165,8 @@ def fit_some(
         there, which = jax.lax.top_k(chosen.astype(x.dtype), num)
         inputs = curve.inputs[which] * there[:, None]
         small = curve._replace(inputs=inputs, passed=curve.passed[which] * there)
-        small, noise = fit(
-            small, x[:, which] * there[None, :], y, weight, decay, num_iterations
-        )
+        few = x[:, which] * there[None, :]
+        small, noise = fit(small, few, y, weight, decay, num_iterations, least_gain)
         inputs = (
             jnp.zeros_like(curve.inputs).at[which].add(small.inputs * there[:, None])
         )

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from causaljax.graphs.ops import matmul
-from causaljax.models import conjugate, curve
+from causaljax.models import conjugate, curve, noise_shape
 from causaljax.types import Array
 
+_SHAPE_ITERATIONS = 20
 _LEAST_GAIN = 1e-5  # nats a row, of an iteration: curves are fitted on, step by step
 
 
@@ -68,6 +69,51 @@ def fit_mechanisms(state, x, config):
     return state._replace(curves=curves, scale=scale), mean.T
 
 
+def first_shapes(d, num_features, dtype, config):
+    """Of the noise of all mechanisms, none where it is normal."""
+    if config.mechanism != "flow":
+        return jnp.zeros((d, 0, 0), dtype)
+    one = noise_shape.normal_shape(num_features, dtype)
+    return jnp.broadcast_to(one, (d, *one.shape))
+
+
+def fit_shapes(state, x, mean, config):
+    """The state with shapes of noise fitted on, and log-densities of cells ``[n, d]``.
+
+    Curves are fitted already, and ``mean`` ``[n, d]`` are their heights.
+    """
+    if config.mechanism == "flow":
+        weight = state.weight[state.rows]
+
+        def of_variable(j):
+            used = (1 - state.cells[state.rows, j]) * weight
+            features = features_of(state, x, j)[state.rows]
+            noise = ((x[:, j] - mean[:, j]) / state.scale[j])[state.rows]
+            return noise_shape.fit(
+                state.shapes[j], features, noise, used, config.decay, _SHAPE_ITERATIONS
+            )
+
+        shapes = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
+        state = state._replace(shapes=shapes)
+    usual = jax.lax.map(
+        lambda j: usual_log_density(state, x, mean[:, j], j), jnp.arange(x.shape[1])
+    )
+    return state, usual.T
+
+
+def usual_log_density(state, x, mean, j):
+    """Log-density of a variable that is left alone, ``[n]``, nats."""
+    residual = x[:, j] - mean
+    normal = log_normal(residual, state.scale[j])
+    if not state.shapes.size:
+        return normal
+    noise = residual / state.scale[j]
+    shaped = noise_shape.log_density(state.shapes[j], features_of(state, x, j), noise)
+    # What has no causes stays normal: any mixture is a shape, and what was done to it
+    # would hide there.
+    return jnp.where(state.there[j].any(), shaped - jnp.log(state.scale[j]), normal)
+
+
 def features_of(state, x, j):
     """What a mechanism's read-out is linear in, ``[n, m]``; the first is 1."""
     inputs = inputs_of(state, x, j)
@@ -87,6 +133,7 @@ class Model(NamedTuple):
 
     curves: curve.Curve
     scale: Array  # [d]
+    shapes: Array  # [d, m, b]
     parents: Array  # [d, p]
     there: Array  # [d, p]
     targets: Array  # [k, d]
@@ -106,7 +153,7 @@ def regime_log_likelihoods(model: Model, x: Array, intervention: str) -> Array:
     def of_variable(j):
         own = jax.tree.map(lambda leaf: leaf[j], model.curves)
         mean = curve.predict(own, inputs_of(model, x, j))
-        usual = log_normal(x[:, j] - mean, model.scale[j])
+        usual = usual_log_density(model, x, mean, j)
         features, cells = own_features(model, x, mean, j, intervention)
         fit = jax.tree.map(lambda leaf: leaf[j], model.own)
         other = conjugate.expected_log_density(fit, features, cells)
@@ -124,6 +171,21 @@ def own_features(model, x, mean, j, intervention):
     return features_of(model, x, j), x[:, j] - mean
 
 
+def log_densities_of_targets(state, x, mean, intervention, each, targets):
+    """sum_j R_kj E log p_k(x_nj | parents), ``[n, k]``, of rows ``each`` teaches of."""
+    if intervention == "perfect":
+        found = conjugate.fit(conjugate.normal_statistics(each, x))[0]
+        return conjugate.expected_normal(found, x, targets)
+
+    def of_variable(j):
+        inputs, cells = own_features(state, x, mean[:, j], j, intervention)
+        found = conjugate.fit(conjugate.statistics(each, inputs, cells))[0]
+        log_density = conjugate.expected_log_density(found, inputs, cells)
+        return log_density * targets[:, j][None, :]
+
+    return jax.lax.map(of_variable, jnp.arange(x.shape[1])).sum(axis=0)
+
+
 def describe(
     state: Any, x: Array, each: Array, log_weights: Array, intervention: str
 ) -> Model:
@@ -138,6 +200,7 @@ def describe(
     return Model(
         curves=state.curves,
         scale=state.scale,
+        shapes=state.shapes,
         parents=state.parents,
         there=state.there,
         targets=state.targets,

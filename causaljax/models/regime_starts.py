@@ -21,38 +21,62 @@ _PER_REGIME = 4  # groups of rows that a regime may begin with
 def cell_step(key, state, x, problem, config):
     """Each variable is a mixture of its mechanism and of something else."""
     state, mean = fit_mechanisms(state, x, config)
-    weight, new = state.weight, state.step < 2
-    one = jnp.ones_like(x[:, :1])
-    # Medians stand fast while disturbed cells still weigh in.
-    size = jnp.where(weight[:, None] > 0, jnp.abs(x - mean), jnp.inf)
-    half = ((weight > 0).sum() / 2).astype(jnp.int32)
-    median = jnp.maximum(1.4826 * jnp.sort(size, axis=0)[half], 1e-4)
-    scale = jnp.where(new, jnp.minimum(state.scale, median), state.scale)
-    usual = log_normal(x - mean, scale[None, :])
 
-    def other(column):
-        x, cells = column
-        sums = conjugate.statistics((cells * weight)[:, None], one, x)
-        found, _ = conjugate.fit(sums)
-        return conjugate.expected_log_density(found, one, x)[:, 0]
+    def of_variable(column):
+        x, residual, scale, cells = column
+        return odds_of_cells(state.step, x, residual, scale, cells, state.weight)
 
-    other = jax.lax.map(other, (x.T, state.cells.T)).T
-    other = jnp.where(new, log_normal(x, _WIDE), other)
-    share = matmul(weight[None, :], state.cells)[0] / jnp.maximum(weight.sum(), 1)
-    share = jnp.clip(share, *_SHARE)
-    odds = logit(share)[None, :] + other - usual
-    cells = jax.nn.sigmoid(odds)
+    columns = x.T, (x - mean).T, state.scale, state.cells.T
+    odds, share = jax.lax.map(of_variable, columns)
+    cells = jax.nn.sigmoid(odds.T)
     if config.targets_known:
         known = told_regimes(problem, config)[0]
         cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
     moved = state._replace(cells=cells.astype(x.dtype))
     begun = jax.lax.cond(
         state.step == CELL_STEPS - 1,
-        lambda: _begin(key, moved, x, odds, share, problem, config),
+        lambda: _begin(key, moved, x, odds.T, share, problem, config),
         lambda: moved,
     )
     zero = 0 * jnp.argmax(share).astype(jnp.int32)
     return begun, jnp.full_like(share[0], jnp.inf), zero
+
+
+def odds_of_cells(number, x, residual, scale, cells, weight):
+    """Log-odds ``[n]`` that a variable's cells are disturbed, and their share.
+
+    Args:
+      number: of updates before this one.
+      x: ``[n]``.
+      residual: ``[n]``, x less its mechanism.
+      scale: ``[]``, its standard deviation.
+      cells: ``[n]``, P(disturbed) before.
+      weight: ``[n]``, of rows.
+    """
+    new, one = number < 2, jnp.ones_like(x)[:, None]
+    # Medians stand fast while disturbed cells still weigh in.
+    size = jnp.where(weight > 0, jnp.abs(residual), jnp.inf)
+    half = ((weight > 0).sum() / 2).astype(jnp.int32)
+    median = jnp.maximum(1.4826 * jnp.sort(size)[half], 1e-4)
+    scale = jnp.where(new, jnp.minimum(scale, median), scale)
+    sums = conjugate.statistics((cells * weight)[:, None], one, x)
+    other = conjugate.expected_log_density(conjugate.fit(sums)[0], one, x)[:, 0]
+    other = jnp.where(new, log_normal(x, _WIDE), other)
+    share = (weight * cells).sum() / jnp.maximum(weight.sum(), 1)
+    share = jnp.clip(share, *_SHARE)
+    return logit(share) + other - log_normal(residual, scale), share
+
+
+def is_given(value):
+    """Whether something to begin from is there, ``[]`` bool: arrays of NaN are not."""
+    return jnp.asarray(value is not None and ~jnp.isnan(jnp.asarray(value)[0, 0]))
+
+
+def or_else(value, otherwise):
+    """What is given to begin from, if it is."""
+    if value is None:
+        return otherwise
+    return jnp.where(is_given(value), jnp.asarray(value, otherwise.dtype), otherwise)
 
 
 def told_regimes(problem, config):
@@ -96,13 +120,15 @@ def _begin(key, state, x, odds, share, problem, config):
     found = jnp.where(kind == 0, by_variable, groups)
     found = jnp.pad(found, ((0, 0), (labels, 0)))
     belonging = jnp.where(known[:, None], belonging, found)
+    belonging = or_else(config.belonging, belonging)
     targets = _likely_targets(belonging, state)
     of_variables = jnp.concatenate([targets[:labels], of_variables])
-    targets = jnp.where(kind == 0, of_variables, targets)
+    named = (kind == 0) & ~is_given(config.belonging)
+    targets = jnp.where(named, of_variables, targets)
     reference = state.reference
     if labels == 0:
         # The largest by far, and all the others are named by what they disturb.
-        reference = jnp.where(kind == 0, 0, reference)
+        reference = jnp.where(named, 0, reference)
     return state._replace(
         belonging=belonging,
         targets=told_targets(targets, problem, config),

@@ -71,7 +71,7 @@ def join_regimes(state, own, mechanism, due, config):
             own,
             mechanism,
             config.sparsity,
-            config.concentration,
+            state.concentration,
             state.reference,
         )
         label = jnp.arange(config.max_regimes) < config.num_labels
@@ -83,19 +83,20 @@ def join_regimes(state, own, mechanism, due, config):
     return jax.lax.cond(due, joined, lambda: alone)
 
 
-def targets_of_all(begin, sums, own, known, config):
+def targets_of_all(begin, sums, own, usual, known, config):
     """One at a time leads into dead ends: from three sides, and the best kept."""
     prior = logit(jnp.asarray(config.sparsity, own.dtype))
     starts = jnp.stack([begin, jnp.zeros_like(begin), jnp.ones_like(begin)])
     starts = jnp.where(known[None, :, None], begin[None], starts)
 
-    def of_variable(sums, own, starts):
+    def of_variable(sums, own, usual, starts):
         found, score = jax.lax.map(
-            lambda start: regimes.find_targets(sums, own, start, known, prior), starts
+            lambda start: regimes.find_targets(sums, own, start, known, prior, usual),
+            starts,
         )
         return found[jnp.argmax(score)]
 
-    return jax.vmap(of_variable, (0, 0, 2), 1)(sums, own, starts)
+    return jax.vmap(of_variable, (0, 0, 0, 2), 1)(sums, own, usual, starts)
 
 
 def fewest_targets(belonging, targets, weight):

@@ -83,6 +83,26 @@ def stick_divergence(posterior: Sticks, concentration: ArrayLike) -> Array:
     return each[:-1].sum()
 
 
+def expected_concentration(posterior: Sticks) -> Array:
+    """E of the concentration under a Gamma(1, 1) prior, ``[]``, given the sticks.
+
+        (1 + K - 1) / (1 - sum_{k < K} E log(1 - v_k))
+
+    Differentiable: in the sticks.
+    Source: Blei and Jordan 2006, section 3, on a prior of the concentration.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> few = sticks(jnp.array([1000.0, 0.0, 0.0, 0.0]), 1.0)
+      >>> many = sticks(jnp.array([250.0, 250.0, 250.0, 250.0]), 1.0)
+      >>> bool(expected_concentration(few) < expected_concentration(many))
+      True
+    """
+    a, b, _ = posterior
+    left = (digamma(b) - digamma(a + b))[:-1].sum()
+    return len(a) / (1 - left)
+
+
 def target_divergence(targets: Array, prior: ArrayLike) -> Array:
     """KL(q || p) of targets ``[k, d]`` from Bernoulli(prior), regime 0 aside; nats."""
     q = targets[1:]
@@ -110,6 +130,7 @@ def find_targets(
     begin: Array,
     known: Array,
     prior: ArrayLike,
+    usual: ArrayLike = -jnp.inf,
 ) -> tuple[Array, Array]:
     """Which regimes disturbed a variable, read-outs of its mechanism integrated out.
 
@@ -117,7 +138,9 @@ def find_targets(
 
         logit R_k = prior + own_k - [log p(rows of k and of those) - log p(those)]
 
-    so that a mechanism learned from the wrong rows has no say.
+    so that a mechanism learned from the wrong rows has no say. Where noise is not
+    normal, what is in brackets can be less than the log-likelihood of k's rows by the
+    mechanism as it is, which then takes its place.
 
     Args:
       sums: leaves ``[k, ...]``, of a variable's rows by regime and the features that
@@ -126,6 +149,7 @@ def find_targets(
       begin: ``[k]`` in [0, 1], R before.
       known: ``[k]`` bool, where R stays what it is.
       prior: ``[]``, log-odds.
+      usual: ``[k]``, log-likelihood of the rows by the mechanism as it is, nats.
 
     Returns:
       R ``[k]``, and the score ``[]`` of mechanism and targets together, nats.
@@ -138,16 +162,18 @@ def find_targets(
         )
 
     def update(found, regime):
-        index, alone = regime
+        index, alone, as_it_is = regime
         others = 1 - jnp.where(index == order, 1, found)
         without = conjugate.fit(shared(others))[1]
         joined = conjugate.fit(shared(jnp.where(index == order, 1, others)))[1]
-        new = jax.nn.sigmoid(prior + alone - joined + without)
-        return jnp.where((index == order) & ~known, new, found), None
+        more = jnp.maximum(as_it_is - joined + without, 0)
+        new = jax.nn.sigmoid(prior + alone - joined + without - more)
+        return jnp.where((index == order) & ~known, new, found), more
 
     order = jnp.arange(len(own), dtype=jnp.int32)
-    found, _ = jax.lax.scan(update, begin, (order, own))
-    worth = found * (own + prior) + entr(found) + entr(1 - found)
+    usual = jnp.broadcast_to(jnp.asarray(usual, own.dtype), own.shape)
+    found, more = jax.lax.scan(update, begin, (order, own, usual))
+    worth = found * (own + prior) + (1 - found) * more + entr(found) + entr(1 - found)
     return found, conjugate.fit(shared(1 - found))[1] + worth.sum()
 
 
