@@ -24,6 +24,7 @@ _KINDS = 2  # of start that go on
 _ROUNDS = 3  # of the best turn, unless the graph repeats itself
 _TURNS = 5  # edges that are turned at a time
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
+_SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # What is tried many times is fitted with less care than what is tried once.
 _QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10}
 _QUICK_REGIMES = {"num_rows": 2048, "num_iterations": 12, "num_steps": 20}
@@ -94,9 +95,9 @@ def search(
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
     turns, tried, told = [], {}, set()
 
-    def judged(cells):
+    def judged(cells, settings):
         disturbed = problem._replace(intervened=jnp.asarray(cells))
-        settings = pruning.Config(start=beliefs(disturbed), **_QUICK_GRAPH)
+        settings = pruning.Config(start=beliefs(disturbed), **settings)
         return run(pruning.KERNEL, jax.random.clone(key), disturbed, settings)[0]
 
     def begun(candidates, kinds, graph=None, **known):
@@ -109,24 +110,26 @@ def search(
         tried.update({(name, turn.kind): turn for turn in found})
         return sorted((tried[name, kind] for kind in kinds), key=lambda turn: turn.loss)
 
-    def again(turn, kinds, goes_on):
+    def again(turn, kinds, goes_on=True, settings=_QUICK_GRAPH):
         """What the graph tells that a turn's cells speak for."""
         found = turn.regimes.extra
-        graph = judged(cells_of(turn.regimes))
+        graph = judged(cells_of(turn.regimes), settings)
         turned = turn_edges(key, problem, config, graph.graphs[0], found)
         graph = graph._replace(graphs=turned[None])
-        turns.extend(begun(turned, kinds, graph))
+        new = begun(turned, kinds, graph)
         if goes_on:
             rows, kind = {"belonging": found["belonging"]}, [turn.kind]
-            turns.extend(begun(turned, kind, graph, **rows))
-            turns.extend(begun(turned, kind, graph, **rows, targets=found["targets"]))
+            new += begun(turned, kind, graph, **rows)
+            new += begun(turned, kind, graph, **rows, targets=found["targets"])
+        turns.extend(new)
+        return best(new)
 
-    def best():
+    def best(turns):
         return min(turns, key=lambda turn: turn.loss)
 
     belief = beliefs(problem)
     # What may be, what is likely, and what there would be if rows were of one regime.
-    pooled = judged(problem.intervened)
+    pooled = judged(problem.intervened, _QUICK_GRAPH)
     for candidates in (belief, belief > _LIKELY, pooled.graphs[0]):
         began = begun(candidates, kinds)
         kinds = [turn.kind for turn in began][:_KINDS]
@@ -134,12 +137,17 @@ def search(
             told.add(id(began[0]))
             again(began[0], kinds, goes_on=False)
     for _ in range(_ROUNDS):
-        before = best()
+        before = best(turns)
         # Where the graph is right, regimes that are named by a variable are best.
-        again(before, sorted({before.kind, 0}), goes_on=True)
-        if (best().graph.graphs == before.graph.graphs).all():
+        again(before, sorted({before.kind, 0}))
+        if (best(turns).graph.graphs == before.graph.graphs).all():
             break
-    return best()
+    quick = best(turns)
+    careful = again(quick, [quick.kind], settings={})
+    if (careful.graph.graphs == quick.graph.graphs).all():
+        return best([quick, careful])
+    # Some likelihood is had for edges that are not there.
+    return careful if careful.loss < quick.loss + _SPARED * d else quick
 
 
 def turn_edges(
