@@ -202,7 +202,7 @@ REGISTRY |= {
     )
     for name, options in {
         "linear": {"mechanism": "linear"},
-        "network": {"mechanism": "network", "start": STARTED},
+        "flow": {"mechanism": "flow", "start": STARTED},
     }.items()
 }
 

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
 from causaljax.kernels import latent_interventions
-from causaljax.simulate import faria_table
+from causaljax.simulate import dcdi_table, faria_table
 
 NAMES = ["a", "b", "c", "d"]
 OPTIONS = {"mechanism": "linear", "max_regimes": 8}
@@ -241,6 +241,15 @@ def test_scikit_learn_contract():
     check_estimator(LatentInterventionDAG(mechanism="linear", max_regimes=2))
 
 
+def test_the_concentration_can_be_learned(made, hidden):
+    options = OPTIONS | {"concentration": "learned"}
+    model, _ = fit(made, options=options)
+    assert_found(model, made)
+    assert model.info_["config"]["concentration_learned"]
+    assert not hidden[0].info_["config"]["concentration_learned"]
+    assert model.score(made.table) != hidden[0].score(made.table)
+
+
 def test_every_option_is_one_of_the_kernel():
     options = set(inspect.signature(LatentInterventionDAG.__init__).parameters)
     fields = {field.name for field in dataclasses.fields(latent_interventions.Config)}
@@ -275,6 +284,32 @@ def test_curves_are_followed_where_nothing_is_known():
     oracle = NeuralDAG().fit(table, interventions=np.array(truth.targets)[truth.regime])
     off = (model.adjacency_ != np.array(truth.graph)).sum(axis=None)
     assert off <= (oracle.adjacency_ != np.array(truth.graph)).sum(axis=None) + 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:columns .* have more than")
+def test_a_flow_learns_noise_that_is_not_normal():
+    """Where the noise is inside the mechanism, and all is known of the regimes."""
+    problem, truth = dcdi_table(
+        jax.random.key(5),
+        mechanism="nonadditive_network",
+        num_variables=4,
+        edges_per_variable=1.5,
+        num_rows=4000,
+    )
+    table = pd.DataFrame(np.array(problem.x), columns=NAMES)
+    known = {
+        "regimes": np.array(truth.regime),
+        "interventions": np.array(truth.targets)[truth.regime],
+    }
+    scores = {
+        mechanism: LatentInterventionDAG(mechanism=mechanism)
+        .fit(table, **known)
+        .score(table)
+        for mechanism in ("network", "flow")
+    }
+    assert truth.graph.sum() >= 3
+    assert scores["flow"] > scores["network"] + 0.2
 
 
 @pytest.mark.slow

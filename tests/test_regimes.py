@@ -64,6 +64,20 @@ def test_the_sticks_are_the_best_there_are():
     np.testing.assert_allclose(slope[:, :-1], 0, atol=1e-4)
 
 
+def test_the_expected_concentration_is_that_of_its_posterior():
+    """Gamma(1, 1) times the sticks' density, its logarithm expected; by a grid."""
+    posterior = regimes.sticks(jnp.array([30.0, 12.0, 4.0, 0.5]), 1.0)
+    left = 0.0
+    for a, b in zip(posterior.a[:-1], posterior.b[:-1], strict=True):
+        left += density(GRID, float(a), float(b)) @ np.log1p(-GRID) / len(GRID)
+    value = np.linspace(1e-4, 40, 400_000)
+    log = -value + 3 * np.log(value) + (value - 1) * left
+    weight = np.exp(log - log.max())
+    expected = (weight @ value) / weight.sum()
+    found = regimes.expected_concentration(posterior)
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
 def test_the_divergence_of_targets_is_a_sum_over_all_sets():
     q = np.array([[0, 0], [0.3, 0.9]], "float32")
     expected = 0.0
@@ -201,6 +215,25 @@ def test_each_target_answers_to_the_others_and_known_ones_stay():
     odds = PRIOR + own - (joined - others)
     assert found[3] == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-6)
     assert 1e-3 < found[3] < 1 - 1e-3
+
+
+@pytest.mark.usefixtures("x64")
+def test_rows_that_the_mechanism_explains_as_it_is_are_no_target():
+    """What normal noise cannot explain counts by its own log-likelihood, if more."""
+    x, y, each = linear_pair()
+    parents = np.column_stack([np.ones(len(x)), x])
+    own = evidences(sums_of(np.ones((len(y), 1)), y, each))
+    given = sums_of(parents, y, each), own, jnp.zeros(4), jnp.zeros(4, bool), PRIOR
+    none, score = find_targets(*given)
+    worse, same_score = find_targets(*given, jnp.full(4, -1e9))
+    np.testing.assert_array_equal(none, worse)
+    assert score == same_score
+    explained = jnp.full(4, -jnp.inf).at[2].set(own[2])
+    found, score = find_targets(*given, explained)
+    assert none[2] > 0.99
+    assert found[2] == pytest.approx(0.1, rel=1e-6)  # as beforehand
+    sure = jnp.full(4, -jnp.inf).at[2].set(own[2] + 20)
+    assert find_targets(*given, sure)[1] > score + 15
 
 
 # Joining

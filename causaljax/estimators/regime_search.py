@@ -110,19 +110,24 @@ def search(
         tried.update({(name, turn.kind): turn for turn in found})
         return sorted((tried[name, kind] for kind in kinds), key=lambda turn: turn.loss)
 
-    def again(turn, kinds, goes_on=True, settings=_QUICK_GRAPH):
-        """What the graph tells that a turn's cells speak for."""
-        found = turn.regimes.extra
-        graph = judged(cells_of(turn.regimes), settings)
-        turned = turn_edges(key, problem, config, graph.graphs[0], found)
-        graph = graph._replace(graphs=turned[None])
-        new = begun(turned, kinds, graph)
-        if goes_on:
-            rows, kind = {"belonging": found["belonging"]}, [turn.kind]
-            new += begun(turned, kind, graph, **rows)
-            new += begun(turned, kind, graph, **rows, targets=found["targets"])
-        turns.extend(new)
-        return best(new)
+    def judged_again(turn, settings):
+        """The graph that a turn's regimes speak for."""
+        found = judged(cells_of(turn.regimes), settings)
+        graph, prob = found.graphs[0], found.edge_prob
+        turned = turn_edges(key, problem, config, graph, turn.regimes.extra)
+        swapped = (turned != graph) | (turned != graph).T
+        prob = jnp.where(swapped, prob.T, prob)
+        return found._replace(graphs=turned[None], edge_prob=prob)
+
+    def onward(turn, graph):
+        """Regimes of a turn go on with another graph, targets found anew or not."""
+        found, kind = turn.regimes.extra, [turn.kind]
+        rows = {"belonging": found["belonging"]}
+        both = rows | {"targets": found["targets"]}
+        return [
+            *begun(graph.graphs[0], kind, graph, **rows),
+            *begun(graph.graphs[0], kind, graph, **both),
+        ]
 
     def best(turns):
         return min(turns, key=lambda turn: turn.loss)
@@ -135,17 +140,22 @@ def search(
         kinds = [turn.kind for turn in began][:_KINDS]
         if id(began[0]) not in told:
             told.add(id(began[0]))
-            again(began[0], kinds, goes_on=False)
+            graph = judged_again(began[0], _QUICK_GRAPH)
+            turns.extend(begun(graph.graphs[0], kinds, graph))
     for _ in range(_ROUNDS):
         before = best(turns)
+        graph = judged_again(before, _QUICK_GRAPH)
         # Where the graph is right, regimes that are named by a variable are best.
-        again(before, sorted({before.kind, 0}))
+        kinds = sorted({before.kind, 0})
+        turns += begun(graph.graphs[0], kinds, graph) + onward(before, graph)
         if (best(turns).graph.graphs == before.graph.graphs).all():
             break
     quick = best(turns)
-    careful = again(quick, [quick.kind], settings={})
-    if (careful.graph.graphs == quick.graph.graphs).all():
-        return best([quick, careful])
+    graph = judged_again(quick, {})
+    if (graph.graphs == quick.graph.graphs).all():
+        return quick._replace(graph=graph)
+    fresh = begun(graph.graphs[0], [quick.kind], graph)
+    careful = best(fresh + onward(quick, graph))
     # Some likelihood is had for edges that are not there.
     return careful if careful.loss < quick.loss + _SPARED * d else quick
 

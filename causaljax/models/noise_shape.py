@@ -28,7 +28,8 @@ _FAR, _FAR_WIDTH = 0.01, 3.0  # share of noise that is anywhere, and how far
 def normal_shape(num_features: int, dtype: jnp.dtype) -> Array:
     """Weights ``[m, 33]`` of about normal noise; the first feature is 1."""
     weights = jnp.zeros((num_features, NUM_PLACES), dtype)
-    return weights.at[0].set(-0.5 * _places(dtype) ** 2)
+    spread = 1 - _WIDTH**2  # of the bumps, which have a width themselves
+    return weights.at[0].set(-0.5 * _places(dtype) ** 2 / spread)
 
 
 def log_density(weights: Array, features: Array, noise: Array) -> Array:
@@ -69,7 +70,9 @@ def fit(
     decay = jnp.asarray(decay, weights.dtype)
     # An upper bound of the curvature of softmax regressions is half of this.
     square = matmul(features.T, features * weight[:, None])
-    root = jax.scipy.linalg.cho_factor(square / 2 + decay * jnp.eye(len(square)))
+    root = jax.scipy.linalg.cho_factor(
+        square / 2 + decay * jnp.eye(len(square), dtype=square.dtype)
+    )
     bumps = _bumps(noise)
 
     def iterate(weights, _):

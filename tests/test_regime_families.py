@@ -1,0 +1,81 @@
+"""Edges that regimes of unknown targets speak against."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from causaljax.models.regime_families import Sample, turning_gains
+
+N, D = 900, 3
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """x0 -> x1 curved, x2 alone; regime k disturbed variable k - 1, regime 0 none."""
+    rng = np.random.default_rng(0)
+    regime = np.arange(N) % (D + 1)
+    x0, e, x2, at = rng.normal(size=(4, N))
+    x0 = np.where(regime == 1, 3 + 0.3 * at, x0)
+    x1 = np.where(regime == 2, -3 + 0.3 * at, np.tanh(x0) + x0 + 0.2 * e)
+    x2 = np.where(regime == 3, 4 + 0.3 * at, x2)
+    belonging = regime[:, None] == np.arange(D + 2)[None, :]  # the last is empty
+    return Sample(
+        x=jnp.asarray(np.column_stack([x0, x1, x2]), jnp.float32),
+        weight=jnp.ones(N),
+        fitted=jnp.arange(0, N, 2),
+        belonging=jnp.asarray(belonging, jnp.float32),
+        targets=jnp.zeros((D + 2, D)),
+        known=jnp.zeros(D + 2, bool),
+    )
+
+
+def gains_of(sample, edges, free=None, perfect=True):
+    graph = np.zeros((D, D), bool)
+    graph[tuple(np.transpose(edges))] = True
+    free = ~np.eye(D, dtype=bool) if free is None else free
+    return np.asarray(
+        turning_gains(
+            jax.random.key(0),
+            sample,
+            jnp.asarray(graph),
+            jnp.asarray(free),
+            1.0,
+            0.1,
+            perfect=perfect,
+        )
+    )
+
+
+def test_the_true_direction_gains_what_the_wrong_one_loses(sample):
+    right, wrong = gains_of(sample, [(0, 1)]), gains_of(sample, [(1, 0)])
+    assert wrong[1, 0] > 50
+    assert right[0, 1] == pytest.approx(-wrong[1, 0], rel=1e-4)
+    assert np.isneginf(np.delete(right.ravel(), 1)).all()
+
+
+def test_imperfect_interventions_tell_directions_too(sample):
+    assert gains_of(sample, [(1, 0)], perfect=False)[1, 0] > 50
+
+
+def test_targets_that_are_known_stay(sample):
+    """With the targets told, the gain is that of graphs of these targets."""
+    targets = np.zeros((D + 2, D))
+    targets[[1, 2, 3], [0, 1, 2]] = 1
+    told = sample._replace(
+        targets=jnp.asarray(targets, jnp.float32), known=jnp.ones(D + 2, bool)
+    )
+    assert gains_of(told, [(1, 0)])[1, 0] > 50
+    # That each was disturbed where the other was rules the edge's evidence out.
+    swapped = told._replace(targets=told.targets[:, jnp.array([1, 0, 2])])
+    assert gains_of(swapped, [(1, 0)])[1, 0] < gains_of(told, [(1, 0)])[1, 0]
+
+
+def test_what_is_ruled_out_or_closes_a_cycle_is_not_weighed(sample):
+    free = ~np.eye(D, dtype=bool)
+    free[1, 0] = False
+    assert np.isneginf(gains_of(sample, [(0, 1)], free)).all()
+    chain = gains_of(sample, [(0, 1), (1, 2), (0, 2)])
+    assert np.isneginf(chain[0, 2])
+    assert np.isfinite(chain[0, 1])
+    assert np.isfinite(chain[1, 2])
