@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models.regime_families import Sample, turning_gains
+from causaljax.models.regime_families import Sample, turn_edges
 
 N, D = 900, 3
 
@@ -30,21 +30,36 @@ def sample():
     )
 
 
-def gains_of(sample, edges, free=None, perfect=True):
+def turned(sample, edges, free=None, *, least=np.inf, perfect=True):
+    """Graph and gains; by default nothing turns."""
     graph = np.zeros((D, D), bool)
     graph[tuple(np.transpose(edges))] = True
     free = ~np.eye(D, dtype=bool) if free is None else free
-    return np.asarray(
-        turning_gains(
-            jax.random.key(0),
-            sample,
-            jnp.asarray(graph),
-            jnp.asarray(free),
-            1.0,
-            0.1,
-            perfect=perfect,
-        )
+    found = turn_edges(
+        jax.random.key(0),
+        sample,
+        jnp.asarray(graph),
+        jnp.asarray(free),
+        1.0,
+        0.1,
+        least,
+        perfect=perfect,
+        most=3,
     )
+    return tuple(map(np.asarray, found))
+
+
+def gains_of(*args, **options):
+    return turned(*args, **options)[1]
+
+
+def test_edges_turn_while_they_gain(sample):
+    """Gains of what is left are those of a first look."""
+    graph, gains = turned(sample, [(1, 0), (1, 2)], least=50.0)
+    assert graph[0, 1]
+    assert not graph[1, 0]
+    assert not (gains > 50).any()
+    np.testing.assert_allclose(gains, gains_of(sample, np.argwhere(graph)), rtol=1e-5)
 
 
 def test_the_true_direction_gains_what_the_wrong_one_loses(sample):

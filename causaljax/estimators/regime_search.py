@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from causaljax.kernels import latent_interventions, pruning
-from causaljax.models.regime_families import Sample, turning_gains
+from causaljax.models.regime_families import Sample, turn_edges
 from causaljax.run import run
 from causaljax.types import Array, Posterior, Problem
 
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
-_KINDS = 2  # of start that go on
+_KINDS, _BEGINS = 2, 2  # of starts, and of graphs, that go on
 _ROUNDS = 3  # of the best turn, unless the graph repeats itself
 _TURNS = 5  # edges that are turned at a time
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
@@ -93,7 +93,7 @@ def search(
         "targets": jnp.full((k, d), jnp.nan, dtype),
     }
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
-    turns, tried, told = [], {}, set()
+    turns, tried = [], {}
 
     def judged(cells, settings):
         disturbed = problem._replace(intervened=jnp.asarray(cells))
@@ -112,12 +112,8 @@ def search(
 
     def judged_again(turn, settings):
         """The graph that a turn's regimes speak for."""
-        found = judged(cells_of(turn.regimes), settings)
-        graph, prob = found.graphs[0], found.edge_prob
-        turned = turn_edges(key, problem, config, graph, turn.regimes.extra)
-        swapped = (turned != graph) | (turned != graph).T
-        prob = jnp.where(swapped, prob.T, prob)
-        return found._replace(graphs=turned[None], edge_prob=prob)
+        graph = judged(cells_of(turn.regimes), settings)
+        return turned(key, problem, config, graph, turn.regimes)
 
     def onward(turn, graph):
         """Regimes of a turn go on with another graph, targets found anew or not."""
@@ -135,70 +131,65 @@ def search(
     belief = beliefs(problem)
     # What may be, what is likely, and what there would be if rows were of one regime.
     pooled = judged(problem.intervened, _QUICK_GRAPH)
+    begins = {}
     for candidates in (belief, belief > _LIKELY, pooled.graphs[0]):
         began = begun(candidates, kinds)
         kinds = [turn.kind for turn in began][:_KINDS]
-        if id(began[0]) not in told:
-            told.add(id(began[0]))
-            graph = judged_again(began[0], _QUICK_GRAPH)
-            turns.extend(begun(graph.graphs[0], kinds, graph))
+        begins[id(began[0])] = began[0]
+    for begin in sorted(begins.values(), key=lambda turn: turn.loss)[:_BEGINS]:
+        graph = judged_again(begin, _QUICK_GRAPH)
+        turns += begun(graph.graphs[0], kinds, graph)
     for _ in range(_ROUNDS):
         before = best(turns)
         graph = judged_again(before, _QUICK_GRAPH)
+        if (graph.graphs == before.graph.graphs).all():
+            break
         # Where the graph is right, regimes that are named by a variable are best.
-        kinds = sorted({before.kind, 0})
-        turns += begun(graph.graphs[0], kinds, graph) + onward(before, graph)
-        if (best(turns).graph.graphs == before.graph.graphs).all():
+        likely = sorted({before.kind, 0})
+        turns += begun(graph.graphs[0], likely, graph) + onward(before, graph)
+        if best(turns) is before:
             break
     quick = best(turns)
     graph = judged_again(quick, {})
     if (graph.graphs == quick.graph.graphs).all():
-        return quick._replace(graph=graph)
+        return best([quick, *onward(quick, graph)])
     fresh = begun(graph.graphs[0], [quick.kind], graph)
     careful = best(fresh + onward(quick, graph))
     # Some likelihood is had for edges that are not there.
     return careful if careful.loss < quick.loss + _SPARED * d else quick
 
 
-def turn_edges(
+def turned(
     key: Array,
     problem: Problem,
     config: latent_interventions.Config,
-    graph: Array,
-    found: dict[str, Any],
-) -> Array:
-    """The graph with edges turned that pay the other way, that of most gain first.
-
-    ``found`` holds ``belonging`` and ``targets``, as ``extra`` of regimes does.
-    """
-    n, d = problem.x.shape
+    graph: Posterior,
+    regimes: Posterior,
+) -> Posterior:
+    """The graph with edges turned that pay the other way in these regimes."""
+    found, n = regimes.extra, len(problem.x)
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
-    told = np.arange(config.max_regimes) < config.num_labels
+    told = jnp.arange(config.max_regimes) < config.num_labels
     sample = Sample(
         x=jnp.where(counted[:, None], problem.x, 0),
         weight=jnp.where(counted, problem.weight, 0),
         fitted=jnp.linspace(0, n - 1, min(n, config.num_rows)).astype(jnp.int32),
         belonging=jnp.asarray(found["belonging"]),
         targets=jnp.asarray(found["targets"]),
-        known=jnp.asarray(told & config.targets_known),
+        known=told & config.targets_known,
     )
-    free = problem.allowed & ~problem.required.T
-    least = _TURN_GAIN * float(sample.weight.sum())
-    turned = np.array(graph)
-    for _ in range(_TURNS):
-        gains = np.asarray(
-            turning_gains(
-                jax.random.clone(key),
-                sample,
-                jnp.asarray(turned),
-                free,
-                config.decay,
-                config.sparsity,
-                perfect=config.intervention == "perfect",
-            )
-        )
-        cause, effect = np.unravel_index(np.argmax(gains), (d, d))
-        if not gains[cause, effect] > least:
-            break
-        turned[cause, effect], turned[effect, cause] = False, True
-    return jnp.asarray(turned)
+    old = graph.graphs[0]
+    new, _ = turn_edges(
+        jax.random.clone(key),
+        sample,
+        old,
+        problem.allowed & ~problem.required.T,
+        config.decay,
+        config.sparsity,
+        _TURN_GAIN * sample.weight.sum(),
+        perfect=config.intervention == "perfect",
+        most=_TURNS,
+    )
+    swapped = (new != old) | (new != old).T
+    prob = jnp.where(swapped, graph.edge_prob.T, graph.edge_prob)
+    return graph._replace(graphs=new[None], edge_prob=prob)

@@ -41,17 +41,29 @@ class Sample(NamedTuple):
     known: Array  # [k] bool, whether they are
 
 
-@functools.partial(jax.jit, static_argnames="perfect")
-def turning_gains(
+class Turning(NamedTuple):
+    """Evidence of families, nats, as far as it is known; NaN: not yet."""
+
+    graph: Array  # [d, d] bool
+    now: Array  # [d], of every family as it is
+    without: Array  # [d, d], of the effect's without the cause
+    turned: Array  # [d, d], of the cause's with the effect
+    number: Array  # [] int32, of turns
+
+
+@functools.partial(jax.jit, static_argnames=("perfect", "most"))
+def turn_edges(
     key: Array,
     sample: Sample,
     graph: Array,
     free: Array,
     decay: ArrayLike,
     sparsity: ArrayLike,
+    least: ArrayLike,
     perfect: bool,
-) -> Array:
-    """What the evidence gains by turning each edge alone, ``[d, d]``, nats.
+    most: int,
+) -> tuple[Array, Array]:
+    """Turns edges, each time that of most gain.
 
     Args:
       key: of the curves to begin with.
@@ -60,47 +72,86 @@ def turning_gains(
       free: ``[d, d]`` bool, edges that may be there, and need not be the other way.
       decay: ``[]``, of curves.
       sparsity: ``[]``, prior probability of a target.
+      least: ``[]``, nats that a turn must gain.
       perfect: whether interventions are, static.
+      most: turns, static.
 
     Returns:
-      -inf where there is no edge, or turning it is ruled out or closes a cycle.
+      The graph, and what turning each of its edges alone would gain, ``[d, d]``, nats:
+      -inf where there is none, or turning it is ruled out or closes a cycle.
     """
     d, dtype = len(graph), sample.x.dtype
     first = jax.tree.map(
         lambda leaf: leaf[0], curve.first_curves(key, 1, d, _HIDDEN, dtype)
     )
-    reach = transitive_closure(graph).astype(dtype)
-    longer = matmul(graph.astype(dtype), reach) > 0
-    able = graph & free.T & ~longer
     variables, itself = jnp.arange(d), jnp.eye(d, dtype=bool)
+    cause, effect = (part.ravel() for part in jnp.indices((d, d)))
+
+    def able(graph):
+        longer = (
+            matmul(graph.astype(dtype), transitive_closure(graph).astype(dtype)) > 0
+        )
+        return graph & free.T & ~longer
 
     def evidence(case):
-        # One program for all; what nobody asks for costs nothing.
-        wanted, j, parents = case
+        # One program for all; what is known or nobody asks for costs nothing.
+        old, wanted, j, parents = case
         return jax.lax.cond(
-            wanted,
+            wanted & jnp.isnan(old),
             lambda: _evidence(first, sample, j, parents, decay, sparsity, perfect),
-            lambda: jnp.zeros((), dtype),
+            lambda: old,
         )
 
-    cause, effect = (part.ravel() for part in jnp.indices((d, d)))
-    cases = (
-        jnp.concatenate(
-            [able.any(axis=0) | able.any(axis=1), able.ravel(), able.ravel()]
-        ),
-        jnp.concatenate([variables, effect, cause]),
-        jnp.concatenate(
-            [
-                graph.T,
-                graph.T[effect] & ~itself[cause],
-                graph.T[cause] | itself[effect],
-            ]
-        ),
-    )
-    found = jax.lax.map(evidence, cases)
-    now, without, turned = jnp.split(found, [d, d + d * d])
-    gains = without - now[effect] + turned - now[cause]
-    return jnp.where(able, gains.reshape(d, d), -jnp.inf)
+    def weighed(state):
+        graph, parents = state.graph, state.graph.T
+        turns = able(graph)
+        cases = (
+            jnp.concatenate([state.now, state.without.ravel(), state.turned.ravel()]),
+            jnp.concatenate(
+                [turns.any(0) | turns.any(1), turns.ravel(), turns.ravel()]
+            ),
+            jnp.concatenate([variables, effect, cause]),
+            jnp.concatenate(
+                [
+                    parents,
+                    parents[effect] & ~itself[cause],
+                    parents[cause] | itself[effect],
+                ]
+            ),
+        )
+        now, without, turned = jnp.split(jax.lax.map(evidence, cases), [d, d + d * d])
+        gains = without - now[effect] + turned - now[cause]
+        gains = jnp.where(turns, gains.reshape(d, d), -jnp.inf)
+        shape = (d, d)
+        known = Turning(
+            graph, now, without.reshape(shape), turned.reshape(shape), state.number
+        )
+        return known, gains
+
+    def turn(carry):
+        state, gains = carry
+        best = jnp.argmax(gains)
+        i, j = best // d, best % d
+        here = itself[i][:, None] & itself[j][None, :]
+        changed = itself[i] | itself[j]
+        return weighed(
+            Turning(
+                graph=(state.graph & ~here) | here.T,
+                now=jnp.where(changed, jnp.nan, state.now),
+                without=jnp.where(changed[None, :], jnp.nan, state.without),
+                turned=jnp.where(changed[:, None], jnp.nan, state.turned),
+                number=state.number + 1,
+            )
+        )
+
+    def goes_on(carry):
+        state, gains = carry
+        return (state.number < most) & (gains.max() > least)
+
+    nothing = jnp.full((d, d), jnp.nan, dtype)
+    begun = Turning(graph, nothing[0], nothing, nothing, jnp.zeros((), jnp.int32))
+    state, gains = jax.lax.while_loop(goes_on, turn, weighed(begun))
+    return state.graph, gains
 
 
 def _evidence(first, sample, j, parents, decay, sparsity, perfect):
