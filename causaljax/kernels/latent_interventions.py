@@ -291,9 +291,12 @@ def _regime_step(state, x, problem, config):
     _, told = told_regimes(problem, config)
     if config.mechanism == "linear":
         due = early | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
-        # The first graph was made for cells, without regimes.
-        begin = jnp.where(age == 0, problem.required, state.graph)
-        state = climb_regimes(state, x, each, begin, due, known, problem, config)
+        # The first graph was made for cells, without regimes: from nothing, too.
+        begins = jnp.stack([state.graph, problem.required])
+        num_begins = jnp.where(age == 0, 2, 1)
+        state = climb_regimes(
+            state, x, each, begins, num_begins, due, known, problem, config
+        )
     state, mean = fit_mechanisms(state, x, config)
     state, usual = fit_shapes(state, x, mean, config)
 
