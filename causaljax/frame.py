@@ -93,7 +93,11 @@ def to_problem(
     observed = np.isfinite(values)
     means, scales = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
     values = np.where(observed, values, means)
-    constant = scales <= _CONSTANT * np.abs(values).max(axis=0)
+    # Squares of very large numbers overflow, even of what rounding leaves of zeros.
+    peaks = np.abs(values).max(axis=0)
+    small = (values - means) / np.where(peaks > 0, peaks, 1)
+    scales = np.where(np.isfinite(scales), scales, np.sqrt((small**2).mean(0)) * peaks)
+    constant = scales <= _CONSTANT * peaks
     _judge_constant(values, constant, names, lenient)
     scales[constant] = 1
     centred = np.where(constant, 0, values - means)

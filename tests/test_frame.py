@@ -218,6 +218,19 @@ def test_results_carry_names_and_plain_floats(table):
     assert to_frame(graph, columns).loc["a", "c"]
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_huge_columns_have_scales_and_huge_constants_none():
+    """Squares of what rounding leaves of their zeros overflow."""
+    table = pd.DataFrame(np.full((5, 2), 1.79045204e236), columns=["a", "b"])
+    with pytest.raises(ValueError, match="column 'a' is constant"):
+        to_problem(table)
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    problem, columns = to_problem(pd.DataFrame(1e200 * rows, columns=["a", "b"]))
+    np.testing.assert_allclose(columns.scales, 1e200 * rows.std(axis=0))
+    expected = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    np.testing.assert_allclose(problem.x, expected, rtol=1e-5, atol=1e-5)
+
+
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(
     values=hnp.arrays(
