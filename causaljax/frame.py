@@ -1,7 +1,6 @@
 """Between DataFrames and arrays: validation, names, scales, prior knowledge.
 
-All mistakes a user can make in a table are found here, before anything compiles,
-and reported with the column or row and the way to mend it.
+Mistakes in a table are found here, before anything compiles, with the way to mend them.
 """
 
 import dataclasses
@@ -91,13 +90,11 @@ def to_problem(
     """
     values, names = _numbers(table, lenient)
     observed = np.isfinite(values)
-    means, scales = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    means, large = np.nanmean(values, axis=0), np.nanmax(np.abs(values), axis=0)
+    exponent = np.frexp(large)[1]  # without it the squares of large numbers overflow
+    scales = np.ldexp(np.nanstd(np.ldexp(values, -exponent), axis=0), exponent)
     values = np.where(observed, values, means)
-    # Squares of very large numbers overflow, even of what rounding leaves of zeros.
-    peaks = np.abs(values).max(axis=0)
-    small = (values - means) / np.where(peaks > 0, peaks, 1)
-    scales = np.where(np.isfinite(scales), scales, np.sqrt((small**2).mean(0)) * peaks)
-    constant = scales <= _CONSTANT * peaks
+    constant = scales <= _CONSTANT * large
     _judge_constant(values, constant, names, lenient)
     scales[constant] = 1
     centred = np.where(constant, 0, values - means)
@@ -158,8 +155,7 @@ def to_networkx(
     Returns:
       ``networkx.DiGraph`` over all columns, edges with ``probability``, ``weight``
       and ``undirected``, its ``kind`` "cpdag" if an edge is undirected and "dag"
-      otherwise; all of Python's own types, so that every networkx writer accepts
-      them.
+      otherwise; all of Python's own types, which every networkx writer accepts.
     """
     undirected = np.asarray(essential) & np.asarray(essential).T
     result = nx.DiGraph(kind="cpdag" if undirected.any() else "dag")
