@@ -45,7 +45,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
       intervention: "perfect" ones cut targets off from their causes and set them to
         normal values of their own; "imperfect" ones change how targets answer.
       mechanism: "linear", "network" (curves) or "flow" (curves, and noise whose shape
-        depends on the causes).
+        depends on the causes; without causes it stays normal).
       concentration: of the Dirichlet process, positive; more of it expects more
         regimes. 1 if None; "learned" finds it, under a Gamma(1, 1) prior.
       label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.

@@ -5,7 +5,8 @@ With u the noise in standard deviations and f features of the parents,
     z = Phi^-1(sum_b softmax(W'f)_b Phi((u - c_b) / h))
 
 is standard normal, c_b being places in a row and h a width: a flow of one layer, whose
-density is log p(u | f) = log sum_b softmax(W'f)_b Normal(u; c_b, h^2).
+density is p(u | f) = sum_b softmax(W'f)_b Normal(u; c_b, h^2). A hundredth of the noise
+is taken to be Normal(0, 3^2) instead, so that no cell is impossible.
 
 Sources: Huang et al. 2018, "Neural autoregressive flows", for the layer; Boehning 1992
 for the bound of the curvature by which W moves.
