@@ -359,3 +359,30 @@ def test_rows_go_along():
     expected[:, 1] = belonging[:, 1] + belonging[:, 3]
     np.testing.assert_allclose(joined, expected, rtol=1e-6)
     assert joined.dtype == jnp.float32
+
+
+# Batches of LAPACK side by side waited for each other's threads for ever (two cores).
+
+
+def factorisations(function, *arrays):
+    """How many are written down, those in loops once."""
+    return str(jax.make_jaxpr(function)(*arrays)).count("name=cholesky")
+
+
+def test_pairs_are_weighed_in_one_batch_of_lapack():
+    x, each = five_regimes()
+    one, weight = jnp.ones((len(x), 1)), jnp.ones(len(x))
+    sums = jax.tree.map(
+        lambda leaf: leaf[None], conjugate.statistics(each, one, x[:, 0])
+    )
+    given = each, weight, sums, jnp.zeros((5, 1)), 0.1, 1.0, 0
+    assert factorisations(regimes.joining_gains, *given) == 1
+
+
+def test_targets_are_weighed_in_one_batch_of_lapack_at_a_time():
+    _, y, each = linear_pair()
+    sums = sums_of(np.ones((len(y), 1)), y, each)
+    known = jnp.zeros(4, bool)
+    given = sums, jnp.zeros(4), jnp.zeros(4), known, PRIOR
+    in_the_loop_and_after_it = 2
+    assert factorisations(regimes.find_targets, *given) == in_the_loop_and_after_it

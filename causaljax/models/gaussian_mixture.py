@@ -131,12 +131,17 @@ def _evidence(count, total, square):
 def _gains(each, x, concentration):
     """Of making two groups one, ``[k, k]``; -inf below the diagonal or if empty."""
     moments = _moments(each, x)
-    alone = _evidence(*moments)
 
     def of_pairs(one):
-        return _evidence(*jax.tree.map(lambda a, b: a + b[None], moments, one))
+        # Pairs and itself in one call: batches of LAPACK that run side by side wait
+        # for each other's threads, on two cores for ever (jaxlib 0.10).
+        both = jax.tree.map(
+            lambda a, b: jnp.concatenate([a + b[None], b[None]]), moments, one
+        )
+        evidence = _evidence(*both)
+        return evidence[:-1], evidence[-1]
 
-    together = jax.lax.map(of_pairs, moments)
+    together, alone = jax.lax.map(of_pairs, moments)
     count = moments[0]
     size = jnp.maximum(count, 1e-3)
     process = gammaln(size[:, None] + size[None, :]) - gammaln(size)[:, None]

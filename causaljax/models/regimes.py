@@ -164,8 +164,9 @@ def find_targets(
     def update(found, regime):
         index, alone, as_it_is = regime
         others = 1 - jnp.where(index == order, 1, found)
-        without = conjugate.fit(shared(others))[1]
-        joined = conjugate.fit(shared(jnp.where(index == order, 1, others)))[1]
+        pair = jnp.stack([others, jnp.where(index == order, 1, others)])
+        # One call: batches of LAPACK side by side can wait for each other for ever.
+        without, joined = conjugate.fit(shared(pair))[1]
         more = jnp.maximum(as_it_is - joined + without, 0)
         new = jax.nn.sigmoid(prior + alone - joined + without - more)
         return jnp.where((index == order) & ~known, new, found), more
@@ -212,12 +213,17 @@ def joining_gains(
         return jnp.logaddexp(usual, other).sum(axis=-1)
 
     def evidence_of_pairs(sums):
-        return conjugate.fit(
-            jax.tree.map(lambda leaf: leaf[:, None] + leaf[None, :], sums)
-        )[1]
+        # With each other and with nobody, in one call: batches of LAPACK side by side
+        # can wait for each other for ever.
+        def added(leaf):
+            other = jnp.concatenate([leaf, jnp.zeros_like(leaf[:1])])
+            return other[:, None] + leaf[None, :]
 
-    alone = score(conjugate.fit(sums)[1].T, mechanism)
-    pairs = jax.lax.map(evidence_of_pairs, sums).transpose(1, 2, 0)
+        return conjugate.fit(jax.tree.map(added, sums))[1]
+
+    found = jax.lax.map(evidence_of_pairs, sums)
+    alone = score(found[:, -1].T, mechanism)
+    pairs = found[:, :-1].transpose(1, 2, 0)
     usual = mechanism[:, None] + mechanism[None, :]
     together = score(pairs, usual)
     is_reference = index == reference
