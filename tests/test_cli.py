@@ -239,7 +239,7 @@ def test_regimes_become_files(unrecorded, tmp_path, capsys):
     command += ["--regimes-column", "batch", "--out", str(out)]
     assert cli.main(command) == 0
     printed = capsys.readouterr()
-    assert "'idle' is taken for undisturbed" in printed.err
+    assert "'idle' is taken for the reference" in printed.err
     for word in ("on b", "33.3%", "Regime idle is the reference", "Held-out"):
         assert word in printed.out
     assert f"Wrote {', '.join(files.RESULTS + files.REGIMES)} to" in printed.out

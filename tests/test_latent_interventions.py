@@ -48,7 +48,7 @@ def fit(made, table=None, *, options=None, **known):
         model.fit(made.table if table is None else table, **known)
     said = [str(warning.message) for warning in caught]
     said = [words for words in said if "robust standard deviations" not in words]
-    assert all("taken for undisturbed" in words for words in said)
+    assert all("taken for the reference" in words for words in said)
     return model, said
 
 
@@ -78,7 +78,7 @@ def test_everything_is_found_where_nothing_is_known(made, hidden):
     assert list(model.intervention_targets_.index[:5]) == [0, 1, 2, 3, 4]
     assert not model.info_["reference_known"]
     assert model.info_["broad_regimes"] == []
-    assert "regime 0 is taken for undisturbed" in said[0]
+    assert "regime 0 is taken for the reference" in said[0]
 
 
 def test_what_is_learned_agrees_with_itself(made, hidden):
@@ -321,7 +321,7 @@ def test_a_regime_that_disturbs_most_columns_is_suspicious(made):
     model = LatentInterventionDAG(**OPTIONS)
     with (
         pytest.warns(UserWarning, match="disturb most columns"),
-        pytest.warns(UserWarning, match="taken for undisturbed"),
+        pytest.warns(UserWarning, match="taken for the reference"),
     ):
         model.fit(table)
     (broad,) = model.info_["broad_regimes"]

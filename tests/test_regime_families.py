@@ -2,10 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import pytest
 
-from causaljax.models.regime_families import Sample, turn_edges
+from causaljax.models.regime_families import Sample, _turning_along, turn_edges
 
 N, D = 900, 3
 
@@ -50,7 +51,8 @@ def turned(sample, edges, free=None, *, least=np.inf, perfect=True):
 
 
 def gains_of(*args, **options):
-    return turned(*args, **options)[1]
+    """Of the first way; in single edges there is no second."""
+    return turned(*args, **options)[1][..., 0]
 
 
 def test_edges_turn_while_they_gain(sample):
@@ -59,7 +61,9 @@ def test_edges_turn_while_they_gain(sample):
     assert graph[0, 1]
     assert not graph[1, 0]
     assert not (gains > 50).any()
-    np.testing.assert_allclose(gains, gains_of(sample, np.argwhere(graph)), rtol=1e-5)
+    np.testing.assert_allclose(
+        gains[..., 0], gains_of(sample, np.argwhere(graph)), rtol=1e-5
+    )
 
 
 def test_the_true_direction_gains_what_the_wrong_one_loses(sample):
@@ -86,11 +90,45 @@ def test_targets_that_are_known_stay(sample):
     assert gains_of(swapped, [(1, 0)])[1, 0] < gains_of(told, [(1, 0)])[1, 0]
 
 
-def test_what_is_ruled_out_or_closes_a_cycle_is_not_weighed(sample):
+def test_what_is_ruled_out_is_not_weighed(sample):
     free = ~np.eye(D, dtype=bool)
     free[1, 0] = False
     assert np.isneginf(gains_of(sample, [(0, 1)], free)).all()
-    chain = gains_of(sample, [(0, 1), (1, 2), (0, 2)])
-    assert np.isneginf(chain[0, 2])
-    assert np.isfinite(chain[0, 1])
-    assert np.isfinite(chain[1, 2])
+    # Nor are edges with which that would turn.
+    assert np.isneginf(turned(sample, CHAIN, free)[1][0, 2, 0])
+
+
+CHAIN = [(0, 1), (1, 2), (0, 2)]
+
+
+def test_edges_turn_along_that_would_close_a_cycle(sample):
+    """Where a path joins cause and effect, that too, from either end."""
+    gains = turned(sample, CHAIN)[1]
+    one_by_one = [[(1, 0), (1, 2), (0, 2)], [(1, 0), (1, 2), (2, 0)]]
+    first = gains_of(sample, CHAIN)[0, 1]
+    then = gains_of(sample, one_by_one[0])[0, 2]
+    assert gains[0, 2, 0] == pytest.approx(first + then, rel=1e-4)
+    last = gains_of(sample, CHAIN)[1, 2]
+    then = gains_of(sample, [(0, 1), (2, 1), (0, 2)])[0, 2]
+    assert gains[0, 2, 1] == pytest.approx(last + then, rel=1e-4)
+    assert np.isneginf(gains[0, 1, 1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_turns_along_leaves_no_cycle(seed):
+    rng = np.random.default_rng(seed)
+    d = 6
+    graph = np.triu(rng.random((d, d)) < 0.6, 1)
+    ends = np.asarray(_turning_along(jnp.asarray(graph)))
+    for i, j in np.argwhere(graph):
+        for turned_edges in (
+            [(i, u) for u in np.flatnonzero(ends[i, j, 0])],
+            [(u, j) for u in np.flatnonzero(ends[i, j, 1])],
+        ):
+            assert (i, j) in turned_edges
+            new = nx.DiGraph(graph.astype(int))
+            for edge in turned_edges:
+                assert graph[edge]
+                new.remove_edge(*edge)
+            new.add_edges_from(edge[::-1] for edge in turned_edges)
+            assert nx.is_directed_acyclic_graph(new)

@@ -164,6 +164,23 @@ def test_targets_are_found_wherever_the_search_begins(begin):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("first", range(4))
+def test_most_regimes_are_no_targets_whichever_comes_first(first):
+    # All were, but one, where a target came first: the mechanism was learned from it.
+    rng = np.random.default_rng(0)
+    regime = np.repeat(np.arange(4), 60)
+    y = np.where(regime == first, 4, 0) + 0.3 * rng.normal(size=240)
+    each = np.eye(4)[regime]
+    sums = sums_of(np.ones((240, 1)), y, each)
+    given = sums, evidences(sums), np.zeros(4), np.zeros(4, bool), PRIOR
+    furthest = regimes.furthest_targets(*given)
+    np.testing.assert_array_equal(furthest, np.arange(4) == first)
+    known = given[2] + 1, np.arange(4) == (first + 1) % 4
+    furthest = regimes.furthest_targets(*given[:2], *known, PRIOR)
+    assert furthest[(first + 1) % 4] == 1
+
+
+@pytest.mark.usefixtures("x64")
 def test_the_scores_of_sure_targets_are_evidence():
     """Mechanism's of the rows that were left alone, each target's own, and prior."""
     x, y, each = linear_pair()
@@ -335,19 +352,21 @@ def test_assignments_that_need_not_be_told_apart_are_a_cost():
     assert gains[1, 2] == pytest.approx(halved[1, 2] - 80 * np.log(2), rel=1e-9)
 
 
-def test_pairs_of_most_gain_come_first_and_each_regime_once():
-    gains = np.full((5, 5), -np.inf)
+def test_regimes_are_joined_that_gain_most_from_each_other():
+    gains = np.full((6, 6), -np.inf)
     gains[0, 1], gains[1, 2], gains[2, 3], gains[0, 4], gains[3, 4] = 3, 9, 8, 1, -1
     into, moves = join(jnp.asarray(gains, jnp.float32))
-    np.testing.assert_array_equal(into, [0, 1, 1, 3, 0])
-    assert moves == 2
+    # 3 would rather be one with 2, and 0 with 1: they wait.
+    np.testing.assert_array_equal(into, [0, 1, 1, 3, 4, 5])
+    assert moves == 1
     into, moves = join(jnp.full((5, 5), -jnp.inf))
     np.testing.assert_array_equal(into, np.arange(5))
     assert moves == 0
     # Labelled ones are ruled out beforehand, as the kernel does.
     gains[1, 2] = -np.inf
-    into, _ = join(jnp.asarray(gains, jnp.float32))
-    np.testing.assert_array_equal(into, [0, 0, 2, 2, 4])
+    into, moves = join(jnp.asarray(gains, jnp.float32))
+    np.testing.assert_array_equal(into, [0, 0, 2, 2, 4, 5])
+    assert moves == 2
 
 
 def test_rows_go_along():

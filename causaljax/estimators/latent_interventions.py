@@ -33,11 +33,11 @@ class LatentInterventionDAG(BaseGraphEstimator):
     alone each set of targets is a regime.
 
     What can be told, and what cannot: regimes whose rows overlap cannot be told apart
-    row by row, by anyone. Targets are relative to the reference, the regime taken for
-    undisturbed: if none was, or nobody says which, it is the one of fewest targets. A
-    regime that disturbs most variables explains anything; ``info_["broad_regimes"]``
-    names those, and there is a warning. That weak shifts and curved mechanisms do not
-    imitate each other is not known of any method.
+    row by row, by anyone. Targets are relative to the reference, the regime that was
+    not disturbed: if nobody says which, it is the one of fewest targets, and has some
+    if none is without. A regime that disturbs most variables explains anything;
+    ``info_["broad_regimes"]`` names those, and there is a warning. That weak shifts and
+    curved mechanisms do not imitate each other is not known of any method.
 
     Args:
       max_regimes: the most there can be; about twice as many as are expected is good.
@@ -58,7 +58,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
       intervention_targets_: DataFrame ``[k, d]``, P(the regime disturbed the column).
       regime_weights_: Series, shares of the rows.
       n_regimes_: how many hold more than a hundredth of the rows.
-      reference_: the regime taken for undisturbed.
+      reference_: the regime that targets are relative to.
 
     With linear mechanisms ``cpdag_`` shows what the class and the targets leave
     undirected; otherwise it equals ``adjacency_``. There are no ``weights_``.
@@ -218,7 +218,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
             )
         if not info["reference_known"]:
             warnings.warn(
-                f"regime {reference!r} is taken for undisturbed because it has the "
+                f"regime {reference!r} is taken for the reference because it has the "
                 "fewest targets; targets are relative to it",
                 stacklevel=4,
             )

@@ -21,7 +21,7 @@ from causaljax.types import Array, Posterior, Problem
 
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
 _KINDS, _BEGINS = 2, 2  # of starts, and of graphs, that go on
-_ROUNDS = 3  # of the best turn, unless the graph repeats itself
+_ROUNDS = 4  # from each of those, until it repeats a graph
 _TURNS = 5  # edges that are turned at a time
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
@@ -93,7 +93,7 @@ def search(
         "targets": jnp.full((k, d), jnp.nan, dtype),
     }
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
-    turns, tried = [], {}
+    tried = {}
 
     def judged(cells, settings):
         disturbed = problem._replace(intervened=jnp.asarray(cells))
@@ -136,19 +136,24 @@ def search(
         began = begun(candidates, kinds)
         kinds = [turn.kind for turn in began][:_KINDS]
         begins[id(began[0])] = began[0]
+    turns, seen = [], set()
     for begin in sorted(begins.values(), key=lambda turn: turn.loss)[:_BEGINS]:
-        graph = judged_again(begin, _QUICK_GRAPH)
-        turns += begun(graph.graphs[0], kinds, graph)
-    for _ in range(_ROUNDS):
-        before = best(turns)
-        graph = judged_again(before, _QUICK_GRAPH)
-        if (graph.graphs == before.graph.graphs).all():
-            break
-        # Where the graph is right, regimes that are named by a variable are best.
-        likely = sorted({before.kind, 0})
-        turns += begun(graph.graphs[0], likely, graph) + onward(before, graph)
-        if best(turns) is before:
-            break
+        turn, going_on = begin, kinds
+        for _ in range(_ROUNDS):
+            graph = judged_again(turn, _QUICK_GRAPH)
+            name = np.asarray(graph.graphs).tobytes()
+            if name in seen:
+                break
+            seen.add(name)
+            new = begun(graph.graphs[0], going_on, graph)
+            if turn is not begin:
+                new += onward(turn, graph)
+            turns.append(best(new))
+            if turn is not begin and turns[-1].loss >= turn.loss:
+                break
+            # Where the graph is right, regimes that are named by a variable are best.
+            turn = turns[-1]
+            going_on = sorted({turn.kind, 0})
     quick = best(turns)
     graph = judged_again(quick, {})
     if (graph.graphs == quick.graph.graphs).all():

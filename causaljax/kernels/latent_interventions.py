@@ -17,9 +17,9 @@ Steps come in three parts. At first each variable alone is a mixture of its mech
 and of something wide, which tells what cells look disturbed. Then regimes begin in one
 of ``STARTS``. Those named by a variable keep it as their target for a time; others keep
 their rows, as mechanisms of wrong targets would scatter them, and pieces of one join.
-At last all are updated together. The reference, if not told, is the regime of fewest
-targets. Linear mechanisms choose their parents themselves, by evidence, at any time
-(``graphs.climb``); of others the graph is given.
+At last all are updated together. The reference, if not told, is a regime without
+targets, or that of fewest. Linear mechanisms choose their parents themselves, by
+evidence, at any time (``graphs.climb``); of others the graph is given.
 
 Sources: Faria, Martins and Figueiredo 2022 for the model; Blei and Jordan 2006 for the
 truncated process; Heller and Ghahramani 2005 for joining by marginal likelihood.
@@ -74,7 +74,7 @@ cells look disturbed, and in their values; or groups of rows alike in all values
 _HELD_OUT = 0.1  # the share of the rows that is not learned from
 _GOLDEN = 0.6180339887498949
 _HELD_STEPS = 6  # while either targets or rows of regimes are left as they are
-_REFERENCE_STEP = 8  # at which one is chosen
+_REFERENCE_STEP = 8  # from which on one is chosen
 _UNJOINED_STEPS = 10  # before two may become one
 _CLIMB_EVERY = 3  # steps, later on
 _FIRST_SHARE = 0.1  # of cells that are disturbed, before it is known
@@ -129,7 +129,7 @@ class State(NamedTuple):
     shapes: Array  # [d, m, b] float, of their noise (``models.noise_shape``) or empty
     graph: Array  # [d, d] bool, candidate parents; acyclic
     evidence: Array  # [d, d] float, for edges, nats, if mechanisms are linear
-    reference: Array  # [] int32, the regime without targets, -1 if not known yet
+    reference: Array  # [] int32, the regime without targets, -1 if none is known
     parents: Array  # [d, p] int, the same by variable
     there: Array  # [d, p] bool, whether a place is taken
     cells: Array  # [n, d] float, P(the cell is disturbed)
@@ -342,12 +342,12 @@ def _regime_step(state, x, problem, config):
 
     reference = jnp.where(state.reference < 0, -1, into[state.reference])
     if not config.targets_known:
-        # Late: with a wrong one all other regimes get its targets.
-        now = (age == _REFERENCE_STEP) & (state.reference < 0)
+        # Late, and none that has targets: all other regimes would get them.
         found = fewest_targets(belonging, targets, weight)
+        now = (age >= _REFERENCE_STEP) & (state.reference < 0)
+        now = now & (targets[found].max() < 0.5)
         reference = jnp.where(now, found, reference)
-        index = jnp.arange(config.max_regimes, dtype=jnp.int32)
-        is_reference = index == reference
+        is_reference = jnp.arange(config.max_regimes, dtype=jnp.int32) == reference
         targets = jnp.where(is_reference[:, None], 0, targets)
     concentration = state.concentration
     if config.concentration_learned:
@@ -382,6 +382,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     sticks = regimes.sticks(each.sum(axis=0), state.concentration)
     log_weights = regimes.expected_log_weights(sticks)
     model = describe(state, x, each, log_weights, config.intervention)
+    fewest = fewest_targets(state.belonging, state.targets, state.weight)
     return Posterior(
         edge_prob=prob,
         graphs=state.graph[None],
@@ -389,7 +390,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         extra={
             "belonging": state.belonging,
             "targets": state.targets,
-            "reference": state.reference,
+            "reference": jnp.where(state.reference < 0, fewest, state.reference),
             "model": model,
         },
     )

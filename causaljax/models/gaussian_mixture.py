@@ -22,7 +22,7 @@ from causaljax.types import Array
 
 _PRECISION = 1e-3  # of a mean, in units of its group's precision
 _SCATTER = 0.01  # of a group beforehand: a variance, of one row
-_ROUNDS = 12  # of joining
+_ROUNDS = 40  # of joining, at most
 _LLOYD = 20  # iterations of k-means
 _EM = 10  # iterations of the mixture
 
@@ -57,7 +57,16 @@ def gaussian_mixture(
         into, moves = regimes.join(gains)
         return regimes.gather(into, belonging, axis=1), moves
 
-    belonging, _ = jax.lax.scan(join, belonging, length=_ROUNDS)
+    def join_again(carry):
+        belonging, _, number = carry
+        return *join(belonging, None), number + 1
+
+    def goes_on(carry):
+        _, moves, number = carry
+        return (moves > 0) & (number < _ROUNDS)
+
+    begun = *join(belonging, None), 1
+    belonging, _, _ = jax.lax.while_loop(goes_on, join_again, begun)
     size = matmul(weight[None, :], belonging)[0]
     belonging = belonging[:, jnp.argsort(-size)[:most]]
     belonging = jnp.pad(belonging, ((0, 0), (0, most - belonging.shape[1])))

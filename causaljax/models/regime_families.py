@@ -42,12 +42,15 @@ class Sample(NamedTuple):
 
 
 class Turning(NamedTuple):
-    """Evidence of families, nats, as far as it is known; NaN: not yet."""
+    """Evidence of families, nats, as far as it is known; NaN: not yet.
+
+    Of the cause with more parents, and of the effect with fewer.
+    """
 
     graph: Array  # [d, d] bool
     now: Array  # [d], of every family as it is
-    without: Array  # [d, d], of the effect's without the cause
-    turned: Array  # [d, d], of the cause's with the effect
+    one: Array  # [d, d, 2], where an edge alone turns
+    every: Array  # [d, d, 2], where all turn that turn with it
     number: Array  # [] int32, of turns
 
 
@@ -63,7 +66,11 @@ def turn_edges(
     perfect: bool,
     most: int,
 ) -> tuple[Array, Array]:
-    """Turns edges, each time that of most gain.
+    """Turns edges, each time those of most gain.
+
+    With an edge all turn by which its cause comes after its effect, or all by which
+    its effect comes before its cause: a variable in the wrong place has many edges the
+    wrong way round, and to turn one alone need not gain.
 
     Args:
       key: of the curves to begin with.
@@ -77,21 +84,15 @@ def turn_edges(
       most: turns, static.
 
     Returns:
-      The graph, and what turning each of its edges alone would gain, ``[d, d]``, nats:
-      -inf where there is none, or turning it is ruled out or closes a cycle.
+      The graph, and what turning each of its edges would gain in the two ways,
+      ``[d, d, 2]``, nats: -inf where there is none, or turning it is ruled out, or
+      the second way is the first.
     """
     d, dtype = len(graph), sample.x.dtype
     first = jax.tree.map(
         lambda leaf: leaf[0], curve.first_curves(key, 1, d, _HIDDEN, dtype)
     )
-    variables, itself = jnp.arange(d), jnp.eye(d, dtype=bool)
-    cause, effect = (part.ravel() for part in jnp.indices((d, d)))
-
-    def able(graph):
-        longer = (
-            matmul(graph.astype(dtype), transitive_closure(graph).astype(dtype)) > 0
-        )
-        return graph & free.T & ~longer
+    itself = jnp.eye(d, dtype=bool)
 
     def evidence(case):
         # One program for all; what is known or nobody asks for costs nothing.
@@ -104,42 +105,67 @@ def turn_edges(
 
     def weighed(state):
         graph, parents = state.graph, state.graph.T
-        turns = able(graph)
+        ends = _turning_along(graph)
+
+        def able(i, j):
+            later, earlier = ends[i, j]
+            may = (~later | free[:, i]).all(), (~earlier | free[j]).all()
+            return graph[i, j] & jnp.stack(may)
+
+        def families(i, j):
+            more, fewer = parents[i], parents[j]
+            later, earlier = ends[i, j]
+            one = jnp.stack([more | itself[j], fewer & ~itself[i]])
+            return one, jnp.stack([more | later, fewer & ~earlier])
+
+        alone = ends.sum(axis=-1) == 1
+        able = _each_pair(able, d)
+        asked = jnp.broadcast_to(graph[:, :, None], (d, d, 2)), able & ~alone
+        whose = _each_pair(lambda i, j: jnp.stack([i, j]), d).ravel()
+        tried = [leaf.reshape(-1, d) for leaf in _each_pair(families, d)]
         cases = (
-            jnp.concatenate([state.now, state.without.ravel(), state.turned.ravel()]),
-            jnp.concatenate(
-                [turns.any(0) | turns.any(1), turns.ravel(), turns.ravel()]
-            ),
-            jnp.concatenate([variables, effect, cause]),
-            jnp.concatenate(
-                [
-                    parents,
-                    parents[effect] & ~itself[cause],
-                    parents[cause] | itself[effect],
-                ]
-            ),
+            jnp.concatenate([state.now, state.one.ravel(), state.every.ravel()]),
+            jnp.concatenate([graph.any(0) | graph.any(1), *(w.ravel() for w in asked)]),
+            jnp.concatenate([jnp.arange(d), whose, whose]),
+            jnp.concatenate([parents, *tried]),
         )
-        now, without, turned = jnp.split(jax.lax.map(evidence, cases), [d, d + d * d])
-        gains = without - now[effect] + turned - now[cause]
-        gains = jnp.where(turns, gains.reshape(d, d), -jnp.inf)
-        shape = (d, d)
-        known = Turning(
-            graph, now, without.reshape(shape), turned.reshape(shape), state.number
-        )
-        return known, gains
+        now, one, every = jnp.split(jax.lax.map(evidence, cases), [d, d + 2 * d * d])
+        one, every = one.reshape(d, d, 2), every.reshape(d, d, 2)
+
+        def gain(i, j):
+            later, earlier = ends[i, j]
+            own = (
+                jnp.where(alone[i, j], one[i, j], every[i, j]) - now[jnp.stack([i, j])]
+            )
+            effects = jnp.where(later, one[i, :, 1] - now, 0).sum()
+            causes = jnp.where(earlier, one[:, j, 0] - now, 0).sum()
+            second = able[i, j, 1] & ~alone[i, j, 1]
+            counts = jnp.stack([able[i, j, 0], second])
+            return jnp.where(counts, own + jnp.stack([effects, causes]), -jnp.inf)
+
+        known = Turning(graph, now, one, every, state.number)
+        return known, _each_pair(gain, d)
 
     def turn(carry):
         state, gains = carry
-        best = jnp.argmax(gains)
-        i, j = best // d, best % d
-        here = itself[i][:, None] & itself[j][None, :]
-        changed = itself[i] | itself[j]
+        i, j, way = jnp.unravel_index(jnp.argmax(gains), gains.shape)
+        old = _turning_along(state.graph)
+        later, earlier = old[i, j]
+        here = jnp.where(
+            way == 0,
+            itself[i][:, None] & later[None, :],
+            earlier[:, None] & itself[j][None, :],
+        )
+        graph = (state.graph & ~here) | here.T
+        changed = here.any(axis=0) | here.any(axis=1)
+        whose = _each_pair(lambda i, j: jnp.stack([changed[i], changed[j]]), d)
+        others = (_turning_along(graph) != old).any(axis=-1)
         return weighed(
             Turning(
-                graph=(state.graph & ~here) | here.T,
+                graph=graph,
                 now=jnp.where(changed, jnp.nan, state.now),
-                without=jnp.where(changed[None, :], jnp.nan, state.without),
-                turned=jnp.where(changed[:, None], jnp.nan, state.turned),
+                one=jnp.where(whose, jnp.nan, state.one),
+                every=jnp.where(whose | others, jnp.nan, state.every),
                 number=state.number + 1,
             )
         )
@@ -148,10 +174,30 @@ def turn_edges(
         state, gains = carry
         return (state.number < most) & (gains.max() > least)
 
-    nothing = jnp.full((d, d), jnp.nan, dtype)
-    begun = Turning(graph, nothing[0], nothing, nothing, jnp.zeros((), jnp.int32))
+    now, pairs = jnp.full(d, jnp.nan, dtype), jnp.full((d, d, 2), jnp.nan, dtype)
+    begun = Turning(graph, now, pairs, pairs, jnp.zeros((), jnp.int32))
     state, gains = jax.lax.while_loop(goes_on, turn, weighed(begun))
     return state.graph, gains
+
+
+def _each_pair(function, d):
+    """Of all i and j, ``[d, d, ...]``."""
+    index = jnp.arange(d)
+    of_cause = jax.vmap(function, (None, 0))
+    return jax.vmap(of_cause, (0, None))(index, index)
+
+
+def _turning_along(graph):
+    """The other ends u of what turns with i -> j, that itself one, ``[d, d, 2, d]``.
+
+    First i -> u where u leads to j: i comes after j. Then u -> j where i leads to u.
+    """
+    reach = transitive_closure(graph) | jnp.eye(len(graph), dtype=bool)
+
+    def ends(i, j):
+        return graph[i, j] & jnp.stack([graph[i] & reach[:, j], graph[:, j] & reach[i]])
+
+    return _each_pair(ends, len(graph))
 
 
 def _evidence(first, sample, j, parents, decay, sparsity, perfect):
@@ -181,11 +227,12 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
         if perfect:
             own = conjugate.statistics(each, one, y)
         own = conjugate.fit(own)[1]
-        starts = jnp.stack([targets, jnp.zeros_like(own), jnp.ones_like(own)])
-        told = sample.targets[:, j][None, :]
-        starts = jnp.where(sample.known[None, :], told, starts)
+        told, known = sample.targets[:, j], sample.known
+        furthest = regimes.furthest_targets(sums, own, told, known, odds)
+        starts = jnp.stack([targets, furthest, jnp.ones_like(own)])
+        starts = jnp.where(known[None, :], told[None, :], starts)
         tried, scores = jax.lax.map(
-            lambda start: regimes.find_targets(sums, own, start, sample.known, odds),
+            lambda start: regimes.find_targets(sums, own, start, known, odds),
             starts,
         )
         best = jnp.argmax(scores)

@@ -100,17 +100,18 @@ def join_regimes(state, own, mechanism, due, config):
 def targets_of_all(begin, sums, own, usual, known, config):
     """One at a time leads into dead ends: from three sides, and the best kept."""
     prior = logit(jnp.asarray(config.sparsity, own.dtype))
-    starts = jnp.stack([begin, jnp.zeros_like(begin), jnp.ones_like(begin)])
-    starts = jnp.where(known[None, :, None], begin[None], starts)
 
-    def of_variable(sums, own, usual, starts):
+    def of_variable(sums, own, usual, begin):
+        furthest = regimes.furthest_targets(sums, own, begin, known, prior)
+        starts = jnp.stack([begin, furthest, jnp.ones_like(begin)])
+        starts = jnp.where(known[None, :], begin[None], starts)
         found, score = jax.lax.map(
             lambda start: regimes.find_targets(sums, own, start, known, prior, usual),
             starts,
         )
         return found[jnp.argmax(score)]
 
-    return jax.vmap(of_variable, (0, 0, 0, 2), 1)(sums, own, usual, starts)
+    return jax.vmap(of_variable, (0, 0, 0, 1), 1)(sums, own, usual, begin)
 
 
 def fewest_targets(belonging, targets, weight):

@@ -155,18 +155,12 @@ def find_targets(
       R ``[k]``, and the score ``[]`` of mechanism and targets together, nats.
     """
 
-    def shared(untouched):
-        # Added up anew each time: what subtraction leaves is not positive definite.
-        return jax.tree.map(
-            lambda leaf: jnp.tensordot(untouched, leaf, 1, precision="highest"), sums
-        )
-
     def update(found, regime):
         index, alone, as_it_is = regime
         others = 1 - jnp.where(index == order, 1, found)
         pair = jnp.stack([others, jnp.where(index == order, 1, others)])
         # One call: batches of LAPACK side by side can wait for each other for ever.
-        without, joined = conjugate.fit(shared(pair))[1]
+        without, joined = conjugate.fit(_weighted(pair, sums))[1]
         more = jnp.maximum(as_it_is - joined + without, 0)
         new = jax.nn.sigmoid(prior + alone - joined + without - more)
         return jnp.where((index == order) & ~known, new, found), more
@@ -175,7 +169,55 @@ def find_targets(
     usual = jnp.broadcast_to(jnp.asarray(usual, own.dtype), own.shape)
     found, more = jax.lax.scan(update, begin, (order, own, usual))
     worth = found * (own + prior) + (1 - found) * more + entr(found) + entr(1 - found)
-    return found, conjugate.fit(shared(1 - found))[1] + worth.sum()
+    return found, conjugate.fit(_weighted(1 - found, sums))[1] + worth.sum()
+
+
+def furthest_targets(
+    sums: conjugate.Statistics,
+    own: Array,
+    begin: Array,
+    known: Array,
+    prior: ArrayLike,
+) -> Array:
+    """Targets ``[k]`` to begin ``find_targets`` with, the furthest regimes first.
+
+    From no targets on, that regime becomes one that gains most, so long as one gains.
+    In an order of their numbers the mechanism would be learned from the first, and if
+    that is a target all others would be found to be.
+
+    Args:
+      sums: as of ``find_targets``.
+      own: the same.
+      begin: ``[k]``, R of those that are known.
+      known: as of ``find_targets``.
+      prior: the same.
+    """
+    k = len(own)
+    eye = jnp.eye(k, dtype=own.dtype)
+
+    def gains(found):
+        each = jnp.concatenate([(1 - found)[None] * (1 - eye), (1 - found)[None]])
+        evidence = conjugate.fit(_weighted(each, sums))[1]
+        gain = prior + own + evidence[:-1] - evidence[-1]
+        return jnp.where(known | (found > 0), -jnp.inf, gain)
+
+    def goes_on(carry):
+        return carry[1].max() > 0
+
+    def add(carry):
+        found, gain = carry
+        found = jnp.where(jnp.arange(k) == jnp.argmax(gain), 1, found)
+        return found, gains(found)
+
+    found = jnp.where(known, begin, 0) + 0 * own
+    return jax.lax.while_loop(goes_on, add, (found, gains(found)))[0]
+
+
+def _weighted(each, sums):
+    """Sums over regimes, weighted; what subtraction leaves is not positive definite."""
+    return jax.tree.map(
+        lambda leaf: jnp.tensordot(each, leaf, 1, precision="highest"), sums
+    )
 
 
 def joining_gains(
@@ -248,7 +290,9 @@ def joining_gains(
 
 
 def join(gains: Array) -> tuple[Array, Array]:
-    """Makes pairs of regimes one, those of most gain first, each regime at most once.
+    """Makes pairs of regimes one that gain most from each other.
+
+    What gains more from another waits: its pieces would mix with those of strangers.
 
     Args:
       gains: ``[k, k]``, above the diagonal; those above 0 are worth it.
@@ -257,24 +301,14 @@ def join(gains: Array) -> tuple[Array, Array]:
       ``[k]`` int, the regime that each becomes part of, its own number if of none
       other, the earlier of a pair; and how many pairs were joined.
     """
-    k = len(gains)
-    # As local as the gains, which shard_map asks of what a loop carries.
-    zero = 0 * jnp.argmax(gains).astype(jnp.int32)
-    index = jnp.arange(k, dtype=jnp.int32) + zero
-
-    def join_best(_, carry):
-        into, gains, moves = carry
-        best = jnp.argmax(gains).astype(jnp.int32)
-        i, j = best // k, best % k
-        good = gains[i, j] > 0
-        spent = (index == i) | (index == j)
-        spent = good & (spent[:, None] | spent[None, :])
-        into = into.at[j].set(jnp.where(good, i, into[j]).astype(index.dtype))
-        return into, jnp.where(spent, -jnp.inf, gains), moves + good.astype(index.dtype)
-
-    carry = index, gains, jnp.zeros_like(index[0])
-    into, _, moves = jax.lax.fori_loop(0, k // 2, join_best, carry)
-    return into, moves
+    index = jnp.arange(len(gains), dtype=jnp.int32)
+    above = index[:, None] < index[None, :]
+    gains = jnp.where(above, gains, -jnp.inf)
+    gains = jnp.maximum(gains, gains.T)
+    best = jnp.argmax(gains, axis=1).astype(jnp.int32)
+    joined = (best[best] == index) & (gains.max(axis=1) > 0)
+    into = jnp.where(joined, jnp.minimum(index, best), index)
+    return into, joined.sum(dtype=jnp.int32) // 2
 
 
 def gather(into: Array, leaf: Array, axis: int) -> Array:
