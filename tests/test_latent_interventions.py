@@ -278,7 +278,7 @@ def test_curves_are_followed_where_nothing_is_known():
     )
     table = pd.DataFrame(np.array(problem.x), columns=NAMES)
     model = LatentInterventionDAG(max_regimes=8)
-    with pytest.warns(UserWarning, match="undisturbed"):
+    with pytest.warns(UserWarning, match="reference"):
         model.fit(table)
     assert adjusted_rand_score(np.array(truth.regime), model.regimes_) > 0.9
     oracle = NeuralDAG().fit(table, interventions=np.array(truth.targets)[truth.regime])
