@@ -13,8 +13,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
+from causaljax.estimators.regime_search import Turn
 from causaljax.kernels import latent_interventions
 from causaljax.simulate import dcdi_table, faria_table
+from causaljax.types import Posterior
 
 NAMES = ["a", "b", "c", "d"]
 OPTIONS = {"mechanism": "linear", "max_regimes": 8}
@@ -162,6 +164,17 @@ def test_targets_are_found_where_labels_are_known(made):
     assert model.reference_ == 50
 
 
+def test_no_regime_is_the_reference_against_its_rows(made):
+    """One forced to have no target gave its own to all others, as all were disturbed."""
+    disturbed = made.regime > 0
+    table = made.table[disturbed].reset_index(drop=True)
+    label = made.labels[disturbed]
+    model, _ = fit(made, table, options={"mechanism": "linear"}, regimes=label)
+    found = model.intervention_targets_.loc[["on 1", "on 2", "on 3", "on 4"]]
+    np.testing.assert_array_equal(found > 0.5, made.targets[1:])
+    np.testing.assert_array_equal(model.adjacency_, made.graph)
+
+
 def test_a_fifth_of_the_labels_names_the_regimes(made):
     label = np.where(np.arange(len(made.regime)) % 5 == 0, made.labels, None)
     label[made.regime == 4] = None  # one that nobody knows of
@@ -248,6 +261,21 @@ def test_the_concentration_can_be_learned(made, hidden):
     assert model.info_["config"]["concentration_learned"]
     assert not hidden[0].info_["config"]["concentration_learned"]
     assert model.score(made.table) != hidden[0].score(made.table)
+
+
+def test_of_fits_as_good_that_with_fewest_disturbed_cells_is_kept():
+    """Regimes that overlap fit as well as one that disturbs what each of them did."""
+    belonging = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
+
+    def turn(targets, loss):
+        extra = {"belonging": belonging, "targets": np.array(targets, float)}
+        last = latent_interventions.Info(loss, 0, True, False)
+        return Turn(None, Posterior(None, None, None, extra), last, 0)
+
+    apart, together = [[1, 0], [0, 1]], [[1, 1], [1, 1]]
+    assert turn(apart, 2.0).loss < turn(together, 1.99).loss
+    assert turn(apart, 2.0).loss > turn(together, 1.9).loss
+    assert turn(apart, np.nan).loss == np.inf
 
 
 def test_every_option_is_one_of_the_kernel():
