@@ -165,7 +165,7 @@ def test_targets_are_found_where_labels_are_known(made):
 
 
 def test_no_regime_is_the_reference_against_its_rows(made):
-    """One forced to have no target gave its own to all others, as all were disturbed."""
+    """Forced to have no target, one of four that were disturbed gave all its own."""
     disturbed = made.regime > 0
     table = made.table[disturbed].reset_index(drop=True)
     label = made.labels[disturbed]
