@@ -22,7 +22,7 @@ from causaljax.types import Array, Posterior, Problem
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
 _KINDS, _BEGINS = 2, 2  # of starts, and of graphs, that go on
 _ROUNDS = 4  # from each of those, until it repeats a graph
-_TURNS = 5  # edges that are turned at a time
+_TURNS = 5  # at a time, each of an edge and of what turns with it
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did.
