@@ -149,7 +149,7 @@ def test_joining_gains_what_the_evidence_and_the_process_do():
 
 def test_pairs_are_weighed_in_one_batch_of_lapack():
     # Two batches side by side waited for each other's threads for ever on two cores,
-    # at 20 columns and 328 groups about once in 15 calls.
+    # at 20 columns and 328 groups within 15 calls.
     each, x = jnp.ones((6, 4)), jnp.ones((6, 3))
     program = str(jax.make_jaxpr(module._gains)(each, x, 1.0))
     assert program.count("name=cholesky") == 1

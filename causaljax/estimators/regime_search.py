@@ -3,7 +3,7 @@
 Which cells were disturbed is found by a graph's mechanisms, and the graph by cells that
 were not. Both are found anew from several graphs to begin with; edges that the regimes
 say are the wrong way round are turned, and the turn whose rows that were held out are
-likeliest is kept.
+likeliest is kept, or one about as good that disturbs fewer cells.
 """
 
 import dataclasses
