@@ -13,10 +13,15 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
-from causaljax.estimators.regime_search import Turn
+from causaljax.estimators.regime_search import Turn, search_linear, starts
 from causaljax.kernels import latent_interventions
-from causaljax.simulate import dcdi_table, faria_table
-from causaljax.types import Posterior
+from causaljax.simulate import (
+    dcdi_table,
+    faria_table,
+    shift_intervention,
+    simulate_linear,
+)
+from causaljax.types import Posterior, make_problem
 
 NAMES = ["a", "b", "c", "d"]
 OPTIONS = {"mechanism": "linear", "max_regimes": 8}
@@ -276,6 +281,33 @@ def test_of_fits_as_good_that_with_fewest_disturbed_cells_is_kept():
     assert turn(apart, 2.0).loss < turn(together, 1.99).loss
     assert turn(apart, 2.0).loss > turn(together, 1.9).loss
     assert turn(apart, np.nan).loss == np.inf
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_edges_that_regimes_confirm_the_wrong_way_round_are_turned(seed):
+    """A chain under shifts of which rows say little, begun the wrong way round."""
+    graph = np.diag([True, True], 1)
+    targets = np.vstack([np.zeros(3, bool), np.eye(3, dtype=bool)])
+    made, _ = simulate_linear(
+        jax.random.key(seed),
+        graph,
+        3000,
+        scaling="internal",
+        intervention=shift_intervention(targets, 1.5 * targets),
+    )
+    x = np.asarray(made.x, float)
+    with jax.enable_x64(True):
+        problem = make_problem((x - x.mean(axis=0)) / x.std(axis=0))
+        config = latent_interventions.Config(
+            start=graph.T.astype(float),
+            mechanism="linear",
+            intervention="imperfect",
+            max_regimes=6,
+        )
+        (misled,) = starts(jax.random.key(0), problem, config, [0])
+        found = search_linear(jax.random.key(0), problem, config, [0])
+    np.testing.assert_array_equal(misled.regimes.graphs[0], graph.T)
+    np.testing.assert_array_equal(found.regimes.graphs[0], graph)
 
 
 def test_every_option_is_one_of_the_kernel():

@@ -12,7 +12,7 @@ import pandas as pd
 from causaljax import frame
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.estimators.neural import _start
-from causaljax.estimators.regime_search import cells_of, search, starts
+from causaljax.estimators.regime_search import cells_of, search, search_linear
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.mechanisms import regime_log_likelihoods
@@ -177,7 +177,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         kinds = list(range(1 if told else len(latent_interventions.STARTS)))
         if config.mechanism == "linear":
             config = dataclasses.replace(config, start=self._beliefs(problem))
-            turn = starts(key, problem, config, kinds)[0]
+            turn = search_linear(key, problem, config, kinds)
             posterior = turn.regimes
         else:
             turn = search(key, problem, config, kinds, self._beliefs)
