@@ -198,11 +198,12 @@ def search_linear(
     likely = np.asarray(turn.regimes.edge_prob)[doubtful]
     edges = np.argwhere(doubtful)[np.argsort(likely, stable=True)]
     for i, j in edges[:_TURNS]:
-        graph = turn.regimes.graphs[0]
-        if not graph[i, j]:
+        belief = 0.9 * turn.regimes.graphs[0].astype(problem.x.dtype)
+        if belief[i, j] == 0:
             continue  # it has turned with another
-        other = (0.9 * graph).at[i, j].set(0).at[j, i].set(1)
-        begun = dataclasses.replace(config, start=other.astype(problem.x.dtype))
+        begun = dataclasses.replace(
+            config, start=belief.at[i, j].set(0).at[j, i].set(1)
+        )
         (tried,) = starts(key, problem, begun, [turn.kind])
         turn = min(turn, tried, key=lambda each: each.loss)
     return turn
