@@ -5,6 +5,7 @@ import inspect
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +14,12 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
-from causaljax.estimators.regime_search import Turn, search_linear, starts
+from causaljax.estimators.regime_search import (
+    Turn,
+    reconsidered,
+    search_linear,
+    starts,
+)
 from causaljax.kernels import latent_interventions
 from causaljax.simulate import (
     dcdi_table,
@@ -308,6 +314,35 @@ def test_edges_that_regimes_confirm_the_wrong_way_round_are_turned(seed):
         found = search_linear(jax.random.key(0), problem, config, [0])
     np.testing.assert_array_equal(misled.regimes.graphs[0], graph.T)
     np.testing.assert_array_equal(found.regimes.graphs[0], graph)
+
+
+def test_turning_goes_on_from_the_best_and_from_the_least_certain():
+    """Three edges of a chain; the middle one is wrong, the last is beyond doubt."""
+    tried = []
+
+    def turn(graph, loss):
+        extra = {"belonging": np.ones((2, 1)), "targets": np.zeros((1, 4))}
+        graphs = np.asarray(graph, bool)[None]
+        found = Posterior(
+            graphs[0].astype(np.float32), jnp.asarray(graphs), None, extra
+        )
+        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 2)
+
+    def begun(start, kind):
+        assert kind == 2
+        graph = np.asarray(start) > 0
+        tried.append([tuple(edge) for edge in np.argwhere(graph).tolist()])
+        assert start.max() == 1
+        assert start[graph].min() == pytest.approx(0.9)
+        return [turn(graph, 3.0 if graph[1, 0] else 1.0)]
+
+    chain = np.diag([1, 1, 1], 1).astype(bool)
+    certainty = np.diag([0.8, 0.5, 0.1], 1)
+    doubtful = chain & (certainty > 0.2)
+    found = reconsidered(turn(chain, 2.0), doubtful, certainty, begun)
+    assert tried == [[(0, 1), (2, 1), (2, 3)], [(1, 0), (2, 1), (2, 3)]]
+    assert found.loss == 1.0
+    np.testing.assert_array_equal(np.argwhere(found.graph.graphs[0]), tried[0])
 
 
 def test_every_option_is_one_of_the_kernel():

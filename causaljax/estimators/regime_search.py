@@ -28,6 +28,7 @@ _ROUNDS = 4  # from each of those, until it repeats a graph
 _TURNS = 5  # at a time, each of an edge and of what turns with it
 _UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may mislead
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
+_DOUBT = 0.05  # nats a row that turning an edge loses, below which regimes may mislead
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did.
 _PRICE = 0.02  # nats, of a disturbed cell
@@ -124,7 +125,7 @@ def search(
     def judged_again(turn, settings):
         """The graph that a turn's regimes speak for."""
         graph = judged(cells_of(turn.regimes), settings)
-        return turned(key, problem, config, graph, turn.regimes)
+        return turned(key, problem, config, graph, turn.regimes, _TURN_GAIN)[0]
 
     def onward(turn, graph):
         """Regimes of a turn go on with another graph, targets found anew or not."""
@@ -138,6 +139,16 @@ def search(
 
     def best(turns):
         return min(turns, key=lambda turn: turn.loss)
+
+    def carefully(quick):
+        """A turn, or the graph that it speaks for judged with full care."""
+        graph = judged_again(quick, {})
+        if (graph.graphs == quick.graph.graphs).all():
+            return best([quick, *onward(quick, graph)])
+        fresh = begun(graph.graphs[0], [quick.kind], graph)
+        careful = best(fresh + onward(quick, graph))
+        # Some likelihood is had for edges that are not there.
+        return careful if careful.loss < quick.loss + _SPARED * d else quick
 
     belief = beliefs(problem)
     # What may be, what is likely, and what there would be if rows were of one regime.
@@ -165,14 +176,19 @@ def search(
             # Where the graph is right, regimes that are named by a variable are best.
             turn = turns[-1]
             going_on = sorted({turn.kind, 0})
-    quick = best(turns)
-    graph = judged_again(quick, {})
-    if (graph.graphs == quick.graph.graphs).all():
-        return best([quick, *onward(quick, graph)])
-    fresh = begun(graph.graphs[0], [quick.kind], graph)
-    careful = best(fresh + onward(quick, graph))
-    # Some likelihood is had for edges that are not there.
-    return careful if careful.loss < quick.loss + _SPARED * d else quick
+    found = carefully(best(turns))
+    _, gains = turned(key, problem, config, found.graph, found.regimes, jnp.inf)
+    gains = np.asarray(gains).max(axis=-1) / n
+
+    def begun_turned(start, kind):
+        new = begun(start, sorted({kind, 0}))
+        graphs = [_with_edges(found.graph, turn.regimes.graphs) for turn in new]
+        return [
+            turn._replace(graph=graph) for turn, graph in zip(new, graphs, strict=True)
+        ]
+
+    new = reconsidered(found, gains > -_DOUBT, -gains, begun_turned)
+    return found if new is found else carefully(new)
 
 
 def search_linear(
@@ -183,29 +199,47 @@ def search_linear(
 ) -> Turn:
     """The graph and the regimes of linear mechanisms, from the best of several starts.
 
-    Where regimes overlap an edge the wrong way round makes regimes that speak for it.
-    Edges that the equivalence class leaves open are turned, the least likely first, and
-    regimes found anew.
+    Where regimes overlap, edges that the equivalence class leaves open are doubtful.
     """
     turn = starts(key, problem, config, kinds)[0]
     belonging = np.asarray(turn.regimes.extra["belonging"])
     if 1 - belonging.max(axis=1).mean() < _UNSURE:
         return turn
-    graph = np.asarray(turn.regimes.graphs[0])
+    graph = np.asarray(turn.graph.graphs[0])
     either = np.asarray(_to_cpdag(graph))
     may = np.asarray(problem.allowed.T & ~problem.required)
     doubtful = graph & either & either.T & may
-    likely = np.asarray(turn.regimes.edge_prob)[doubtful]
-    edges = np.argwhere(doubtful)[np.argsort(likely, stable=True)]
-    for i, j in edges[:_TURNS]:
-        belief = 0.9 * turn.regimes.graphs[0].astype(problem.x.dtype)
-        if belief[i, j] == 0:
-            continue  # it has turned with another
-        begun = dataclasses.replace(
-            config, start=belief.at[i, j].set(0).at[j, i].set(1)
-        )
-        (tried,) = starts(key, problem, begun, [turn.kind])
-        turn = min(turn, tried, key=lambda each: each.loss)
+    certainty = np.asarray(turn.graph.edge_prob)
+
+    def begun(start, kind):
+        return starts(key, problem, dataclasses.replace(config, start=start), [kind])
+
+    return reconsidered(turn, doubtful, certainty, begun)
+
+
+def reconsidered(
+    turn: Turn,
+    doubtful: np.ndarray,
+    certainty: np.ndarray,
+    begun: Callable[[Array, int], list[Turn]],
+) -> Turn:
+    """The best of a turn and of what follows from doubtful edges turned, one by one.
+
+    Regimes that were found under an edge the wrong way round speak for it; the bound
+    of regimes found anew does not.
+
+    Args:
+      turn: what there is.
+      doubtful: ``[d, d]`` bool, edges of its graph; not all are tried.
+      certainty: ``[d, d]``, of edges; those of least are tried first.
+      begun: new turns, from beliefs of edges and a kind of start.
+    """
+    edges = np.argwhere(doubtful)
+    for i, j in edges[np.argsort(certainty[doubtful], stable=True)][:_TURNS]:
+        belief = 0.9 * turn.graph.graphs[0].astype(turn.graph.edge_prob.dtype)
+        if belief[i, j] > 0:  # or else it has turned with another
+            tried = begun(belief.at[i, j].set(0).at[j, i].set(1), turn.kind)
+            turn = min([turn, *tried], key=lambda each: each.loss)
     return turn
 
 
@@ -215,8 +249,13 @@ def turned(
     config: latent_interventions.Config,
     graph: Posterior,
     regimes: Posterior,
-) -> Posterior:
-    """The graph with edges turned that pay the other way in these regimes."""
+    least: float,
+) -> tuple[Posterior, Array]:
+    """The graph with edges turned that pay the other way in these regimes.
+
+    They gain at ``least`` so many nats a row. What turning each of the edges that are
+    left would gain is given besides, ``[d, d, 2]``, nats, as by ``turn_edges``.
+    """
     found, n = regimes.extra, len(problem.x)
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
     told = jnp.arange(config.max_regimes) < config.num_labels
@@ -229,20 +268,25 @@ def turned(
         known=told & config.targets_known,
     )
     old = graph.graphs[0]
-    new, _ = turn_edges(
+    new, gains = turn_edges(
         jax.random.clone(key),
         sample,
         old,
         problem.allowed & ~problem.required.T,
         config.decay,
         config.sparsity,
-        _TURN_GAIN * sample.weight.sum(),
+        least * sample.weight.sum(),
         perfect=config.intervention == "perfect",
         most=_TURNS,
     )
-    swapped = (new != old) | (new != old).T
-    prob = jnp.where(swapped, graph.edge_prob.T, graph.edge_prob)
-    return graph._replace(graphs=new[None], edge_prob=prob)
+    return _with_edges(graph, new[None]), gains
+
+
+def _with_edges(graph, graphs):
+    """A graph some of whose edges have turned, and their probabilities with them."""
+    changed = (graphs[0] != graph.graphs[0]) | (graphs[0] != graph.graphs[0]).T
+    prob = jnp.where(changed, graph.edge_prob.T, graph.edge_prob)
+    return graph._replace(graphs=graphs, edge_prob=prob)
 
 
 _to_cpdag = jax.jit(dag_to_cpdag)
