@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
 
 from causaljax.graphs.ops import dag_to_cpdag
 from causaljax.kernels import latent_interventions, pruning
+from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.models.regime_families import Sample, turn_edges
 from causaljax.run import run
 from causaljax.types import Array, Posterior, Problem
@@ -210,11 +212,19 @@ def search_linear(
     may = np.asarray(problem.allowed.T & ~problem.required)
     doubtful = graph & either & either.T & may
     certainty = np.asarray(turn.graph.edge_prob)
+    counted = problem.observed.all(axis=1) & (problem.weight > 0)
 
     def begun(start, kind):
         return starts(key, problem, dataclasses.replace(config, start=start), [kind])
 
-    return reconsidered(turn, doubtful, certainty, begun)
+    def loss(turn):
+        # Members of a class have as many parameters: the more rows tell, the better.
+        model = turn.regimes.extra["model"]
+        joint = _likelihoods(model, problem.x, config.intervention)[counted]
+        weight = problem.weight[counted]
+        return float(-(logsumexp(joint, axis=1) * weight).sum() / weight.sum())
+
+    return reconsidered(turn, doubtful, certainty, begun, loss)
 
 
 def reconsidered(
@@ -222,6 +232,7 @@ def reconsidered(
     doubtful: np.ndarray,
     certainty: np.ndarray,
     begun: Callable[[Array, int], list[Turn]],
+    loss: Callable[[Turn], float] = lambda turn: turn.loss,
 ) -> Turn:
     """The best of a turn and of what follows from doubtful edges turned, one by one.
 
@@ -233,13 +244,14 @@ def reconsidered(
       doubtful: ``[d, d]`` bool, edges of its graph; not all are tried.
       certainty: ``[d, d]``, of edges; those of least are tried first.
       begun: new turns, from beliefs of edges and a kind of start.
+      loss: of a turn, the less the better.
     """
     edges = np.argwhere(doubtful)
     for i, j in edges[np.argsort(certainty[doubtful], stable=True)][:_TURNS]:
         belief = 0.9 * turn.graph.graphs[0].astype(turn.graph.edge_prob.dtype)
         if belief[i, j] > 0:  # or else it has turned with another
             tried = begun(belief.at[i, j].set(0).at[j, i].set(1), turn.kind)
-            turn = min([turn, *tried], key=lambda each: each.loss)
+            turn = min([turn, *tried], key=loss)
     return turn
 
 
@@ -290,3 +302,4 @@ def _with_edges(graph, graphs):
 
 
 _to_cpdag = jax.jit(dag_to_cpdag)
+_likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")
