@@ -9,6 +9,7 @@ likeliest is kept, or one about as good that disturbs fewer cells.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from causaljax.graphs.ops import dag_to_cpdag
+from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.models.regime_families import Sample, turn_edges
@@ -181,6 +182,9 @@ def search(
     found = carefully(best(turns))
     _, gains = turned(key, problem, config, found.graph, found.regimes, jnp.inf)
     gains = np.asarray(gains).max(axis=-1) / n
+    pairs = np.argwhere(gains > -_DOUBT)
+    order = np.argsort(-gains[gains > -_DOUBT], stable=True)
+    doubtful = (_single(d, *pair) for pair in pairs[order])
 
     def begun_turned(start, kind):
         new = begun(start, sorted({kind, 0}))
@@ -189,7 +193,7 @@ def search(
             turn._replace(graph=graph) for turn, graph in zip(new, graphs, strict=True)
         ]
 
-    new = reconsidered(found, gains > -_DOUBT, -gains, begun_turned)
+    new = reconsidered(found, doubtful, begun_turned)
     return found if new is found else carefully(new)
 
 
@@ -201,7 +205,7 @@ def search_linear(
 ) -> Turn:
     """The graph and the regimes of linear mechanisms, from the best of several starts.
 
-    Where regimes overlap, edges that the equivalence class leaves open are doubtful.
+    Where regimes overlap, what the equivalence class leaves open is doubtful.
     """
     turn = starts(key, problem, config, kinds)[0]
     belonging = np.asarray(turn.regimes.extra["belonging"])
@@ -210,8 +214,15 @@ def search_linear(
     graph = np.asarray(turn.graph.graphs[0])
     either = np.asarray(_to_cpdag(graph))
     may = np.asarray(problem.allowed.T & ~problem.required)
-    doubtful = graph & either & either.T & may
-    certainty = np.asarray(turn.graph.edge_prob)
+    open_edges = graph & either & either.T & may
+    leads = np.asarray(transitive_closure(open_edges)) | np.eye(len(graph), dtype=bool)
+    certainty = np.asarray(turn.graph.edge_prob)[open_edges]
+    effects = np.argwhere(open_edges)[np.argsort(certainty, stable=True), 1]
+    # To stay in the class all turns that leads to an effect, which then comes first.
+    doubtful = [
+        open_edges & leads[:, j, None] & leads[None, :, j]
+        for j in dict.fromkeys(effects.tolist())
+    ]
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
 
     def begun(start, kind):
@@ -224,34 +235,34 @@ def search_linear(
         weight = problem.weight[counted]
         return float(-(logsumexp(joint, axis=1) * weight).sum() / weight.sum())
 
-    return reconsidered(turn, doubtful, certainty, begun, loss)
+    return reconsidered(turn, doubtful, begun, loss)
 
 
 def reconsidered(
     turn: Turn,
-    doubtful: np.ndarray,
-    certainty: np.ndarray,
+    doubtful: Iterable[np.ndarray],
     begun: Callable[[Array, int], list[Turn]],
     loss: Callable[[Turn], float] = lambda turn: turn.loss,
 ) -> Turn:
-    """The best of a turn and of what follows from doubtful edges turned, one by one.
+    """The best of a turn and of what follows where doubtful edges are turned.
 
     Regimes that were found under an edge the wrong way round speak for it; the bound
     of regimes found anew does not.
 
     Args:
       turn: what there is.
-      doubtful: ``[d, d]`` bool, edges of its graph; not all are tried.
-      certainty: ``[d, d]``, of edges; those of least are tried first.
+      doubtful: edges that turn together ``[d, d]`` bool, the most doubtful first; the
+        first few are tried.
       begun: new turns, from beliefs of edges and a kind of start.
       loss: of a turn, the less the better.
     """
-    edges = np.argwhere(doubtful)
-    for i, j in edges[np.argsort(certainty[doubtful], stable=True)][:_TURNS]:
-        belief = 0.9 * turn.graph.graphs[0].astype(turn.graph.edge_prob.dtype)
-        if belief[i, j] > 0:  # or else it has turned with another
-            tried = begun(belief.at[i, j].set(0).at[j, i].set(1), turn.kind)
-            turn = min([turn, *tried], key=loss)
+    for edges in itertools.islice(doubtful, _TURNS):
+        graph = np.asarray(turn.graph.graphs[0])
+        edges = edges & graph  # others have turned before
+        if edges.any():
+            belief = np.where(edges.T, 1, 0.9 * (graph & ~edges))
+            belief = jnp.asarray(belief, turn.graph.edge_prob.dtype)
+            turn = min([turn, *begun(belief, turn.kind)], key=loss)
     return turn
 
 
@@ -292,6 +303,11 @@ def turned(
         most=_TURNS,
     )
     return _with_edges(graph, new[None]), gains
+
+
+def _single(d, i, j):
+    """One edge, ``[d, d]``."""
+    return np.arange(d * d).reshape(d, d) == i * d + j
 
 
 def _with_edges(graph, graphs):
