@@ -4,8 +4,9 @@ Which cells were disturbed is found by a graph's mechanisms, and the graph by ce
 were not. Of curves both are found anew from several graphs to begin with; edges that
 the regimes say are the wrong way round are turned. Linear mechanisms find their graph
 along with the regimes, which confirm what they were found under: edges that rows leave
-open are turned and regimes found anew. The turn whose rows that were held out are
-likeliest is kept, or one about as good that disturbs fewer cells.
+open are turned and regimes found anew, as are doubtful ones of flows. The turn whose
+rows that were held out are likeliest is kept, or one about as good that disturbs fewer
+cells.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ _ROUNDS = 4  # from each of those, until it repeats a graph
 _TURNS = 5  # at a time, each of an edge and of what turns with it
 _UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may mislead
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
-_DOUBT = 0.05  # nats a row that turning an edge loses, below which regimes may mislead
+_DOUBT = 0.05  # nats a row that turning an edge of flows loses, and it may yet be right
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did.
 _PRICE = 0.02  # nats, of a disturbed cell
@@ -180,6 +181,9 @@ def search(
             turn = turns[-1]
             going_on = sorted({turn.kind, 0})
     found = carefully(best(turns))
+    if config.mechanism != "flow":
+        return found
+    # Of noise that is not normal the gains by which edges were turned say less.
     _, gains = turned(key, problem, config, found.graph, found.regimes, jnp.inf)
     gains = np.asarray(gains).max(axis=-1) / n
     pairs = np.argwhere(gains > -_DOUBT)
@@ -233,7 +237,8 @@ def search_linear(
         model = turn.regimes.extra["model"]
         joint = _likelihoods(model, problem.x, config.intervention)[counted]
         weight = problem.weight[counted]
-        return float(-(logsumexp(joint, axis=1) * weight).sum() / weight.sum())
+        mean = float((logsumexp(joint, axis=1) * weight).sum() / weight.sum())
+        return np.nan_to_num(-mean, nan=np.inf)
 
     return reconsidered(turn, doubtful, begun, loss)
 
