@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from causaljax import LatentInterventionDAG, NeuralDAG
 from causaljax.estimators.regime_search import (
     Turn,
+    _with_edges,
     reconsidered,
     search_linear,
     starts,
@@ -342,6 +343,17 @@ def test_turning_goes_on_from_the_best_so_far():
     assert tried == [[(0, 1), (2, 1), (2, 3)], [(1, 0), (2, 1), (2, 3)]]
     assert found.loss == 1.0
     np.testing.assert_array_equal(np.argwhere(found.graph.graphs[0]), tried[0])
+
+
+def test_probabilities_turn_with_their_edges_and_go_with_them():
+    before = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
+    prob = np.array([[0, 0.9, 0.8], [0.1, 0, 0.7], [0.2, 0.3, 0]], np.float32)
+    after = np.array([[0, 0, 0], [1, 0, 1], [0, 0, 0]], bool)  # one turned, one gone
+    old = Posterior(jnp.asarray(prob), jnp.asarray(before)[None], None, {})
+    found = _with_edges(old, jnp.asarray(after)[None])
+    np.testing.assert_array_equal(found.graphs[0], after)
+    expected = np.array([[0, 0.1, 0], [0.9, 0, 0.7], [0.2, 0.3, 0]], np.float32)
+    np.testing.assert_array_equal(found.edge_prob, expected)
 
 
 def test_every_option_is_one_of_the_kernel():

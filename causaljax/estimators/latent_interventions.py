@@ -12,10 +12,14 @@ import pandas as pd
 from causaljax import frame
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.estimators.neural import _start
-from causaljax.estimators.regime_search import cells_of, search, search_linear
+from causaljax.estimators.regime_search import (
+    cells_of,
+    likelihoods,
+    search,
+    search_linear,
+)
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
-from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.types import make_problem
 
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
@@ -297,7 +301,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         double = config.mechanism == "linear"
         with jax.enable_x64(double):
             x = jnp.asarray(x, jnp.float64 if double else jnp.float32)
-            return np.asarray(_likelihoods(model, x, config.intervention), np.float64)
+            return np.asarray(likelihoods(model, x, config.intervention), np.float64)
 
 
 class _Found(NamedTuple):
@@ -339,4 +343,3 @@ def _plain(name):
 
 
 _essential = jax.jit(essential_graph)
-_likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")

@@ -23,6 +23,7 @@ from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.models.regime_families import Sample, turn_edges
+from causaljax.models.regime_starts import told_regimes
 from causaljax.run import run
 from causaljax.types import Array, Posterior, Problem
 
@@ -185,10 +186,9 @@ def search(
         return found
     # Of noise that is not normal the gains by which edges were turned say less.
     _, gains = turned(key, problem, config, found.graph, found.regimes, jnp.inf)
-    gains = np.asarray(gains).max(axis=-1) / n
-    pairs = np.argwhere(gains > -_DOUBT)
-    order = np.argsort(-gains[gains > -_DOUBT], stable=True)
-    doubtful = (_single(d, *pair) for pair in pairs[order])
+    gains = np.asarray(gains).max(axis=-1).ravel() / n
+    order = np.argsort(-gains, stable=True)[: (gains > -_DOUBT).sum()]
+    doubtful = (order[:, None] == np.arange(d * d)).reshape(-1, d, d)
 
     def begun_turned(start, kind):
         new = begun(start, sorted({kind, 0}))
@@ -228,6 +228,7 @@ def search_linear(
         for j in dict.fromkeys(effects.tolist())
     ]
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    _, told = told_regimes(problem, config)
 
     def begun(start, kind):
         return starts(key, problem, dataclasses.replace(config, start=start), [kind])
@@ -235,9 +236,9 @@ def search_linear(
     def loss(turn):
         # Members of a class have as many parameters: the more rows tell, the better.
         model = turn.regimes.extra["model"]
-        joint = _likelihoods(model, problem.x, config.intervention)[counted]
+        joint = likelihoods(model, problem.x, config.intervention) + told
         weight = problem.weight[counted]
-        mean = float((logsumexp(joint, axis=1) * weight).sum() / weight.sum())
+        mean = float((logsumexp(joint[counted], axis=1) * weight).sum() / weight.sum())
         return np.nan_to_num(-mean, nan=np.inf)
 
     return reconsidered(turn, doubtful, begun, loss)
@@ -281,8 +282,9 @@ def turned(
 ) -> tuple[Posterior, Array]:
     """The graph with edges turned that pay the other way in these regimes.
 
-    They gain at ``least`` so many nats a row. What turning each of the edges that are
-    left would gain is given besides, ``[d, d, 2]``, nats, as by ``turn_edges``.
+    They gain at ``least`` so many nats a row; if it is infinite none is turned. What
+    turning each of the edges that are left would gain is given besides, ``[d, d, 2]``,
+    nats, as by ``turn_edges``.
     """
     found, n = regimes.extra, len(problem.x)
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
@@ -310,17 +312,15 @@ def turned(
     return _with_edges(graph, new[None]), gains
 
 
-def _single(d, i, j):
-    """One edge, ``[d, d]``."""
-    return np.arange(d * d).reshape(d, d) == i * d + j
-
-
 def _with_edges(graph, graphs):
-    """A graph some of whose edges have turned, and their probabilities with them."""
-    changed = (graphs[0] != graph.graphs[0]) | (graphs[0] != graph.graphs[0]).T
-    prob = jnp.where(changed, graph.edge_prob.T, graph.edge_prob)
-    return graph._replace(graphs=graphs, edge_prob=prob)
+    """A graph some of whose edges have turned, their probabilities with them, or gone."""
+    old, new = graph.graphs[0], graphs[0]
+    gone = old & ~new & ~new.T
+    prob = jnp.where(
+        (old & new.T) | (old & new.T).T, graph.edge_prob.T, graph.edge_prob
+    )
+    return graph._replace(graphs=graphs, edge_prob=jnp.where(gone, 0, prob))
 
 
 _to_cpdag = jax.jit(dag_to_cpdag)
-_likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")
+likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")
