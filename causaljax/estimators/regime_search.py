@@ -313,7 +313,7 @@ def turned(
 
 
 def _with_edges(graph, graphs):
-    """A graph some of whose edges have turned, their probabilities with them, or gone."""
+    """A graph whose edges turned, their probabilities with them, or are gone."""
     old, new = graph.graphs[0], graphs[0]
     gone = old & ~new & ~new.T
     prob = jnp.where(
