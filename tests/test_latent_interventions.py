@@ -375,6 +375,25 @@ def test_rows_are_asked_about_after_a_fit_and_by_the_same_columns(made, hidden):
     assert repr(copy) == "LatentInterventionDAG(max_regimes=3)"
 
 
+def test_one_regime_does_not_tell_directions():
+    """Of a chain, whose ends turn only with what is between."""
+    rng = np.random.default_rng(0)
+    a, b, c, d = rng.normal(size=(4, 2000))
+    b += a
+    c += b
+    d += c
+    table = pd.DataFrame(np.column_stack([a, b, c, d]), columns=NAMES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the reference
+        model = LatentInterventionDAG(mechanism="linear", max_regimes=3).fit(table)
+    assert model.n_regimes_ == 1
+    assert (model.cpdag_.to_numpy() == model.cpdag_.to_numpy().T).all()
+    prob = model.edge_probabilities_.to_numpy()
+    joined = model.cpdag_.to_numpy() > 0
+    np.testing.assert_allclose(prob[joined], 0.5, atol=0.1)
+    assert prob[~joined].max() < 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
 @pytest.mark.filterwarnings("ignore:regimes .* disturb most columns")  # of few rows

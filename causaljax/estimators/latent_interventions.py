@@ -128,6 +128,8 @@ class LatentInterventionDAG(BaseGraphEstimator):
             # Directions that neither the class nor targets decide.
             disturbed = problem._replace(intervened=cells_of(posterior))
             essential = _essential(graph, decided_pairs(disturbed))
+            prob = _with_open_ends(posterior.edge_prob, graph, essential)
+            posterior = posterior._replace(edge_prob=prob)
         return Learned(graph, essential, None, posterior, info)
 
     def _known(self, problem, columns):
@@ -340,6 +342,17 @@ def _plain(name):
     if isinstance(name, np.generic):
         name = name.item()
     return int(name) if isinstance(name, float) and name.is_integer() else name
+
+
+def _with_open_ends(prob, graph, essential):
+    """Probabilities of edges, even where a direction is open and turns with others.
+
+    Such an edge alone would leave the class, which says nothing of all together.
+    """
+    others = graph[:, None, :] & ~jnp.eye(len(graph), dtype=bool)[:, :, None]
+    covered = graph & (others == graph[:, :, None]).all(axis=0)
+    even = essential & essential.T & ~(covered | covered.T)
+    return jnp.where(even, (prob + prob.T) / 2, prob)
 
 
 _essential = jax.jit(essential_graph)
