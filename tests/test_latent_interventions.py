@@ -19,6 +19,7 @@ from causaljax.estimators.regime_search import (
     _with_edges,
     reconsidered,
     search_linear,
+    spared,
     starts,
 )
 from causaljax.kernels import latent_interventions
@@ -343,6 +344,24 @@ def test_turning_goes_on_from_the_best_so_far():
     assert tried == [[(0, 1), (2, 1), (2, 3)], [(1, 0), (2, 1), (2, 3)]]
     assert found.loss == 1.0
     np.testing.assert_array_equal(np.argwhere(found.graph.graphs[0]), tried[0])
+
+
+def test_edges_that_cost_little_are_spared():
+    def turn(graph, loss):
+        extra = {"belonging": np.ones((2, 1)), "targets": np.zeros((1, 3))}
+        found = Posterior(
+            jnp.asarray(graph, jnp.float32), jnp.asarray(graph)[None], None, extra
+        )
+        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 0)
+
+    full, fewer = np.triu(np.ones((3, 3), bool), 1), np.eye(3, k=1, dtype=bool)
+    old = turn(full, 2.0)
+    for loss, kept in ((2.05, fewer), (2.07, full), (np.nan, full)):
+        new = turn(fewer, loss)
+        found = spared(old, new.graph, lambda *_, new=new: [turn(fewer, 3.0), new])
+        np.testing.assert_array_equal(found.graph.graphs[0], kept)
+    # What has the same edges is not fitted again.
+    assert spared(old, turn(full, 1.0).graph, lambda *_: []) is old
 
 
 def test_probabilities_turn_with_their_edges_and_go_with_them():

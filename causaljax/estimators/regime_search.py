@@ -112,9 +112,10 @@ def search(
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
     tried = {}
 
-    def judged(cells, settings):
+    def judged(cells, settings, among=beliefs):
+        """The graph among likely edges that rows left alone speak for."""
         disturbed = problem._replace(intervened=jnp.asarray(cells))
-        settings = pruning.Config(start=beliefs(disturbed), **settings)
+        settings = pruning.Config(start=among(disturbed), **settings)
         return run(pruning.KERNEL, jax.random.clone(key), disturbed, settings)[0]
 
     def begun(candidates, kinds, graph=None, **known):
@@ -145,15 +146,20 @@ def search(
     def best(turns):
         return min(turns, key=lambda turn: turn.loss)
 
+    def followed(turn, graph):
+        return begun(graph.graphs[0], [turn.kind], graph) + onward(turn, graph)
+
     def carefully(quick):
         """A turn, or the graph that it speaks for judged with full care."""
         graph = judged_again(quick, {})
         if (graph.graphs == quick.graph.graphs).all():
-            return best([quick, *onward(quick, graph)])
-        fresh = begun(graph.graphs[0], [quick.kind], graph)
-        careful = best(fresh + onward(quick, graph))
-        # Some likelihood is had for edges that are not there.
-        return careful if careful.loss < quick.loss + _SPARED * d else quick
+            found = best([quick, *onward(quick, graph)])
+        else:
+            found = spared(quick, graph, followed)
+        # Of few candidates curves come closer, and edges of no effect show.
+        graph = found.graph.graphs
+        few = judged(cells_of(found.regimes), {}, lambda _: graph[0].astype(dtype))
+        return spared(found, _with_edges(found.graph, graph & few.graphs), followed)
 
     belief = beliefs(problem)
     # What may be, what is likely, and what there would be if rows were of one regime.
@@ -270,6 +276,19 @@ def reconsidered(
             belief = jnp.asarray(belief, turn.graph.edge_prob.dtype)
             turn = min([turn, *begun(belief, turn.kind)], key=loss)
     return turn
+
+
+def spared(
+    turn: Turn, graph: Posterior, followed: Callable[[Turn, Posterior], list[Turn]]
+) -> Turn:
+    """A turn, or the best that follows from another graph, if that costs little.
+
+    Some likelihood is had for edges that are not there.
+    """
+    if (graph.graphs == turn.graph.graphs).all():
+        return turn
+    new = min(followed(turn, graph), key=lambda turn: turn.loss)
+    return new if new.loss < turn.loss + _SPARED * len(graph.edge_prob) else turn
 
 
 def turned(
