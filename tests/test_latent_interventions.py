@@ -280,14 +280,15 @@ def test_of_fits_as_good_that_with_fewest_disturbed_cells_is_kept():
     """Regimes that overlap fit as well as one that disturbs what each of them did."""
     belonging = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
 
-    def turn(targets, loss):
+    def turn(targets, loss, price=0.02):
         extra = {"belonging": belonging, "targets": np.array(targets, float)}
         last = latent_interventions.Info(loss, 0, True, False)
-        return Turn(None, Posterior(None, None, None, extra), last, 0)
+        return Turn(None, Posterior(None, None, None, extra), last, 0, price)
 
     apart, together = [[1, 0], [0, 1]], [[1, 1], [1, 1]]
     assert turn(apart, 2.0).loss < turn(together, 1.99).loss
     assert turn(apart, 2.0).loss > turn(together, 1.9).loss
+    assert turn(apart, 2.0, 0.2).loss < turn(together, 1.9, 0.2).loss
     assert turn(apart, np.nan).loss == np.inf
 
 
@@ -328,7 +329,7 @@ def test_turning_goes_on_from_the_best_so_far():
         found = Posterior(
             graphs[0].astype(np.float32), jnp.asarray(graphs), None, extra
         )
-        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 2)
+        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 2, 0)
 
     def begun(start, kind):
         assert kind == 2
@@ -352,7 +353,7 @@ def test_edges_that_cost_little_are_spared():
         found = Posterior(
             jnp.asarray(graph, jnp.float32), jnp.asarray(graph)[None], None, extra
         )
-        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 0)
+        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 0, 0)
 
     full, fewer = np.triu(np.ones((3, 3), bool), 1), np.eye(3, k=1, dtype=bool)
     old = turn(full, 2.0)
