@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.graphs.climb import climb
-from causaljax.graphs.ops import is_acyclic
+from causaljax.graphs.climb import climb, even_odds
+from causaljax.graphs.ops import dag_to_cpdag, is_acyclic
 
 D = 3
 ALL = np.array(list(itertools.product([False, True], repeat=D * D))).reshape(-1, D, D)
@@ -84,3 +84,14 @@ def test_moves_are_counted():
     assert found.moves == 1
     assert np.argwhere(found.graph).tolist() == [[0, 1]]
     assert search(scores, found.graph, FREE, NONE).moves == 0
+
+
+def test_only_what_cannot_turn_alone_has_even_odds():
+    """0 -> 1 -> 2, and 3 -> 4 <- 5: open and covered, open, decided."""
+    graph = np.zeros((6, 6), bool)
+    graph[[0, 1, 3, 5], [1, 2, 4, 4]] = True
+    prob = np.where(graph, 0.8, np.where(graph.T, 0.1, 0.0)).astype(np.float32)
+    expected = prob.copy()
+    expected[[1, 2], [2, 1]] = 0.45
+    found = even_odds(jnp.asarray(prob), jnp.asarray(graph), dag_to_cpdag(graph))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -18,6 +18,7 @@ from causaljax.estimators.regime_search import (
     search,
     search_linear,
 )
+from causaljax.graphs.climb import even_odds
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.types import make_problem
@@ -128,7 +129,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
             # Directions that neither the class nor targets decide.
             disturbed = problem._replace(intervened=cells_of(posterior))
             essential = _essential(graph, decided_pairs(disturbed))
-            prob = _with_open_ends(posterior.edge_prob, graph, essential)
+            prob = even_odds(posterior.edge_prob, graph, essential)
             posterior = posterior._replace(edge_prob=prob)
         return Learned(graph, essential, None, posterior, info)
 
@@ -342,17 +343,6 @@ def _plain(name):
     if isinstance(name, np.generic):
         name = name.item()
     return int(name) if isinstance(name, float) and name.is_integer() else name
-
-
-def _with_open_ends(prob, graph, essential):
-    """Probabilities of edges, even where a direction is open and turns with others.
-
-    Such an edge alone would leave the class, which says nothing of all together.
-    """
-    others = graph[:, None, :] & ~jnp.eye(len(graph), dtype=bool)[:, :, None]
-    covered = graph & (others == graph[:, :, None]).all(axis=0)
-    even = essential & essential.T & ~(covered | covered.T)
-    return jnp.where(even, (prob + prob.T) / 2, prob)
 
 
 _essential = jax.jit(essential_graph)

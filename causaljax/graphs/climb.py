@@ -105,3 +105,21 @@ def edge_probabilities(
     prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
     free = allowed & ~transitive_closure(required).T
     return jnp.where(required, 1, jnp.where(free, prob, 0)).astype(gains.dtype)
+
+
+def even_odds(prob: Array, graph: Array, essential: Array) -> Array:
+    """Probabilities of edges, even where a direction is open and turns with others.
+
+    Such an edge alone leaves the equivalence class, and ``edge_probabilities`` speaks
+    of it alone. What can turn alone, since its ends have the same other parents
+    (Chickering 1995, covered edges), keeps its probability.
+
+    Args:
+      prob: ``[d, d]`` float.
+      graph: ``[d, d]`` bool, acyclic.
+      essential: ``[d, d]`` bool, both ways where a direction is open.
+    """
+    others = graph[:, None, :] & ~jnp.eye(len(graph), dtype=bool)[:, :, None]
+    covered = graph & (others == graph[:, :, None]).all(axis=0)
+    even = essential & essential.T & ~(covered | covered.T)
+    return jnp.where(even, (prob + prob.T) / 2, prob)
