@@ -41,12 +41,11 @@ from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
 from causaljax.models import conjugate, curve, regimes
 from causaljax.models.mechanisms import (
     describe,
-    features_of,
     first_shapes,
     fit_mechanisms,
     fit_shapes,
     log_densities_of_targets,
-    own_features,
+    statistics_of_regimes,
 )
 from causaljax.models.regime_starts import (
     CELL_STEPS,
@@ -278,7 +277,7 @@ def _cells(belonging, targets):
 
 def _regime_step(state, x, problem, config):
     """Graph, mechanisms, targets, then densities and assignments by turns."""
-    d, weight = x.shape[1], state.weight
+    weight = state.weight
     age = state.step - _cell_steps(config)
     early, fresh = age < _HELD_STEPS, ~is_given(config.belonging)
     by_variable = fresh & (jnp.asarray(config.kind) == 0)
@@ -286,7 +285,6 @@ def _regime_step(state, x, problem, config):
     held = early & ~by_variable
     unlabelled = jnp.arange(config.max_regimes) >= config.num_labels
     known = known_targets(state, config) | (early & by_variable & unlabelled)
-    variables = jnp.arange(d)
     each = state.belonging * weight[:, None]
     _, told = told_regimes(problem, config)
     if config.mechanism == "linear":
@@ -300,17 +298,7 @@ def _regime_step(state, x, problem, config):
     state, mean = fit_mechanisms(state, x, config)
     state, usual = fit_shapes(state, x, mean, config)
 
-    def features(j):
-        return own_features(state, x, mean[:, j], j, config.intervention)
-
-    def statistics(j):
-        own = shared = conjugate.statistics(each, *features(j))
-        if config.intervention == "perfect":
-            residual = x[:, j] - mean[:, j]
-            shared = conjugate.statistics(each, features_of(state, x, j), residual)
-        return own, shared
-
-    sums = jax.lax.map(statistics, variables)
+    sums = statistics_of_regimes(state, x, mean, each, config.intervention)
     # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
     pieces = (jnp.asarray(config.kind) > 0) & early
     due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))

@@ -16,6 +16,7 @@ from causaljax.types import Array
 NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_FITS = 3  # as many times the iterations
 _SPARED = 0.15  # what can be spared at the least
+_LEAST_GAIN = 1e-5  # nats a row, of an iteration
 _MISFIT = 0.25  # power of the noise by which edges must be worth more
 WORTH = 0.05  # nats a row that an edge must be worth until all is settled
 
@@ -56,7 +57,15 @@ def refit(found, parents, child, data, config):
     x, most = data.x, most_parents(config, data.x.shape[1])
     sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
     return curve.fit_some(
-        found, parents, x, y, used, config.decay, config.num_iterations, sizes
+        found,
+        parents,
+        x,
+        y,
+        used,
+        config.decay,
+        config.num_iterations,
+        sizes,
+        _LEAST_GAIN,
     )
 
 

@@ -221,19 +221,27 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
 
     def by_target(found, residual, targets):
         unit = jax.nn.silu(matmul(x, found.inputs) + found.biases[None, :])
-        inputs = jnp.where(parents[None, :], x, 0)
-        features = jnp.concatenate([one, inputs, unit], axis=1)
-        sums = own = conjugate.statistics(each, features, residual)
-        if perfect:
-            own = conjugate.statistics(each, one, y)
-        own = conjugate.fit(own)[1]
         told, known = sample.targets[:, j], sample.known
-        furthest = regimes.furthest_targets(sums, own, told, known, odds)
-        starts = jnp.stack([targets, furthest, jnp.ones_like(own)])
-        starts = jnp.where(known[None, :], told[None, :], starts)
-        tried, scores = jax.lax.map(
-            lambda start: regimes.find_targets(sums, own, start, known, odds),
-            starts,
+
+        def of_size(size):
+            there, which = jax.lax.top_k(parents.astype(dtype), size)
+            inputs = x[:, which] * there[None, :]
+            features = jnp.concatenate([one, unit, inputs], axis=1)
+            sums = own = conjugate.statistics(each, features, residual)
+            if perfect:
+                own = conjugate.statistics(each, one, y)
+            own = conjugate.fit(own)[1]
+            furthest = regimes.furthest_targets(sums, own, told, known, odds)
+            starts = jnp.stack([targets, furthest, jnp.ones_like(own)])
+            starts = jnp.where(known[None, :], told[None, :], starts)
+            return jax.lax.map(
+                lambda start: regimes.find_targets(sums, own, start, known, odds),
+                starts,
+            )
+
+        few = sizes[0]
+        tried, scores = jax.lax.cond(
+            parents.sum() > few, lambda: of_size(d), lambda: of_size(few)
         )
         best = jnp.argmax(scores)
         cells = jnp.clip(matmul(sample.belonging, tried[best]), 0, 1)

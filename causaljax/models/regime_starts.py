@@ -105,19 +105,24 @@ def _begin(key, state, x, odds, share, problem, config):
 
     by_variable, of_variables = _by_variable(odds, share, free, labels == 0)
     kind = jnp.asarray(config.kind).astype(jnp.int32)
-    # One mixture serves both kinds; columns of 0 move no row.
-    cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
-    columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
-    groups = gaussian_mixture(
-        key,
-        jnp.where(kind == 1, cells, columns),
-        x,
-        jnp.where(known, 0, state.weight),
-        num_groups=_PER_REGIME * free,
-        most=free,
-        concentration=config.concentration,
-    )
-    found = jnp.where(kind == 0, by_variable, groups)
+
+    def groups_alike():
+        # One mixture serves both kinds; columns of 0 move no row.
+        cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
+        columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
+        return gaussian_mixture(
+            key,
+            jnp.where(kind == 1, cells, columns),
+            x,
+            jnp.where(known, 0, state.weight),
+            num_groups=_PER_REGIME * free,
+            most=free,
+            concentration=config.concentration,
+        )
+
+    # The mixture takes as long as some steps, and not all starts have a use for it.
+    asked = (kind > 0) & ~is_given(config.belonging)
+    found = jax.lax.cond(asked, groups_alike, lambda: by_variable)
     found = jnp.pad(found, ((0, 0), (labels, 0)))
     belonging = jnp.where(known[:, None], belonging, found)
     belonging = or_else(config.belonging, belonging)
