@@ -57,6 +57,29 @@ _finalise = jax.jit(
 )
 
 
+def begin(
+    kernel: Kernel,
+    key: Array,
+    problem: Problem,
+    config: PyTree,
+    num_steps: int,
+) -> PyTree:
+    """The state after the first steps of ``run``, for several runs to go on from.
+
+    Args:
+      kernel: as of ``run``.
+      key: the same.
+      problem: the same.
+      config: the same, with what the first steps ask for.
+      num_steps: how many steps, static.
+
+    Differentiable: as ``run``.
+    """
+    init_key, step_key, _ = jax.random.split(key, 3)
+    state = _init(kernel, init_key, problem, config)
+    return advance(kernel, step_key, state, problem, config, num_steps)[0]
+
+
 def run(
     kernel: Kernel,
     key: Array,
@@ -65,6 +88,7 @@ def run(
     *,
     num_chunks: int = 1,
     on_chunk: Callable[[int, PyTree], None] | None = None,
+    begun: PyTree | None = None,
 ) -> tuple[Posterior, PyTree]:
     """Fits a problem from start to end: init, all steps, finalise.
 
@@ -77,6 +101,8 @@ def run(
       num_chunks: into how many calls of ``advance`` the steps are cut.
       on_chunk: called on the host after each of them with the steps taken so far
         and their diagnostics, for progress bars; not under jit.
+      begun: the state of ``begin`` with the same key and problem, if the first steps
+        have been taken; not under jit.
 
     Returns:
       The posterior, and the diagnostics of the last step.
@@ -96,12 +122,12 @@ def run(
       [[0, 1], [0, 0]]
     """
     init_key, step_key, final_key = jax.random.split(key, 3)
-    state = _init(kernel, init_key, problem, config)
-    total = config.num_steps
+    state = _init(kernel, init_key, problem, config) if begun is None else begun
+    total, first = config.num_steps, 0 if begun is None else int(begun.step)
     # All chunks but the last have one length, so one compiled loop serves them.
-    length = -(-total // num_chunks)
+    length = -(-(total - first) // num_chunks)
     info = None
-    for start in range(0, total, length):
+    for start in range(first, total, length):
         num_steps = min(length, total - start)
         state, trace = advance(kernel, step_key, state, problem, config, num_steps)
         info = jax.tree.map(lambda leaf: leaf[-1], trace)

@@ -452,6 +452,13 @@ def test_chunks_change_no_bit(row):
     assert seen == [20, 40, 60]
 
 
+def test_going_on_from_first_steps_changes_no_bit(row):
+    problem = row.problem(0)
+    begun = run.begin(row.kernel, jax.random.key(0), problem, row.config, 20)
+    whole = fit(row, problem)
+    assert_same(fit(row, problem, begun=begun, num_chunks=2), whole)
+
+
 class Draws(NamedTuple):
     step: jax.Array
     draws: jax.Array

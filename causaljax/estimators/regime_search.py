@@ -23,8 +23,8 @@ from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.models.regime_families import Sample, turn_edges
-from causaljax.models.regime_starts import told_regimes
-from causaljax.run import run
+from causaljax.models.regime_starts import CELL_STEPS, told_regimes
+from causaljax.run import begin, run
 from causaljax.types import Array, Posterior, Problem
 
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
@@ -34,6 +34,7 @@ _TURNS = 5  # at a time, each of an edge and of what turns with it
 _UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may mislead
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 _DOUBT = 0.05  # nats a row that turning an edge of flows loses, and it may yet be right
+_SHARED = CELL_STEPS - 1  # steps that regimes have no part in
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did,
 # and rows that a curve misses look disturbed: most where noise may have any shape.
@@ -75,16 +76,26 @@ def starts(
     config: latent_interventions.Config,
     kinds: Iterable[int],
     graph: Posterior | None = None,
+    state: Any = None,
 ) -> list[Turn]:
     """Fits from several ``latent_interventions.STARTS``, the one of least loss first.
 
-    One compiled program serves them all.
+    One compiled program serves them all, whether they go on from ``state``, that after
+    the steps they share, or from nothing.
     """
     kernel = latent_interventions.KERNEL
     turns, price = [], _PRICES[config.mechanism]
+    chunks = -(-config.num_steps // _SHARED) - (state is not None)
     for kind in kinds:
-        begun = dataclasses.replace(config, kind=float(kind))
-        regimes, last = run(kernel, jax.random.clone(key), problem, begun)
+        began = dataclasses.replace(config, kind=float(kind))
+        regimes, last = run(
+            kernel,
+            jax.random.clone(key),
+            problem,
+            began,
+            num_chunks=chunks,
+            begun=state,
+        )
         judged = regimes if graph is None else graph
         turns.append(Turn(judged, regimes, last, kind, price))
     return sorted(turns, key=lambda turn: turn.loss)
@@ -113,7 +124,7 @@ def search(
         "targets": jnp.full((k, d), jnp.nan, dtype),
     }
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
-    tried = {}
+    kernel, tried, states = latent_interventions.KERNEL, {}, {}
 
     def judged(cells, settings, among=beliefs):
         """The graph among likely edges that rows left alone speak for."""
@@ -127,7 +138,14 @@ def search(
         name = np.asarray(start).tobytes(), bool(known)
         new = [kind for kind in kinds if known or (name, kind) not in tried]
         began = dataclasses.replace(config, start=start, **known)
-        found = starts(key, problem, began, new, graph)
+        state = None
+        if "targets" not in known:
+            if name[0] not in states:
+                own_key = jax.random.clone(key)
+                states.clear()  # what is asked for again is the last
+                states[name[0]] = begin(kernel, own_key, problem, began, _SHARED)
+            state = states[name[0]]
+        found = starts(key, problem, began, new, graph, state)
         tried.update({(name, turn.kind): turn for turn in found})
         return sorted((tried[name, kind] for kind in kinds), key=lambda turn: turn.loss)
 
@@ -173,8 +191,8 @@ def search(
         kinds = [turn.kind for turn in began][:_KINDS]
         begins[id(began[0])] = began[0]
     turns, seen = [], set()
-    for begin in sorted(begins.values(), key=lambda turn: turn.loss)[:_BEGINS]:
-        turn, going_on = begin, kinds
+    for first in sorted(begins.values(), key=lambda turn: turn.loss)[:_BEGINS]:
+        turn, going_on = first, kinds
         for _ in range(_ROUNDS):
             graph = judged_again(turn, _QUICK_GRAPH)
             name = np.asarray(graph.graphs).tobytes()
@@ -182,10 +200,10 @@ def search(
                 break
             seen.add(name)
             new = begun(graph.graphs[0], going_on, graph)
-            if turn is not begin:
+            if turn is not first:
                 new += onward(turn, graph)
             turns.append(best(new))
-            if turn is not begin and turns[-1].loss >= turn.loss:
+            if turn is not first and turns[-1].loss >= turn.loss:
                 break
             # Where the graph is right, regimes that are named by a variable are best.
             turn = turns[-1]
