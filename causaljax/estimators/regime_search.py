@@ -23,6 +23,7 @@ from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.models.regime_families import Sample, turn_edges
+from causaljax.models.regime_splits import split_regime
 from causaljax.models.regime_starts import CELL_STEPS, told_regimes
 from causaljax.run import begin, run
 from causaljax.types import Array, Posterior, Problem
@@ -35,6 +36,7 @@ _UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 _DOUBT = 0.05  # nats a row that turning an edge of flows loses, and it may yet be right
 _SHARED = CELL_STEPS - 1  # steps that regimes have no part in
+_SPLITS, _SPLIT_GAIN = 3, 0.02  # of regimes, at most; nats a row that one may gain
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did,
 # and rows that a curve misses look disturbed: most where noise may have any shape.
@@ -68,6 +70,13 @@ def cells_of(regimes: Posterior) -> np.ndarray:
     """Which cells were disturbed, more likely than not, ``[n, d]`` bool."""
     found = regimes.extra
     return np.asarray(found["belonging"] @ found["targets"] > 0.5)
+
+
+def counted_rows(problem: Problem) -> tuple[Array, Array]:
+    """Rows ``[n, d]`` and their weights ``[n]``, 0 where there is a gap."""
+    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    x = jnp.where(counted[:, None], problem.x, 0)
+    return x, jnp.where(counted, problem.weight, 0)
 
 
 def starts(
@@ -170,6 +179,30 @@ def search(
     def followed(turn, graph):
         return begun(graph.graphs[0], [turn.kind], graph) + onward(turn, graph)
 
+    def parted(turn):
+        """A turn with regimes made two while the bound gains by it."""
+        x, weight = counted_rows(problem)
+        number = jnp.arange(k)
+        for _ in range(_SPLITS):
+            found = turn.regimes.extra
+            able = (number >= config.num_labels) & (number != found["reference"])
+            rows, targets, gain = split_regime(
+                found["model"],
+                x,
+                weight,
+                found["belonging"],
+                able,
+                config.intervention,
+            )
+            if gain < _SPLIT_GAIN * weight.sum():
+                break
+            both = {"belonging": rows, "targets": targets}
+            (new,) = begun(turn.graph.graphs[0], [turn.kind], turn.graph, **both)
+            if new.loss >= turn.loss:
+                break
+            turn = new
+        return turn
+
     def carefully(quick):
         """A turn, or the graph that it speaks for judged with full care."""
         graph = judged_again(quick, {})
@@ -208,7 +241,7 @@ def search(
             # Where the graph is right, regimes that are named by a variable are best.
             turn = turns[-1]
             going_on = sorted({turn.kind, 0})
-    found = carefully(best(turns))
+    found = carefully(parted(best(turns)))
     if config.mechanism != "flow":
         return found
     # Of noise that is not normal the gains by which edges were turned say less.
@@ -327,11 +360,11 @@ def turned(
     nats, as by ``turn_edges``.
     """
     found, n = regimes.extra, len(problem.x)
-    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    x, weight = counted_rows(problem)
     told = jnp.arange(config.max_regimes) < config.num_labels
     sample = Sample(
-        x=jnp.where(counted[:, None], problem.x, 0),
-        weight=jnp.where(counted, problem.weight, 0),
+        x=x,
+        weight=weight,
         fitted=jnp.linspace(0, n - 1, min(n, config.num_rows)).astype(jnp.int32),
         belonging=jnp.asarray(found["belonging"]),
         targets=jnp.asarray(found["targets"]),
