@@ -14,11 +14,11 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
+from causaljax.estimators.linear_regime_search import search_linear
 from causaljax.estimators.regime_search import (
     Turn,
     _with_edges,
     reconsidered,
-    search_linear,
     spared,
     starts,
 )

@@ -11,13 +11,9 @@ import pandas as pd
 
 from causaljax import frame
 from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.estimators.linear_regime_search import likelihoods, search_linear
 from causaljax.estimators.neural import _start
-from causaljax.estimators.regime_search import (
-    cells_of,
-    likelihoods,
-    search,
-    search_linear,
-)
+from causaljax.estimators.regime_search import cells_of, search
 from causaljax.graphs.climb import even_odds
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning

@@ -1,12 +1,10 @@
 """Graph and regimes by turns.
 
 Which cells were disturbed is found by a graph's mechanisms, and the graph by cells that
-were not. Of curves both are found anew from several graphs to begin with; edges that
-the regimes say are the wrong way round are turned. Linear mechanisms find their graph
-along with the regimes, which confirm what they were found under: edges that rows leave
-open are turned and regimes found anew, as are doubtful ones of flows. The turn whose
-rows that were held out are likeliest is kept, or one about as good that disturbs fewer
-cells.
+were not. Both are found anew from several graphs to begin with; edges that the regimes
+say are the wrong way round are turned, and doubtful ones of flows turned and regimes
+found anew. The turn whose rows that were held out are likeliest is kept, or one about
+as good that disturbs fewer cells. Linear mechanisms: ``linear_regime_search``.
 """
 
 import dataclasses
@@ -17,14 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
-from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
 from causaljax.kernels import latent_interventions, pruning
-from causaljax.models.mechanisms import regime_log_likelihoods
 from causaljax.models.regime_families import Sample, turn_edges
 from causaljax.models.regime_splits import split_regime
-from causaljax.models.regime_starts import CELL_STEPS, told_regimes
+from causaljax.models.regime_starts import CELL_STEPS
 from causaljax.run import begin, run
 from causaljax.types import Array, Posterior, Problem
 
@@ -32,10 +27,10 @@ _LIKELY = 0.5  # belief of edges that a cautious graph is made of
 _KINDS, _BEGINS = 2, 2  # of starts, and of graphs, that go on
 _ROUNDS = 4  # from each of those, until it repeats a graph
 _TURNS = 5  # at a time, each of an edge and of what turns with it
-_UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may mislead
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 _DOUBT = 0.05  # nats a row that turning an edge of flows loses, and it may yet be right
 _SHARED = CELL_STEPS - 1  # steps that regimes have no part in
+_LEAST_GAIN = 1e-5  # nats a row, of an iteration of a curve of a graph that is judged
 _SPLITS, _SPLIT_GAIN = 3, 0.02  # of regimes, at most; nats a row that one may gain
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did,
@@ -138,7 +133,8 @@ def search(
     def judged(cells, settings, among=beliefs):
         """The graph among likely edges that rows left alone speak for."""
         disturbed = problem._replace(intervened=jnp.asarray(cells))
-        settings = pruning.Config(start=among(disturbed), **settings)
+        start = among(disturbed)
+        settings = pruning.Config(start=start, least_gain=_LEAST_GAIN, **settings)
         return run(pruning.KERNEL, jax.random.clone(key), disturbed, settings)[0]
 
     def begun(candidates, kinds, graph=None, **known):
@@ -261,49 +257,6 @@ def search(
     return found if new is found else carefully(new)
 
 
-def search_linear(
-    key: Array,
-    problem: Problem,
-    config: latent_interventions.Config,
-    kinds: Iterable[int],
-) -> Turn:
-    """The graph and the regimes of linear mechanisms, from the best of several starts.
-
-    Where regimes overlap, what the equivalence class leaves open is doubtful.
-    """
-    turn = starts(key, problem, config, kinds)[0]
-    belonging = np.asarray(turn.regimes.extra["belonging"])
-    if 1 - belonging.max(axis=1).mean() < _UNSURE:
-        return turn
-    graph = np.asarray(turn.graph.graphs[0])
-    either = np.asarray(_to_cpdag(graph))
-    may = np.asarray(problem.allowed.T & ~problem.required)
-    open_edges = graph & either & either.T & may
-    leads = np.asarray(transitive_closure(open_edges)) | np.eye(len(graph), dtype=bool)
-    certainty = np.asarray(turn.graph.edge_prob)[open_edges]
-    effects = np.argwhere(open_edges)[np.argsort(certainty, stable=True), 1]
-    # To stay in the class all turns that leads to an effect, which then comes first.
-    doubtful = [
-        open_edges & leads[:, j, None] & leads[None, :, j]
-        for j in dict.fromkeys(effects.tolist())
-    ]
-    counted = problem.observed.all(axis=1) & (problem.weight > 0)
-    _, told = told_regimes(problem, config)
-
-    def begun(start, kind):
-        return starts(key, problem, dataclasses.replace(config, start=start), [kind])
-
-    def loss(turn):
-        # Members of a class have as many parameters: the more rows tell, the better.
-        model = turn.regimes.extra["model"]
-        joint = likelihoods(model, problem.x, config.intervention) + told
-        weight = problem.weight[counted]
-        mean = float((logsumexp(joint[counted], axis=1) * weight).sum() / weight.sum())
-        return np.nan_to_num(-mean, nan=np.inf)
-
-    return reconsidered(turn, doubtful, begun, loss)
-
-
 def reconsidered(
     turn: Turn,
     doubtful: Iterable[np.ndarray],
@@ -393,7 +346,3 @@ def _with_edges(graph, graphs):
         (old & new.T) | (old & new.T).T, graph.edge_prob.T, graph.edge_prob
     )
     return graph._replace(graphs=graphs, edge_prob=jnp.where(gone, 0, prob))
-
-
-_to_cpdag = jax.jit(dag_to_cpdag)
-likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")

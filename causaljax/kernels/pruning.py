@@ -75,7 +75,8 @@ class Config:
     effects; it is the lower the likelier the edge was beforehand, by ``trust``, and
     the more edges there are (``finalise``). ``decay`` is the precision of a normal
     prior of the curves' parameters, which have ``hidden`` units and are fitted on
-    ``num_rows`` rows at most, by ``num_iterations`` at a time.
+    ``num_rows`` rows at most, by ``num_iterations`` at a time, or fewer if one gains
+    less than ``least_gain`` nats a row.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -83,6 +84,7 @@ class Config:
     least_effect: float = 0.15
     trust: float = 0.8
     decay: ArrayLike = 1.0
+    least_gain: float = 0.0
     max_parents: int = static(default=24)
     hidden: int = static(default=16)
     num_iterations: int = static(default=20)
@@ -128,6 +130,7 @@ def check_config(config: Config) -> None:
         ("least_effect", False),
         ("trust", False),
         ("decay", True),
+        ("least_gain", False),
     ):
         value = getattr(config, name)
         try:

@@ -16,7 +16,6 @@ from causaljax.types import Array
 NOISE_SHARE = 0.75  # how far effects are measured in noise
 _FIRST_FITS = 3  # as many times the iterations
 _SPARED = 0.15  # what can be spared at the least
-_LEAST_GAIN = 1e-5  # nats a row, of an iteration
 _MISFIT = 0.25  # power of the noise by which edges must be worth more
 WORTH = 0.05  # nats a row that an edge must be worth until all is settled
 
@@ -65,7 +64,7 @@ def refit(found, parents, child, data, config):
         config.decay,
         config.num_iterations,
         sizes,
-        _LEAST_GAIN,
+        config.least_gain,
     )
 
 

@@ -1,0 +1,68 @@
+"""Graph and regimes of linear mechanisms, from several starts.
+
+The graph is found along with the regimes, which confirm what they were found under:
+edges that rows leave open are turned and regimes found anew.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from causaljax.estimators.regime_search import Turn, reconsidered, starts
+from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
+from causaljax.kernels import latent_interventions
+from causaljax.models.mechanisms import regime_log_likelihoods
+from causaljax.models.regime_starts import told_regimes
+from causaljax.types import Array, Problem
+
+_UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may mislead
+
+
+def search_linear(
+    key: Array,
+    problem: Problem,
+    config: latent_interventions.Config,
+    kinds: Iterable[int],
+) -> Turn:
+    """The graph and the regimes of linear mechanisms, from the best of several starts.
+
+    Where regimes overlap, what the equivalence class leaves open is doubtful.
+    """
+    turn = starts(key, problem, config, kinds)[0]
+    belonging = np.asarray(turn.regimes.extra["belonging"])
+    if 1 - belonging.max(axis=1).mean() < _UNSURE:
+        return turn
+    graph = np.asarray(turn.graph.graphs[0])
+    either = np.asarray(_to_cpdag(graph))
+    may = np.asarray(problem.allowed.T & ~problem.required)
+    open_edges = graph & either & either.T & may
+    leads = np.asarray(transitive_closure(open_edges)) | np.eye(len(graph), dtype=bool)
+    certainty = np.asarray(turn.graph.edge_prob)[open_edges]
+    effects = np.argwhere(open_edges)[np.argsort(certainty, stable=True), 1]
+    # To stay in the class all turns that leads to an effect, which then comes first.
+    doubtful = [
+        open_edges & leads[:, j, None] & leads[None, :, j]
+        for j in dict.fromkeys(effects.tolist())
+    ]
+    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    _, told = told_regimes(problem, config)
+
+    def begun(start, kind):
+        return starts(key, problem, dataclasses.replace(config, start=start), [kind])
+
+    def loss(turn):
+        # Members of a class have as many parameters: the more rows tell, the better.
+        model = turn.regimes.extra["model"]
+        joint = likelihoods(model, problem.x, config.intervention) + told
+        weight = problem.weight[counted]
+        mean = float((logsumexp(joint[counted], axis=1) * weight).sum() / weight.sum())
+        return np.nan_to_num(-mean, nan=np.inf)
+
+    return reconsidered(turn, doubtful, begun, loss)
+
+
+_to_cpdag = jax.jit(dag_to_cpdag)
+likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")
