@@ -6,10 +6,13 @@ import pytest
 import scipy.stats
 from scipy.special import logsumexp
 
+from causaljax.estimators import regime_search
+from causaljax.kernels import latent_interventions
 from causaljax.models import conjugate
 from causaljax.models.curve import Curve
 from causaljax.models.mechanisms import Model
 from causaljax.models.regime_splits import split_regime
+from causaljax.types import Posterior, make_problem
 
 SCALE = 0.5  # of the noise of 1, which is 2 times 0 and noise
 
@@ -131,3 +134,50 @@ def test_read_outs_that_regimes_changed_part_as_well():
     assert alike[clear].mean() > 0.95
     np.testing.assert_array_equal(found, [[0, 0], [0, 0], [0, 1]])
     assert gain > 0
+
+
+def turn(x, belonging, targets, loss):
+    reference = jnp.argmin(np.asarray(targets).sum(axis=1))
+    extra = {"belonging": belonging, "targets": targets, "reference": reference}
+    extra["model"] = model(targets)
+    regimes = Posterior(np.zeros((2, 2)), np.zeros((1, 2, 2), bool), np.zeros(1), extra)
+    info = latent_interventions.Info(loss, 0, True, False)
+    return regime_search.Turn(regimes, regimes, info, 2, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "num_labels", "asked"),
+    [(1.0, 0, 2), (3.0, 0, 1), (1.0, 1, 0)],
+    ids=["better", "worse", "told"],
+)
+def test_a_search_keeps_two_regimes_in_place_of_one_if_that_is_better(
+    loss, num_labels, asked
+):
+    x, belonging = table()
+    targets = np.array([[1, 0], [0, 0], [0, 0]], "float32")
+    config = latent_interventions.Config(max_regimes=3, num_labels=num_labels)
+    seen = []
+
+    def gone_on(old, new_belonging, new_targets):
+        seen.append(new_targets)
+        # There is place for a second split, which is no better than the first.
+        again = turn(x, belonging, targets, loss)
+        return [again, turn(x, belonging, targets, 5.0)]
+
+    first = turn(x, belonging, targets, 2.0)
+    found = regime_search.parted(first, make_problem(x), config, gone_on)
+    assert len(seen) == asked
+    assert found.loss == (1.0 if asked == 2 else 2.0)
+    assert (found is first) == (asked < 2)
+    for parted in seen:
+        np.testing.assert_array_equal(parted, [[1, 0], [0, 0], [1, 1]])
+
+
+def test_a_search_leaves_alone_what_is_one_regime():
+    x, belonging = table()
+    x[400:600, 1] = x[:200, 1]
+    x[400:600, 0] = x[:200, 0]
+    config = latent_interventions.Config(max_regimes=3)
+    targets = np.array([[1, 0], [0, 0], [0, 0]], "float32")
+    first = turn(x, belonging, targets, 2.0)
+    assert regime_search.parted(first, make_problem(x), config, None) is first

@@ -172,32 +172,12 @@ def search(
     def best(turns):
         return min(turns, key=lambda turn: turn.loss)
 
+    def gone_on(turn, belonging, targets):
+        both = {"belonging": belonging, "targets": targets}
+        return begun(turn.graph.graphs[0], [turn.kind], turn.graph, **both)
+
     def followed(turn, graph):
         return begun(graph.graphs[0], [turn.kind], graph) + onward(turn, graph)
-
-    def parted(turn):
-        """A turn with regimes made two while the bound gains by it."""
-        x, weight = counted_rows(problem)
-        number = jnp.arange(k)
-        for _ in range(_SPLITS):
-            found = turn.regimes.extra
-            able = (number >= config.num_labels) & (number != found["reference"])
-            rows, targets, gain = split_regime(
-                found["model"],
-                x,
-                weight,
-                found["belonging"],
-                able,
-                config.intervention,
-            )
-            if gain < _SPLIT_GAIN * weight.sum():
-                break
-            both = {"belonging": rows, "targets": targets}
-            (new,) = begun(turn.graph.graphs[0], [turn.kind], turn.graph, **both)
-            if new.loss >= turn.loss:
-                break
-            turn = new
-        return turn
 
     def carefully(quick):
         """A turn, or the graph that it speaks for judged with full care."""
@@ -237,7 +217,7 @@ def search(
             # Where the graph is right, regimes that are named by a variable are best.
             turn = turns[-1]
             going_on = sorted({turn.kind, 0})
-    found = carefully(parted(best(turns)))
+    found = carefully(parted(best(turns), problem, config, gone_on))
     if config.mechanism != "flow":
         return found
     # Of noise that is not normal the gains by which edges were turned say less.
@@ -296,6 +276,37 @@ def spared(
         return turn
     new = min(followed(turn, graph), key=lambda turn: turn.loss)
     return new if new.loss < turn.loss + _SPARED * len(graph.edge_prob) else turn
+
+
+def parted(
+    turn: Turn,
+    problem: Problem,
+    config: latent_interventions.Config,
+    gone_on: Callable[[Turn, Array, Array], list[Turn]],
+) -> Turn:
+    """A turn, its regimes made two one by one while that is better.
+
+    Args:
+      turn: what there is.
+      problem: the table.
+      config: of the kernel of regimes; those that have labels stay.
+      gone_on: new turns, from a turn and other ``belonging`` and ``targets``.
+    """
+    x, weight = counted_rows(problem)
+    number = jnp.arange(config.max_regimes)
+    for _ in range(_SPLITS):
+        found = turn.regimes.extra
+        able = (number >= config.num_labels) & (number != found["reference"])
+        belonging, targets, gain = split_regime(
+            found["model"], x, weight, found["belonging"], able, config.intervention
+        )
+        if gain < _SPLIT_GAIN * weight.sum():
+            break
+        new = min(gone_on(turn, belonging, targets), key=lambda turn: turn.loss)
+        if new.loss >= turn.loss:
+            break
+        turn = new
+    return turn
 
 
 def turned(
