@@ -218,6 +218,7 @@ def search(
             turn = turns[-1]
             going_on = sorted({turn.kind, 0})
     found = carefully(parted(best(turns), problem, config, gone_on))
+    found = parted(found, problem, config, gone_on)
     if config.mechanism != "flow":
         return found
     # Of noise that is not normal the gains by which edges were turned say less.

@@ -22,7 +22,7 @@ from causaljax.types import Array
 
 _PRECISION = 1e-3  # of a mean, in units of its group's precision
 _SCATTER = 0.01  # of a group beforehand: a variance, of one row
-_ROUNDS = 40  # of joining, at most
+ROUNDS = 40  # of joining, at most
 _LLOYD = 20  # iterations of k-means
 _EM = 10  # iterations of the mixture
 
@@ -35,6 +35,7 @@ def gaussian_mixture(
     num_groups: int,
     most: int,
     concentration: ArrayLike,
+    num_rounds: ArrayLike = ROUNDS,
 ) -> Array:
     """Responsibilities ``[n, most]`` of a mixture of normal densities of x.
 
@@ -46,6 +47,7 @@ def gaussian_mixture(
       num_groups: at first, static.
       most: in the end, static; groups left over are empty.
       concentration: ``[]``, of a Dirichlet process over groups.
+      num_rounds: ``[]``, of joining groups, the most there are; at least one.
     """
     group = _kmeans(key, features, weight, num_groups).astype(jnp.int32)
     belonging = (
@@ -63,7 +65,7 @@ def gaussian_mixture(
 
     def goes_on(carry):
         _, moves, number = carry
-        return (moves > 0) & (number < _ROUNDS)
+        return (moves > 0) & (number < num_rounds)
 
     begun = *join(belonging, None), 1
     belonging, _, _ = jax.lax.while_loop(goes_on, join_again, begun)

@@ -30,7 +30,8 @@ def fit_mechanisms(state, x, config):
     """The state with curves fitted on, and their heights ``[n, d]``."""
     few, weight = x[state.rows], state.weight[state.rows]
     weight = weight * state.weight.sum() / jnp.maximum(weight.sum(), 1e-6)
-    sizes = _sizes(state)
+    most = state.parents.shape[1]
+    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
 
     def fit_on(size, begun, inputs, y, used):
         small = begun._replace(inputs=begun.inputs[:size], passed=begun.passed[:size])
@@ -58,24 +59,14 @@ def fit_mechanisms(state, x, config):
         begun = jax.tree.map(lambda leaf: leaf[j], state.curves)
         used = (1 - state.cells[state.rows, j]) * weight
         inputs = inputs_of(state, few, j)
-        which = _size(state, j)
+        # The fewer parents, the smaller the regressions; places are taken in order.
+        number = state.there[j].sum()
+        which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
         found, scale = jax.lax.switch(which, branches, begun, inputs, few[:, j], used)
         return found, scale, curve.predict(found, inputs_of(state, x, j))
 
     curves, scale, mean = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
     return state._replace(curves=curves, scale=scale), mean.T
-
-
-def _sizes(state):
-    """Numbers of parents that are computed with: the fewer, the faster."""
-    most = state.parents.shape[1]
-    return sorted({max(most // part, 1) for part in (4, 2, 1)})
-
-
-def _size(state, j):
-    """Which of those is enough for a variable; places are taken in order."""
-    number = state.there[j].sum()
-    return sum((number > size).astype(jnp.int32) for size in _sizes(state)[:-1])
 
 
 def first_shapes(d, num_features, dtype, config):
@@ -124,14 +115,11 @@ def usual_log_density(state, x, mean, j):
 
 
 def features_of(state, x, j):
-    """What a mechanism's read-out is linear in, ``[n, m]``; the first is 1.
-
-    Its inputs come last.
-    """
+    """What a mechanism's read-out is linear in, ``[n, m]``; the first is 1."""
     inputs = inputs_of(state, x, j)
     own = jax.tree.map(lambda leaf: leaf[j], state.curves)
     unit = jax.nn.silu(matmul(inputs, own.inputs) + own.biases[None, :])
-    return jnp.concatenate([jnp.ones_like(x[:, :1]), unit, inputs], axis=1)
+    return jnp.concatenate([jnp.ones_like(x[:, :1]), inputs, unit], axis=1)
 
 
 def statistics_of_regimes(state, x, mean, each, intervention):
@@ -139,22 +127,10 @@ def statistics_of_regimes(state, x, mean, each, intervention):
 
     First those of the regimes' own densities, then those of the mechanisms' read-outs.
     """
-    most = state.parents.shape[1]
 
     def of_variable(j):
-        features, residual = features_of(state, x, j), x[:, j] - mean[:, j]
-
-        def of_size(size):
-            empty = most - size  # places, of which all sums are 0
-            used = features[:, : features.shape[1] - empty]
-            sums = conjugate.statistics(each, used, residual)
-            return sums._replace(
-                features=jnp.pad(sums.features, ((0, 0), (0, empty), (0, empty))),
-                product=jnp.pad(sums.product, ((0, 0), (0, empty))),
-            )
-
-        branches = [functools.partial(of_size, size) for size in _sizes(state)]
-        shared = jax.lax.switch(_size(state, j), branches)
+        residual = x[:, j] - mean[:, j]
+        shared = conjugate.statistics(each, features_of(state, x, j), residual)
         if intervention == "imperfect":
             return shared, shared
         own = conjugate.statistics(each, jnp.ones_like(x[:, :1]), x[:, j])

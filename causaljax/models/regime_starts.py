@@ -9,7 +9,7 @@ from jax.scipy.special import logit
 
 from causaljax.graphs.ops import matmul
 from causaljax.models import conjugate
-from causaljax.models.gaussian_mixture import gaussian_mixture
+from causaljax.models.gaussian_mixture import ROUNDS, gaussian_mixture
 from causaljax.models.mechanisms import fit_mechanisms, log_normal
 
 CELL_STEPS = 6  # before there are regimes
@@ -105,24 +105,22 @@ def _begin(key, state, x, odds, share, problem, config):
 
     by_variable, of_variables = _by_variable(odds, share, free, labels == 0)
     kind = jnp.asarray(config.kind).astype(jnp.int32)
-
-    def groups_alike():
-        # One mixture serves both kinds; columns of 0 move no row.
-        cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
-        columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
-        return gaussian_mixture(
-            key,
-            jnp.where(kind == 1, cells, columns),
-            x,
-            jnp.where(known, 0, state.weight),
-            num_groups=_PER_REGIME * free,
-            most=free,
-            concentration=config.concentration,
-        )
-
-    # The mixture takes as long as some steps, and not all starts have a use for it.
+    # Not all starts have a use for groups, and joining them takes long.
     asked = (kind > 0) & ~is_given(config.belonging)
-    found = jax.lax.cond(asked, groups_alike, lambda: by_variable)
+    # One mixture serves both kinds; columns of 0 move no row.
+    cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
+    columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
+    groups = gaussian_mixture(
+        key,
+        jnp.where(kind == 1, cells, columns),
+        x,
+        jnp.where(known, 0, state.weight),
+        num_groups=_PER_REGIME * free,
+        most=free,
+        concentration=config.concentration,
+        num_rounds=jnp.where(asked, ROUNDS, 0),
+    )
+    found = jnp.where(kind == 0, by_variable, groups)
     found = jnp.pad(found, ((0, 0), (labels, 0)))
     belonging = jnp.where(known[:, None], belonging, found)
     belonging = or_else(config.belonging, belonging)
