@@ -109,6 +109,16 @@ def test_only_regimes_that_may_are_split():
     assert split(targets, x, belonging, able=(False, False, False))[2] == -np.inf
 
 
+def test_a_regime_with_a_label_and_no_rows_is_no_place_for_others():
+    x, belonging = table()
+    belonging = np.insert(belonging, 0, 0, axis=1)  # nobody is of the first
+    able = False, True, True, True
+    rows, _, gain = split(np.zeros((4, 2)), x, belonging, able=able)
+    assert gain > 0
+    assert not rows[:, 0].any()
+    assert (rows[400:600, 3] > 0.5).mean() > 0.94
+
+
 def test_rows_of_no_weight_say_nothing():
     x, belonging = table()
     weight = np.ones(len(x), "float32")

@@ -49,14 +49,14 @@ def split_regime(
       intervention: as in the kernel's ``Config``, static.
 
     Returns:
-      New responsibilities and targets ``[k, d]``: the disturbed rows move to the
-      regime of fewest rows. And the log-likelihood that is gained, ``[]``, nats:
-      -inf if no regime can be split or no place is empty.
+      New responsibilities and targets ``[k, d]``: the disturbed rows move to that of
+      these regimes which has fewest. And the log-likelihood that is gained, ``[]``,
+      nats: -inf if no regime can be split or no place is empty.
     """
     each = belonging * weight[:, None]
     size = each.sum(axis=0)
     rows = jnp.maximum(size, 1e-6)
-    place = jnp.argmin(size)
+    place = jnp.argmin(jnp.where(able, size, jnp.inf))
 
     def of_variable(best, j):
         curves = jax.tree.map(lambda leaf: leaf[j], model.curves)
