@@ -156,6 +156,16 @@ def test_a_feature_that_is_0_throughout_changes_nothing():
     np.testing.assert_allclose(density[1], density[0], rtol=1e-12)
 
 
+@pytest.mark.usefixtures("x64")
+def test_sums_are_padded_by_features_of_0():
+    features, x = regression()
+    weight = np.random.default_rng(5).uniform(size=(len(x), 4))
+    found = conjugate.pad(statistics(features, x, weight), 2)
+    wider = statistics(np.pad(features, ((0, 0), (0, 2))), x, weight)
+    for one, other in zip(found, wider, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 def test_float32_is_near_and_leading_shapes_are_free():
     """Log-evidence of a hundred rows, in the precision that searches use."""
     rng = np.random.default_rng(4)

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from causaljax.models import conjugate, regimes
+from causaljax.models import conjugate, mechanisms, regimes
+from causaljax.models.curve import first_curves
 
 
 def density(v, a, b):
@@ -405,3 +406,45 @@ def test_targets_are_weighed_in_one_batch_of_lapack_at_a_time():
     given = sums, jnp.zeros(4), jnp.zeros(4), known, PRIOR
     in_the_loop_and_after_it = 2
     assert factorisations(regimes.find_targets, *given) == in_the_loop_and_after_it
+
+
+@pytest.mark.parametrize("intervention", ["perfect", "imperfect"])
+@pytest.mark.usefixtures("x64")
+def test_sums_of_regimes_are_those_of_all_places_of_parents(intervention):
+    """Also of those that no parent takes, of which less is computed."""
+    d, rng = 5, np.random.default_rng(0)
+    there = np.arange(d - 1)[None, :] < np.arange(d)[:, None]
+    curves = first_curves(jax.random.key(0), d, d - 1, 3, jnp.float64)
+    outputs = jax.random.normal(jax.random.key(1), curves.outputs.shape)
+    state = mechanisms.Model(
+        curves=curves._replace(outputs=outputs),
+        scale=jnp.ones(d),
+        shapes=jnp.zeros((d, 0, 0)),
+        parents=jnp.array([[i for i in range(d) if i != j] for j in range(d)]),
+        there=jnp.asarray(there),
+        targets=None,
+        log_weights=None,
+        own=None,
+    )
+    x, mean = jnp.asarray(rng.normal(size=(2, 40, d)))
+    each = jnp.asarray(rng.uniform(size=(40, 3)))
+    own, shared = mechanisms.statistics_of_regimes(state, x, mean, each, intervention)
+    targets = jnp.asarray(rng.uniform(size=(3, d)))
+    bound = mechanisms.log_densities_of_targets(
+        state, x, mean, intervention, each, targets
+    )
+    expected = 0
+    for j in range(d):
+        features = mechanisms.features_of(state, x, j)
+        sums = conjugate.statistics(each, features, x[:, j] - mean[:, j])
+        cells = features, x[:, j] - mean[:, j]
+        if intervention == "perfect":
+            cells = jnp.ones((40, 1)), x[:, j]
+        alone = conjugate.statistics(each, *cells)
+        for found, others in ((shared, sums), (own, alone)):
+            for one, other in zip(found, others, strict=True):
+                np.testing.assert_allclose(one[j], other, rtol=1e-9, atol=1e-12)
+        fit, _ = conjugate.fit(alone)
+        density = conjugate.expected_log_density(fit, *cells)
+        expected = expected + targets[:, j][None, :] * density
+    np.testing.assert_allclose(bound, expected, rtol=1e-6)

@@ -25,6 +25,7 @@ from causaljax.types import Array, Posterior, Problem
 
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
 _KINDS, _BEGINS = 2, 2  # of starts, and of graphs, that go on
+_BEHIND = 1.5  # nats a row, that a kind of start may be in a round and yet go on
 _ROUNDS = 4  # from each of those, until it repeats a graph
 _TURNS = 5  # at a time, each of an edge and of what turns with it
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
@@ -37,7 +38,8 @@ _SPARED = 0.02  # nats a row and variable, that edges are worth which care would
 # and rows that a curve misses look disturbed: most where noise may have any shape.
 _PRICES = {"linear": 0.02, "network": 0.02, "flow": 0.2}  # nats, of a disturbed cell
 # What is tried many times is fitted with less care than what is tried once.
-_QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10}
+# Directions that only moves would mend are turned afterwards, in the regimes.
+_QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10, "num_steps": 1}
 _QUICK_REGIMES = {"num_rows": 2048, "num_iterations": 12, "num_steps": 20}
 
 
@@ -154,36 +156,34 @@ def search(
         tried.update({(name, turn.kind): turn for turn in found})
         return sorted((tried[name, kind] for kind in kinds), key=lambda turn: turn.loss)
 
-    def judged_again(turn, settings):
-        """The graph that a turn's regimes speak for."""
-        graph = judged(cells_of(turn.regimes), settings)
+    def turned_in(turn, graph):
+        """The graph with what a turn's regimes say is the wrong way round turned."""
         return turned(key, problem, config, graph, turn.regimes, _TURN_GAIN)[0]
+
+    def gone_on(turn, belonging, targets):
+        """Other regimes and their targets go on with a turn's graph."""
+        both = {"belonging": belonging, "targets": targets}
+        return begun(turn.graph.graphs[0], [turn.kind], turn.graph, **both)
 
     def onward(turn, graph):
         """Regimes of a turn go on with another graph, targets found anew or not."""
-        found, kind = turn.regimes.extra, [turn.kind]
-        rows = {"belonging": found["belonging"]}
-        both = rows | {"targets": found["targets"]}
-        return [
-            *begun(graph.graphs[0], kind, graph, **rows),
-            *begun(graph.graphs[0], kind, graph, **both),
-        ]
+        found, turn = turn.regimes.extra, turn._replace(graph=graph)
+        rows, targets = found["belonging"], found["targets"]
+        anew = begun(graph.graphs[0], [turn.kind], graph, belonging=rows)
+        return anew + gone_on(turn, rows, targets)
 
     def best(turns):
         return min(turns, key=lambda turn: turn.loss)
-
-    def gone_on(turn, belonging, targets):
-        both = {"belonging": belonging, "targets": targets}
-        return begun(turn.graph.graphs[0], [turn.kind], turn.graph, **both)
 
     def followed(turn, graph):
         return begun(graph.graphs[0], [turn.kind], graph) + onward(turn, graph)
 
     def carefully(quick):
         """A turn, or the graph that it speaks for judged with full care."""
-        graph = judged_again(quick, {})
+        graph = turned_in(quick, judged(cells_of(quick.regimes), {}))
         if (graph.graphs == quick.graph.graphs).all():
-            found = best([quick, *onward(quick, graph)])
+            found = quick.regimes.extra
+            found = best([quick, *gone_on(quick, found["belonging"], found["targets"])])
         else:
             found = spared(quick, graph, followed)
         # Of few candidates curves come closer, and edges of no effect show.
@@ -199,24 +199,28 @@ def search(
         began = begun(candidates, kinds)
         kinds = [turn.kind for turn in began][:_KINDS]
         begins[id(began[0])] = began[0]
-    turns, seen = [], set()
+    turns, seen, going_on = [], set(), kinds
     for first in sorted(begins.values(), key=lambda turn: turn.loss)[:_BEGINS]:
-        turn, going_on = first, kinds
+        turn = first
         for _ in range(_ROUNDS):
-            graph = judged_again(turn, _QUICK_GRAPH)
+            graph = judged(cells_of(turn.regimes), _QUICK_GRAPH)
+            if np.asarray(graph.graphs).tobytes() in seen:
+                break
+            graph = turned_in(turn, graph)
             name = np.asarray(graph.graphs).tobytes()
             if name in seen:
                 break
             seen.add(name)
-            new = begun(graph.graphs[0], going_on, graph)
+            new = fresh = begun(graph.graphs[0], going_on, graph)
             if turn is not first:
-                new += onward(turn, graph)
+                new = fresh + onward(turn, graph)
             turns.append(best(new))
+            # Where the graph is right, regimes that are named by a variable are best.
+            behind = {t.kind for t in fresh if t.loss > turns[-1].loss + _BEHIND}
+            going_on = sorted({turns[-1].kind} | ({0} - behind))
             if turn is not first and turns[-1].loss >= turn.loss:
                 break
-            # Where the graph is right, regimes that are named by a variable are best.
             turn = turns[-1]
-            going_on = sorted({turn.kind, 0})
     found = carefully(parted(best(turns), problem, config, gone_on))
     found = parted(found, problem, config, gone_on)
     if config.mechanism != "flow":

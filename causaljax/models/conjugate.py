@@ -52,18 +52,33 @@ def statistics(weight: Array, features: Array, residual: Array) -> Statistics:
       residual: ``[n]`` float, x - b0'f.
     """
     m = features.shape[1]
-    # Of a symmetric matrix one half is enough; both are most of the work.
-    half = [(i, j) for i in range(m) for j in range(i + 1)]
-    one, other = jnp.array(half).T
-    place = jnp.array(
-        [[half.index((max(i, j), min(i, j))) for j in range(m)] for i in range(m)]
+    # Of a symmetric matrix one half is enough; both are most of the work. Slices and no
+    # indexing: shard_map cannot have that in what is conditional.
+    half = [features[:, i : i + 1] * features[:, : i + 1] for i in range(m)]
+    squares = matmul(weight.T, jnp.concatenate(half, axis=1))
+    begins = [i * (i + 1) // 2 for i in range(m)]
+    lower = jnp.stack(
+        [
+            jnp.pad(squares[:, begin : begin + i + 1], ((0, 0), (0, m - i - 1)))
+            for i, begin in enumerate(begins)
+        ],
+        axis=1,
     )
-    squares = matmul(weight.T, features[:, one] * features[:, other])
+    below = lower * (1 - jnp.eye(m, dtype=lower.dtype))[None]
     return Statistics(
         count=weight.sum(axis=0),
-        features=squares[:, place],
+        features=lower + below.swapaxes(1, 2),
         product=matmul(weight.T, features * residual[:, None]),
         square=matmul(weight.T, residual**2),
+    )
+
+
+def pad(sums: Statistics, number: int) -> Statistics:
+    """The sums with so many more features, which are 0 in all rows."""
+    around = [(0, 0)] * (sums.product.ndim - 1) + [(0, number)]
+    return sums._replace(
+        features=jnp.pad(sums.features, [*around, (0, number)]),
+        product=jnp.pad(sums.product, around),
     )
 
 

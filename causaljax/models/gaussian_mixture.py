@@ -22,7 +22,7 @@ from causaljax.types import Array
 
 _PRECISION = 1e-3  # of a mean, in units of its group's precision
 _SCATTER = 0.01  # of a group beforehand: a variance, of one row
-ROUNDS = 40  # of joining, at most
+_ROUNDS = 40  # of joining, at most
 _LLOYD = 20  # iterations of k-means
 _EM = 10  # iterations of the mixture
 
@@ -35,7 +35,7 @@ def gaussian_mixture(
     num_groups: int,
     most: int,
     concentration: ArrayLike,
-    num_rounds: ArrayLike = ROUNDS,
+    asked: ArrayLike = True,
 ) -> Array:
     """Responsibilities ``[n, most]`` of a mixture of normal densities of x.
 
@@ -47,9 +47,10 @@ def gaussian_mixture(
       num_groups: at first, static.
       most: in the end, static; groups left over are empty.
       concentration: ``[]``, of a Dirichlet process over groups.
-      num_rounds: ``[]``, of joining groups, the most there are; at least one.
+      asked: ``[]`` bool; if not, groups are as good as none and take little time.
     """
-    group = _kmeans(key, features, weight, num_groups).astype(jnp.int32)
+    some = jnp.asarray(asked).astype(jnp.int32)
+    group = _kmeans(key, features, weight, num_groups, some * _LLOYD).astype(jnp.int32)
     belonging = (
         group[:, None] == jnp.arange(num_groups, dtype=jnp.int32)[None, :]
     ).astype(x.dtype)
@@ -65,7 +66,7 @@ def gaussian_mixture(
 
     def goes_on(carry):
         _, moves, number = carry
-        return (moves > 0) & (number < num_rounds)
+        return (moves > 0) & (number < some * _ROUNDS)
 
     begun = *join(belonging, None), 1
     belonging, _, _ = jax.lax.while_loop(goes_on, join_again, begun)
@@ -73,14 +74,14 @@ def gaussian_mixture(
     belonging = belonging[:, jnp.argsort(-size)[:most]]
     belonging = jnp.pad(belonging, ((0, 0), (0, most - belonging.shape[1])))
 
-    def again(belonging, _):
-        return _responsibilities(belonging * weight[:, None], x), None
+    def again(_, belonging):
+        return _responsibilities(belonging * weight[:, None], x)
 
-    belonging, _ = jax.lax.scan(again, belonging, length=_EM)
+    belonging = jax.lax.fori_loop(0, some * _EM, again, belonging)
     return jax.lax.scan(join, belonging, length=2)[0]
 
 
-def _kmeans(key, x, weight, num_groups):
+def _kmeans(key, x, weight, num_groups, num_iterations):
     """The group of each row, ``[n]`` int."""
     x = jnp.where((weight > 0)[:, None], x, 0)
 
@@ -100,14 +101,14 @@ def _kmeans(key, x, weight, num_groups):
         square = (means**2).sum(axis=1)[None, :]
         return jnp.argmin(square - 2 * matmul(x, means.T), axis=1)
 
-    def iterate(means, _):
+    def iterate(_, means):
         member = nearest(means)[:, None] == jnp.arange(num_groups)[None, :]
         member = member.astype(x.dtype) * weight[:, None]
         count = member.sum(axis=0)[:, None]
         moved = matmul(member.T, x) / jnp.maximum(count, 1e-6)
-        return jnp.where(count > 0, moved, means), None
+        return jnp.where(count > 0, moved, means)
 
-    return nearest(jax.lax.scan(iterate, means, length=_LLOYD)[0])
+    return nearest(jax.lax.fori_loop(0, num_iterations, iterate, means))
 
 
 def _moments(each, x):

@@ -30,13 +30,10 @@ def fit_mechanisms(state, x, config):
     """The state with curves fitted on, and their heights ``[n, d]``."""
     few, weight = x[state.rows], state.weight[state.rows]
     weight = weight * state.weight.sum() / jnp.maximum(weight.sum(), 1e-6)
-    most = state.parents.shape[1]
-    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
 
     def fit_on(size, begun, inputs, y, used):
-        small = begun._replace(inputs=begun.inputs[:size], passed=begun.passed[:size])
         found, scale = curve.fit(
-            small,
+            _first_inputs(begun, size),
             inputs[:, :size],
             y,
             used,
@@ -53,20 +50,32 @@ def fit_mechanisms(state, x, config):
             offset=found.offset,
         ), scale
 
-    branches = [functools.partial(fit_on, size) for size in sizes]
-
     def of_variable(j):
         begun = jax.tree.map(lambda leaf: leaf[j], state.curves)
         used = (1 - state.cells[state.rows, j]) * weight
         inputs = inputs_of(state, few, j)
-        # The fewer parents, the smaller the regressions; places are taken in order.
-        number = state.there[j].sum()
-        which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
-        found, scale = jax.lax.switch(which, branches, begun, inputs, few[:, j], used)
+        found, scale = _by_size(state, j, fit_on, begun, inputs, few[:, j], used)
         return found, scale, curve.predict(found, inputs_of(state, x, j))
 
     curves, scale, mean = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
     return state._replace(curves=curves, scale=scale), mean.T
+
+
+def _by_size(state, j, function, *operands):
+    """``function(size, *operands)``, of a static size that is enough for j's parents.
+
+    The fewer parents, the smaller the regressions; places are taken in order.
+    """
+    most = state.parents.shape[1]
+    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
+    number = state.there[j].sum()
+    which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
+    branches = [functools.partial(function, size) for size in sizes]
+    return jax.lax.switch(which, branches, *operands)
+
+
+def _first_inputs(own, size):
+    return own._replace(inputs=own.inputs[:size], passed=own.passed[:size])
 
 
 def first_shapes(d, num_features, dtype, config):
@@ -116,10 +125,13 @@ def usual_log_density(state, x, mean, j):
 
 def features_of(state, x, j):
     """What a mechanism's read-out is linear in, ``[n, m]``; the first is 1."""
-    inputs = inputs_of(state, x, j)
     own = jax.tree.map(lambda leaf: leaf[j], state.curves)
+    return _features(own, inputs_of(state, x, j))
+
+
+def _features(own, inputs):
     unit = jax.nn.silu(matmul(inputs, own.inputs) + own.biases[None, :])
-    return jnp.concatenate([jnp.ones_like(x[:, :1]), inputs, unit], axis=1)
+    return jnp.concatenate([jnp.ones_like(inputs[:, :1]), unit, inputs], axis=1)
 
 
 def statistics_of_regimes(state, x, mean, each, intervention):
@@ -128,9 +140,15 @@ def statistics_of_regimes(state, x, mean, each, intervention):
     First those of the regimes' own densities, then those of the mechanisms' read-outs.
     """
 
+    def of_size(size, own, inputs, residual):
+        features = _features(_first_inputs(own, size), inputs[:, :size])
+        sums = conjugate.statistics(each, features, residual)
+        return conjugate.pad(sums, inputs.shape[1] - size)
+
     def of_variable(j):
+        own = jax.tree.map(lambda leaf: leaf[j], state.curves)
         residual = x[:, j] - mean[:, j]
-        shared = conjugate.statistics(each, features_of(state, x, j), residual)
+        shared = _by_size(state, j, of_size, own, inputs_of(state, x, j), residual)
         if intervention == "imperfect":
             return shared, shared
         own = conjugate.statistics(each, jnp.ones_like(x[:, :1]), x[:, j])
@@ -194,11 +212,16 @@ def log_densities_of_targets(state, x, mean, intervention, each, targets):
         found = conjugate.fit(conjugate.normal_statistics(each, x))[0]
         return conjugate.expected_normal(found, x, targets)
 
+    def of_size(size, own, inputs, residual):
+        features = _features(_first_inputs(own, size), inputs[:, :size])
+        found = conjugate.fit(conjugate.statistics(each, features, residual))[0]
+        return conjugate.expected_log_density(found, features, residual)
+
     def of_variable(j):
-        inputs, cells = own_features(state, x, mean[:, j], j, intervention)
-        found = conjugate.fit(conjugate.statistics(each, inputs, cells))[0]
-        log_density = conjugate.expected_log_density(found, inputs, cells)
-        return log_density * targets[:, j][None, :]
+        own = jax.tree.map(lambda leaf: leaf[j], state.curves)
+        residual = x[:, j] - mean[:, j]
+        found = _by_size(state, j, of_size, own, inputs_of(state, x, j), residual)
+        return found * targets[:, j][None, :]
 
     return jax.lax.map(of_variable, jnp.arange(x.shape[1])).sum(axis=0)
 

@@ -9,7 +9,7 @@ from jax.scipy.special import logit
 
 from causaljax.graphs.ops import matmul
 from causaljax.models import conjugate
-from causaljax.models.gaussian_mixture import ROUNDS, gaussian_mixture
+from causaljax.models.gaussian_mixture import gaussian_mixture
 from causaljax.models.mechanisms import fit_mechanisms, log_normal
 
 CELL_STEPS = 6  # before there are regimes
@@ -105,7 +105,7 @@ def _begin(key, state, x, odds, share, problem, config):
 
     by_variable, of_variables = _by_variable(odds, share, free, labels == 0)
     kind = jnp.asarray(config.kind).astype(jnp.int32)
-    # Not all starts have a use for groups, and joining them takes long.
+    # Not all starts have a use for groups, which take long.
     asked = (kind > 0) & ~is_given(config.belonging)
     # One mixture serves both kinds; columns of 0 move no row.
     cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
@@ -118,7 +118,7 @@ def _begin(key, state, x, odds, share, problem, config):
         num_groups=_PER_REGIME * free,
         most=free,
         concentration=config.concentration,
-        num_rounds=jnp.where(asked, ROUNDS, 0),
+        asked=asked,
     )
     found = jnp.where(kind == 0, by_variable, groups)
     found = jnp.pad(found, ((0, 0), (labels, 0)))
