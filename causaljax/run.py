@@ -73,6 +73,9 @@ def begin(
       config: the same, with what the first steps ask for.
       num_steps: how many steps, static.
 
+    Returns:
+      A state of the kernel, which ``run`` takes as ``begun``.
+
     Differentiable: as ``run``.
     """
     init_key, step_key, _ = jax.random.split(key, 3)

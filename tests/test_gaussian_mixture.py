@@ -153,3 +153,18 @@ def test_pairs_are_weighed_in_one_batch_of_lapack():
     each, x = jnp.ones((6, 4)), jnp.ones((6, 3))
     program = str(jax.make_jaxpr(module._gains)(each, x, 1.0))
     assert program.count("name=cholesky") == 1
+
+
+def test_groups_are_looked_for_only_if_asked_for():
+    x, _ = groups(3)
+    weight, key = np.ones(len(x), "float32"), jax.random.key(0)
+
+    @jax.jit
+    def found(asked):
+        return module.gaussian_mixture(key, x, x, weight, 12, 6, 1.0, asked)
+
+    asked, unasked = found(True), found(False)
+    np.testing.assert_array_equal(asked, mixture(0, x, weight, 12, 6))
+    assert (np.abs(asked - unasked) > 1e-3).any()
+    # What starts of another kind put in its place must not become NaN on the way.
+    assert np.isfinite(unasked).all()

@@ -18,6 +18,7 @@ from causaljax.estimators.linear_regime_search import search_linear
 from causaljax.estimators.regime_search import (
     Turn,
     _with_edges,
+    kinds_after,
     reconsidered,
     spared,
     starts,
@@ -345,6 +346,24 @@ def test_turning_goes_on_from_the_best_so_far():
     assert tried == [[(0, 1), (2, 1), (2, 3)], [(1, 0), (2, 1), (2, 3)]]
     assert found.loss == 1.0
     np.testing.assert_array_equal(np.argwhere(found.graph.graphs[0]), tried[0])
+
+
+def test_kinds_of_start_that_are_far_behind_do_not_go_on():
+    def turn(kind, loss):
+        cells = {"belonging": np.ones((3, 1)), "targets": np.zeros((1, 2))}
+        found = Posterior(None, None, None, cells)
+        return Turn(
+            found, found, latent_interventions.Info(loss, 0, True, False), kind, 0
+        )
+
+    best, far = turn(2, 5.0), turn(0, 25.0)
+    assert kinds_after(best, [best, far]) == [2]
+    assert kinds_after(best, [best, turn(0, 6.0)]) == [0, 2]
+    # What was not tried may be as good.
+    assert kinds_after(best, [best, turn(1, 25.0)]) == [0, 2]
+    # The best may have gone on from regimes that were there, and always goes on itself.
+    assert kinds_after(turn(0, 5.0), [far]) == [0]
+    assert kinds_after(turn(1, 5.0), []) == [0, 1]
 
 
 def test_edges_that_cost_little_are_spared():

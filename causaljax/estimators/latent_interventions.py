@@ -17,10 +17,10 @@ from causaljax.estimators.regime_search import cells_of, search
 from causaljax.graphs.climb import even_odds
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
+from causaljax.models.regimes import FEWEST_ROWS
 from causaljax.types import make_problem
 
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
-_FEWEST = 0.5  # rows of a regime that is there
 _OPTIONS = "intervention", "mechanism", "label_noise"
 
 
@@ -315,7 +315,7 @@ class _Found(NamedTuple):
 def _order(extra, labels):
     """Places of regimes: those with labels or the reference, then by weight."""
     size, reference = extra["belonging"].sum(axis=0), int(extra["reference"])
-    there = (size >= _FEWEST) | (np.arange(len(size)) == reference)
+    there = (size >= FEWEST_ROWS) | (np.arange(len(size)) == reference)
     first = [reference] if not labels else []
     rest = [code for code in labels if code not in first]
     unnamed = [k for k in np.argsort(-size) if there[k] and k not in first + rest]

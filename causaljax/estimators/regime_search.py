@@ -215,9 +215,7 @@ def search(
             if turn is not first:
                 new = fresh + onward(turn, graph)
             turns.append(best(new))
-            # Where the graph is right, regimes that are named by a variable are best.
-            behind = {t.kind for t in fresh if t.loss > turns[-1].loss + _BEHIND}
-            going_on = sorted({turns[-1].kind} | ({0} - behind))
+            going_on = kinds_after(turns[-1], fresh)
             if turn is not first and turns[-1].loss >= turn.loss:
                 break
             turn = turns[-1]
@@ -240,6 +238,16 @@ def search(
 
     new = reconsidered(found, doubtful, begun_turned)
     return found if new is found else carefully(new)
+
+
+def kinds_after(found: Turn, fresh: Iterable[Turn]) -> list[int]:
+    """The kinds of start of the next round, from the best turn of this and fresh ones.
+
+    Where the graph is right, regimes that are named by a variable are best: the first
+    kind is tried again, unless it has just been and is far behind.
+    """
+    behind = {turn.kind for turn in fresh if turn.loss > found.loss + _BEHIND}
+    return sorted({found.kind} | ({0} - behind))
 
 
 def reconsidered(

@@ -21,12 +21,12 @@ from causaljax.models.mechanisms import (
     own_features,
     usual_log_density,
 )
+from causaljax.models.regime_starts import WIDE
+from causaljax.models.regimes import FEWEST_ROWS
 from causaljax.types import Array
 
-_WIDE = 1.5  # standard deviation of disturbed cells, to begin with
 _ITERATIONS = 10
-_FEWEST = 0.1  # share of a regime's rows that can be a regime
-_EMPTY = 0.5  # rows of a regime that is not there, at most
+_LEAST_SHARE = 0.1  # share of a regime's rows that can be a regime
 
 
 @functools.partial(jax.jit, static_argnames="intervention")
@@ -79,12 +79,12 @@ def split_regime(
             share = jnp.clip(share, 1e-3, 1 - 1e-3)
             return (cells, share), (each * either).sum(axis=0)
 
-        cells = jax.nn.sigmoid(log_normal(x[:, j], _WIDE)[:, None] - usual)
+        cells = jax.nn.sigmoid(log_normal(x[:, j], WIDE)[:, None] - usual)
         begun = jnp.broadcast_to(cells, each.shape), jnp.full_like(size, 0.5)
         (cells, share), bounds = jax.lax.scan(iterate, begun, length=_ITERATIONS)
         whole = (each * other(jnp.ones_like(cells))).sum(axis=0)
         gain = bounds[-1] - jnp.maximum(whole, (each * usual).sum(axis=0))
-        two = able & (jnp.minimum(share, 1 - share) > _FEWEST)
+        two = able & (jnp.minimum(share, 1 - share) > _LEAST_SHARE)
         gain = jnp.where(two & jnp.isfinite(gain), gain, -jnp.inf)
         which = jnp.argmax(gain)
         new = gain[which], which, j, cells[:, which]
@@ -98,5 +98,5 @@ def split_regime(
     parted = belonging.at[:, which].add(-moved).at[:, place].add(moved)
     targets = model.targets.at[place].set(model.targets[which])
     targets = targets.at[place, j].set(1).at[which, j].set(0)
-    empty = (size[place] <= _EMPTY) & able[place]
+    empty = (size[place] <= FEWEST_ROWS) & able[place]
     return parted, targets, jnp.where(empty, gain, -jnp.inf)

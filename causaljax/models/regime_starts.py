@@ -13,7 +13,7 @@ from causaljax.models.gaussian_mixture import gaussian_mixture
 from causaljax.models.mechanisms import fit_mechanisms, log_normal
 
 CELL_STEPS = 6  # before there are regimes
-_WIDE = 1.5  # standard deviation of disturbed cells, for two steps
+WIDE = 1.5  # standard deviation of disturbed cells, for two steps
 _SHARE = (0.005, 0.5)  # of a variable's cells that are disturbed
 _PER_REGIME = 4  # groups of rows that a regime may begin with
 
@@ -61,7 +61,7 @@ def odds_of_cells(number, x, residual, scale, cells, weight):
     scale = jnp.where(new, jnp.minimum(scale, median), scale)
     sums = conjugate.statistics((cells * weight)[:, None], one, x)
     other = conjugate.expected_log_density(conjugate.fit(sums)[0], one, x)[:, 0]
-    other = jnp.where(new, log_normal(x, _WIDE), other)
+    other = jnp.where(new, log_normal(x, WIDE), other)
     share = (weight * cells).sum() / jnp.maximum(weight.sum(), 1)
     share = jnp.clip(share, *_SHARE)
     return logit(share) + other - log_normal(residual, scale), share

@@ -23,7 +23,7 @@ from causaljax.graphs.ops import matmul
 from causaljax.models import conjugate
 from causaljax.types import Array
 
-_FEWEST = 0.5  # rows of a regime that is there
+FEWEST_ROWS = 0.5  # rows of a regime that is there
 
 
 class Sticks(NamedTuple):
@@ -274,7 +274,7 @@ def joining_gains(
     together = jnp.where(with_it, usual.sum(axis=-1), together)
 
     counts = matmul(weight[None, :], belonging)[0]
-    size = jnp.maximum(counts, _FEWEST)
+    size = jnp.maximum(counts, FEWEST_ROWS)
     process = gammaln(size[:, None] + size[None, :]) - gammaln(size)[:, None]
     process = process - gammaln(size)[None, :] - jnp.log(concentration)
 
@@ -284,7 +284,7 @@ def joining_gains(
 
     gains = together - alone[:, None] - alone[None, :] + process
     gains = gains - jax.lax.map(told_apart, belonging.T)
-    there = counts > _FEWEST
+    there = counts > FEWEST_ROWS
     able = (index[:, None] < index[None, :]) & there[:, None] & there[None, :]
     return jnp.where(able, gains, -jnp.inf)
 
