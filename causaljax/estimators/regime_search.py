@@ -225,7 +225,7 @@ def search(
         return found
     # Of noise that is not normal the gains by which edges were turned say less.
     _, gains = turned(key, problem, config, found.graph, found.regimes, jnp.inf)
-    gains = np.asarray(gains).max(axis=-1).ravel() / n
+    gains = np.asarray(gains)[:, :, :2].max(axis=-1).ravel() / n
     order = np.argsort(-gains, stable=True)[: (gains > -_DOUBT).sum()]
     doubtful = (order[:, None] == np.arange(d * d)).reshape(-1, d, d)
 
@@ -333,7 +333,7 @@ def turned(
     """The graph with edges turned that pay the other way in these regimes.
 
     They gain at ``least`` so many nats a row; if it is infinite none is turned. What
-    turning each of the edges that are left would gain is given besides, ``[d, d, 2]``,
+    turning each of the edges that are left would gain is given besides, ``[d, d, 3]``,
     nats, as by ``turn_edges``.
     """
     found, n = regimes.extra, len(problem.x)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logit
 from jax.typing import ArrayLike
 
@@ -51,6 +52,7 @@ class Turning(NamedTuple):
     now: Array  # [d], of every family as it is
     one: Array  # [d, d, 2], where an edge alone turns
     every: Array  # [d, d, 2], where all turn that turn with it
+    only: Array  # [d, d], of a cause with its effect as the only parent
     number: Array  # [] int32, of turns
 
 
@@ -70,7 +72,9 @@ def turn_edges(
 
     With an edge all turn by which its cause comes after its effect, or all by which
     its effect comes before its cause: a variable in the wrong place has many edges the
-    wrong way round, and to turn one alone need not gain.
+    wrong way round, and to turn one alone need not gain. Where all that leads to an
+    effect is a path, the path turns as a whole as well: of rows left alone it says the
+    same in both directions, and half turned it may be worse than either.
 
     Args:
       key: of the curves to begin with.
@@ -84,9 +88,9 @@ def turn_edges(
       most: turns, static.
 
     Returns:
-      The graph, and what turning each of its edges would gain in the two ways,
-      ``[d, d, 2]``, nats: -inf where there is none, or turning it is ruled out, or
-      the second way is the first.
+      The graph, and what turning each of its edges would gain in the three ways,
+      ``[d, d, 3]``, nats: -inf where there is none, or turning it is ruled out, or
+      the way is one of those before.
     """
     d, dtype = len(graph), sample.x.dtype
     first = jax.tree.map(
@@ -121,16 +125,28 @@ def turn_edges(
         alone = ends.sum(axis=-1) == 1
         able = _each_pair(able, d)
         asked = jnp.broadcast_to(graph[:, :, None], (d, d, 2)), able & ~alone
-        whose = _each_pair(lambda i, j: jnp.stack([i, j]), d).ravel()
+        path, on_path = _paths(graph)
+        passed = (on_path & parents.any(axis=1)[:, None, None]).any(axis=0)
+        whose = _each_pair(lambda i, j: jnp.stack([i, j]), d)
         tried = [leaf.reshape(-1, d) for leaf in _each_pair(families, d)]
         cases = (
-            jnp.concatenate([state.now, state.one.ravel(), state.every.ravel()]),
-            jnp.concatenate([graph.any(0) | graph.any(1), *(w.ravel() for w in asked)]),
-            jnp.concatenate([jnp.arange(d), whose, whose]),
-            jnp.concatenate([parents, *tried]),
+            jnp.concatenate([leaf.ravel() for leaf in state[1:-1]]),
+            jnp.concatenate(
+                [
+                    graph.any(0) | graph.any(1),
+                    *(w.ravel() for w in asked),
+                    passed.ravel(),
+                ]
+            ),
+            jnp.concatenate(
+                [jnp.arange(d), whose.ravel(), whose.ravel(), whose[:, :, 0].ravel()]
+            ),
+            jnp.concatenate([parents, *tried, jnp.tile(itself, (d, 1))]),
         )
-        now, one, every = jnp.split(jax.lax.map(evidence, cases), [d, d + 2 * d * d])
+        places = np.cumsum([d, 2 * d * d, 2 * d * d])
+        now, one, every, only = jnp.split(jax.lax.map(evidence, cases), places)
         one, every = one.reshape(d, d, 2), every.reshape(d, d, 2)
+        only = only.reshape(d, d)
 
         def gain(i, j):
             later, earlier = ends[i, j]
@@ -140,10 +156,16 @@ def turn_edges(
             effects = jnp.where(later, one[i, :, 1] - now, 0).sum()
             causes = jnp.where(earlier, one[:, j, 0] - now, 0).sum()
             second = able[i, j, 1] & ~alone[i, j, 1]
-            counts = jnp.stack([able[i, j, 0], second])
-            return jnp.where(counts, own + jnp.stack([effects, causes]), -jnp.inf)
+            here = on_path[j]
+            first = parents.any(axis=1)[:, None]
+            turned = jnp.where(first, only, one[:, :, 0]) - now[:, None]
+            whole = one[i, j, 1] - now[j] + jnp.where(here, turned, 0).sum()
+            third = graph[i, j] & path[j] & (~here | free.T).all()
+            counts = jnp.stack([able[i, j, 0], second, third])
+            gains = jnp.append(own + jnp.stack([effects, causes]), whole)
+            return jnp.where(counts, gains, -jnp.inf)
 
-        known = Turning(graph, now, one, every, state.number)
+        known = Turning(graph, now, one, every, only, state.number)
         return known, _each_pair(gain, d)
 
     def turn(carry):
@@ -156,6 +178,7 @@ def turn_edges(
             itself[i][:, None] & later[None, :],
             earlier[:, None] & itself[j][None, :],
         )
+        here = jnp.where(way == 2, _paths(state.graph)[1][j], here)
         graph = (state.graph & ~here) | here.T
         changed = here.any(axis=0) | here.any(axis=1)
         whose = _each_pair(lambda i, j: jnp.stack([changed[i], changed[j]]), d)
@@ -166,6 +189,7 @@ def turn_edges(
                 now=jnp.where(changed, jnp.nan, state.now),
                 one=jnp.where(whose, jnp.nan, state.one),
                 every=jnp.where(whose | others, jnp.nan, state.every),
+                only=state.only,
                 number=state.number + 1,
             )
         )
@@ -175,7 +199,7 @@ def turn_edges(
         return (state.number < most) & (gains.max() > least)
 
     now, pairs = jnp.full(d, jnp.nan, dtype), jnp.full((d, d, 2), jnp.nan, dtype)
-    begun = Turning(graph, now, pairs, pairs, jnp.zeros((), jnp.int32))
+    begun = Turning(graph, now, pairs, pairs, pairs[..., 0], jnp.zeros((), jnp.int32))
     state, gains = jax.lax.while_loop(goes_on, turn, weighed(begun))
     return state.graph, gains
 
@@ -198,6 +222,18 @@ def _turning_along(graph):
         return graph[i, j] & jnp.stack([graph[i] & reach[:, j], graph[:, j] & reach[i]])
 
     return _each_pair(ends, len(graph))
+
+
+def _paths(graph):
+    """Whether all that leads to a variable is a path of more than one edge, ``[d]``.
+
+    And that path's edges, ``[d, d, d]`` bool.
+    """
+    leads = (transitive_closure(graph) | jnp.eye(len(graph), dtype=bool)).T
+    single = graph.sum(axis=0) <= 1
+    path = (~leads | single[None, :]).all(axis=1) & (leads.sum(axis=1) > 2)
+    edges = graph[None] & leads[:, :, None] & leads[:, None, :]
+    return path, edges & path[:, None, None]
 
 
 def _evidence(first, sample, j, parents, decay, sparsity, perfect):
