@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from causaljax.models.regime_families import Sample, _turning_along, turn_edges
+from causaljax.models.regime_families import Sample, _paths, _turning_along, turn_edges
 
 N, D = 900, 3
 
@@ -132,3 +132,56 @@ def test_what_turns_along_leaves_no_cycle(seed):
                 new.remove_edge(*edge)
             new.add_edges_from(edge[::-1] for edge in turned_edges)
             assert nx.is_directed_acyclic_graph(new)
+
+
+def path_sample():
+    """x0 -> x1 -> x2 curved; regimes 1 and 2 disturbed x0 and x1, and x2 in both."""
+    rng = np.random.default_rng(0)
+    regime = np.arange(N) % 3
+    x0, e, f, at, other = rng.normal(size=(5, N))
+    x0 = np.where(regime == 1, 3 + 0.3 * at, x0)
+    x1 = np.where(regime == 2, -3 + 0.3 * at, np.tanh(x0) + x0 + 0.2 * e)
+    x2 = np.where(regime == 0, np.sin(x1) + x1 + 0.2 * f, 4 + 0.3 * other)
+    return Sample(
+        x=jnp.asarray(np.column_stack([x0, x1, x2]), jnp.float32),
+        weight=jnp.ones(N),
+        fitted=jnp.arange(0, N, 2),
+        belonging=jnp.asarray(regime[:, None] == np.arange(3)[None, :], jnp.float32),
+        targets=jnp.zeros((3, D)),
+        known=jnp.zeros(3, bool),
+    )
+
+
+def test_a_path_turns_as_a_whole():
+    """From its last edge, and gains what its edges do one after the other."""
+    given, wrong = path_sample(), [(2, 1), (1, 0)]
+    gains = turned(given, wrong)[1]
+    assert np.argwhere(np.isfinite(gains[..., 2])).tolist() == [[1, 0]]
+    half = gains[2, 1, 0]
+    rest = gains_of(given, [(1, 2), (1, 0)])[1, 0]
+    assert gains[1, 0, 2] == pytest.approx(half + rest, rel=1e-3)
+    # A bar that only the whole path gets over.
+    least = float(np.sort(gains[np.isfinite(gains)])[-2:].mean())
+    assert gains[1, 0, 2] > least > max(half, gains[1, 0, 0])
+    graph, _ = turned(given, wrong, least=least)
+    assert np.argwhere(graph).tolist() == [[0, 1], [1, 2]]
+    free = ~np.eye(D, dtype=bool)
+    free[1, 2] = False
+    assert np.isneginf(turned(given, wrong, free)[1][..., 2]).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_paths_are_what_leads_to_a_variable_if_that_does_not_part(seed):
+    rng = np.random.default_rng(seed)
+    d = 7
+    graph = np.triu(rng.random((d, d)) < 0.3, 1)
+    order = rng.permutation(d)
+    graph = graph[order][:, order]
+    path, edges = map(np.asarray, _paths(jnp.asarray(graph)))
+    whole = nx.DiGraph(graph.astype(int))
+    for j in range(d):
+        leading = whole.subgraph(nx.ancestors(whole, j) | {j})
+        single = all(leading.in_degree(v) <= 1 for v in leading)
+        assert path[j] == (single and len(leading) > 2)
+        expected = sorted(leading.edges) if path[j] else []
+        assert [tuple(edge) for edge in np.argwhere(edges[j])] == expected
