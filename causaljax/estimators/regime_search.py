@@ -38,8 +38,7 @@ _SPARED = 0.02  # nats a row and variable, that edges are worth which care would
 # and rows that a curve misses look disturbed: most where noise may have any shape.
 _PRICES = {"linear": 0.02, "network": 0.02, "flow": 0.2}  # nats, of a disturbed cell
 # What is tried many times is fitted with less care than what is tried once.
-# Directions that only moves would mend are turned afterwards, in the regimes.
-_QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10, "num_steps": 1}
+_QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10, "num_steps": 4}
 _QUICK_REGIMES = {"num_rows": 2048, "num_iterations": 12, "num_steps": 20}
 
 
