@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import logit
 from jax.typing import ArrayLike
 
@@ -143,7 +142,7 @@ def turn_edges(
             ),
             jnp.concatenate([parents, *tried, jnp.tile(itself, (d, 1))]),
         )
-        places = np.cumsum([d, 2 * d * d, 2 * d * d])
+        places = [d, d + 2 * d * d, d + 4 * d * d]
         now, one, every, only = jnp.split(jax.lax.map(evidence, cases), places)
         one, every = one.reshape(d, d, 2), every.reshape(d, d, 2)
         only = only.reshape(d, d)
