@@ -132,7 +132,8 @@ def test_joining_gains_what_the_evidence_and_the_process_do():
         moments = module._moments(jnp.ones((len(rows), 1)), jnp.asarray(rows))
         return float(module._evidence(*moments)[0])
 
-    gains = np.array(module._gains(jnp.asarray(each), jnp.asarray(x), 2.0))
+    moments = module._moments(jnp.asarray(each), jnp.asarray(x))
+    gains = np.array(module._gains(moments, 2.0))
     rows = [x[:15], x[15:30], x[30:]]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         joined = np.concatenate([rows[i], rows[j]])
@@ -150,8 +151,8 @@ def test_joining_gains_what_the_evidence_and_the_process_do():
 def test_pairs_are_weighed_in_one_batch_of_lapack():
     # Two batches side by side waited for each other's threads for ever on two cores,
     # at 20 columns and 328 groups within 15 calls.
-    each, x = jnp.ones((6, 4)), jnp.ones((6, 3))
-    program = str(jax.make_jaxpr(module._gains)(each, x, 1.0))
+    moments = jnp.ones(4), jnp.ones((4, 3)), jnp.ones((4, 3, 3))
+    program = str(jax.make_jaxpr(module._gains)(moments, 1.0))
     assert program.count("name=cholesky") == 1
 
 

@@ -179,25 +179,25 @@ def search(
 
     def carefully(quick):
         """A turn, or the graph that it speaks for judged with full care."""
-        graph = turned_in(quick, judged(cells_of(quick.regimes), {}))
+        graph = judged(cells_of(quick.regimes), {})
         if (graph.graphs == quick.graph.graphs).all():
             found = quick.regimes.extra
             found = best([quick, *gone_on(quick, found["belonging"], found["targets"])])
         else:
-            found = spared(quick, graph, followed)
+            found = spared(quick, turned_in(quick, graph), followed)
         # Of few candidates curves come closer, and edges of no effect show.
         graph = found.graph.graphs
         few = judged(cells_of(found.regimes), {}, lambda _: graph[0].astype(dtype))
         return spared(found, _with_edges(found.graph, graph & few.graphs), followed)
 
     belief = beliefs(problem)
-    # What may be, what is likely, and what there would be if rows were of one regime.
+    # What is likely, what there would be if rows were of one regime, and what may be,
+    # which has many edges and takes long.
     pooled = judged(problem.intervened, _QUICK_GRAPH)
-    begins = {}
-    for candidates in (belief, belief > _LIKELY, pooled.graphs[0]):
-        began = begun(candidates, kinds)
-        kinds = [turn.kind for turn in began][:_KINDS]
-        begins[id(began[0])] = began[0]
+    likely = begun(belief > _LIKELY, kinds)
+    kinds = [turn.kind for turn in likely][:_KINDS]
+    others = begun(pooled.graphs[0], kinds)[:1] + begun(belief, kinds[:1])
+    begins = {id(turn): turn for turn in [likely[0], *others]}
     turns, seen, going_on = [], set(), kinds
     for first in sorted(begins.values(), key=lambda turn: turn.loss)[:_BEGINS]:
         turn = first

@@ -38,14 +38,13 @@ from jax.typing import ArrayLike
 
 from causaljax.graphs.climb import edge_probabilities
 from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
-from causaljax.models import conjugate, curve, regimes
+from causaljax.models import curve, regimes
 from causaljax.models.mechanisms import (
     describe,
     first_shapes,
     fit_mechanisms,
     fit_shapes,
     log_densities_of_targets,
-    statistics_of_regimes,
 )
 from causaljax.models.regime_starts import (
     CELL_STEPS,
@@ -57,9 +56,8 @@ from causaljax.models.regime_starts import (
 from causaljax.models.regime_updates import (
     climb_regimes,
     fewest_targets,
-    join_regimes,
     known_targets,
-    targets_of_all,
+    regrouped,
 )
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
@@ -298,25 +296,25 @@ def _regime_step(state, x, problem, config):
     state, mean = fit_mechanisms(state, x, config)
     state, usual = fit_shapes(state, x, mean, config)
 
-    sums = statistics_of_regimes(state, x, mean, each, config.intervention)
     # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
     pieces = (jnp.asarray(config.kind) > 0) & early
     due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))
-    into, moves = join_regimes(state, sums[0], matmul(each.T, usual), due, config)
-    own, shared = jax.tree.map(functools.partial(regimes.gather, into, axis=1), sums)
-    begun = regimes.gather(into, state.belonging, axis=1)
-    evidence = conjugate.fit(own)[1]
-    as_it_is = jnp.full_like(evidence, -jnp.inf)
-    if config.mechanism == "flow":
-        as_it_is = matmul((begun * weight[:, None]).T, usual).T
-    targets = targets_of_all(state.targets, shared, evidence, as_it_is, known, config)
+    # Labels may be known while their targets are not.
+    waits = early & by_variable & (config.num_labels == 0 or config.targets_known)
+    as_they_are = state.belonging, state.targets, state.reference, 0 * state.reference
+    begun, targets, reference, moves = jax.lax.cond(
+        waits,
+        lambda: as_they_are,
+        lambda: regrouped(state, x, mean, usual, due, known, config),
+    )
 
     untouched = matmul(usual, (1 - targets).T)
     disturbed_log_densities = functools.partial(
         log_densities_of_targets, state, x, mean, config.intervention
     )
 
-    def update(belonging, _):
+    def update(_, carry):
+        belonging, _ = carry
         each = belonging * weight[:, None]
         sticks = regimes.sticks(each.sum(axis=0), state.concentration)
         joint = regimes.expected_log_weights(sticks)[None, :] + told
@@ -324,15 +322,16 @@ def _regime_step(state, x, problem, config):
         moved = jnp.where(held, belonging, jax.nn.softmax(joint, axis=1))
         return moved, logsumexp(joint, axis=1)
 
-    belonging, bounds = jax.lax.scan(update, begun, length=config.num_updates)
+    num_updates = jnp.where(held, 1, config.num_updates)
+    carry = begun, jnp.zeros_like(weight) + 0 * begun[:, 0]
+    belonging, bounds = jax.lax.fori_loop(0, num_updates, update, carry)
     rows = jnp.maximum(state.held_out.sum(), 1e-6)
-    loss = -(bounds[-1] * state.held_out).sum() / rows
+    loss = -(bounds * state.held_out).sum() / rows
 
-    reference = jnp.where(state.reference < 0, -1, into[state.reference])
     if not config.targets_known:
         # Late, and none that has targets: all other regimes would get them.
         found = fewest_targets(belonging, targets, weight)
-        now = (age >= _REFERENCE_STEP) & (state.reference < 0)
+        now = (age >= _REFERENCE_STEP) & (reference < 0)
         now = now & (targets[found].max() < 0.5)
         reference = jnp.where(now, found, reference)
         is_reference = jnp.arange(config.max_regimes, dtype=jnp.int32) == reference

@@ -54,7 +54,7 @@ def refit(found, parents, child, data, config):
     """A child's curve, fitted on from where it was, and its noise."""
     y, used = child
     x, most = data.x, most_parents(config, data.x.shape[1])
-    sizes = sorted({max(most * part // 4, 1) for part in (1, 2, 3, 4)})
+    sizes = sorted({max(most * part // 8, 1) for part in (1, 2, 4, 6, 8)})
     return curve.fit_some(
         found,
         parents,

@@ -55,21 +55,25 @@ def gaussian_mixture(
         group[:, None] == jnp.arange(num_groups, dtype=jnp.int32)[None, :]
     ).astype(x.dtype)
 
-    def join(belonging, _):
-        gains = _gains(belonging * weight[:, None], x, concentration)
-        into, moves = regimes.join(gains)
-        return regimes.gather(into, belonging, axis=1), moves
+    def moments(belonging):
+        return _moments(belonging * weight[:, None], x)
+
+    def join(belonging, known):
+        into, moves = regimes.join(_gains(known, concentration))
+        # Moments of groups add up.
+        known = jax.tree.map(lambda leaf: regimes.gather(into, leaf, axis=0), known)
+        return regimes.gather(into, belonging, axis=1), known, moves
 
     def join_again(carry):
-        belonging, _, number = carry
-        return *join(belonging, None), number + 1
+        belonging, known, _, number = carry
+        return *join(belonging, known), number + 1
 
     def goes_on(carry):
-        _, moves, number = carry
+        *_, moves, number = carry
         return (moves > 0) & (number < some * _ROUNDS)
 
-    begun = *join(belonging, None), 1
-    belonging, _, _ = jax.lax.while_loop(goes_on, join_again, begun)
+    begun = *join(belonging, moments(belonging)), 1
+    belonging, *_ = jax.lax.while_loop(goes_on, join_again, begun)
     size = matmul(weight[None, :], belonging)[0]
     belonging = belonging[:, jnp.argsort(-size)[:most]]
     belonging = jnp.pad(belonging, ((0, 0), (0, most - belonging.shape[1])))
@@ -78,7 +82,8 @@ def gaussian_mixture(
         return _responsibilities(belonging * weight[:, None], x)
 
     belonging = jax.lax.fori_loop(0, some * _EM, again, belonging)
-    return jax.lax.scan(join, belonging, length=2)[0]
+    belonging, known, _ = join(belonging, moments(belonging))
+    return join(belonging, known)[0]
 
 
 def _kmeans(key, x, weight, num_groups, num_iterations):
@@ -140,9 +145,8 @@ def _evidence(count, total, square):
     return value + nothing - 0.5 * d * count * math.log(math.pi)
 
 
-def _gains(each, x, concentration):
+def _gains(moments, concentration):
     """Of making two groups one, ``[k, k]``; -inf below the diagonal or if empty."""
-    moments = _moments(each, x)
 
     def of_pairs(one):
         # Pairs and itself in one call: batches of LAPACK that run side by side wait

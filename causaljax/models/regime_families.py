@@ -245,7 +245,7 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
     few_weight = few_weight * total / jnp.maximum(few_weight.sum(), 1e-6)
     one = jnp.ones_like(x[:, :1])
     odds = logit(jnp.asarray(sparsity, dtype))
-    sizes = sorted({max(d // 4, 1), max(d // 2, 1), d})
+    sizes = sorted({max(d // part, 1) for part in (8, 4, 2, 1)})
 
     def by_cell(number, found, scale, residual, cells):
         odds, _ = odds_of_cells(number, y, residual, scale, cells, sample.weight)
@@ -274,10 +274,9 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
                 starts,
             )
 
-        few = sizes[0]
-        tried, scores = jax.lax.cond(
-            parents.sum() > few, lambda: of_size(d), lambda: of_size(few)
-        )
+        enough = sum((parents.sum() > size).astype(jnp.int32) for size in sizes[:-1])
+        branches = [functools.partial(of_size, size) for size in sizes]
+        tried, scores = jax.lax.switch(enough, branches)
         best = jnp.argmax(scores)
         cells = jnp.clip(matmul(sample.belonging, tried[best]), 0, 1)
         return cells, tried[best], scores[best]

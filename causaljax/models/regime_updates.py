@@ -3,6 +3,8 @@
 States and settings are those of ``kernels.latent_interventions``.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logit
@@ -10,6 +12,7 @@ from jax.scipy.special import logit
 from causaljax.graphs.climb import climb
 from causaljax.graphs.ops import matmul, transitive_closure
 from causaljax.models import conjugate, regimes
+from causaljax.models.mechanisms import statistics_of_regimes
 
 _BIG = 0.01  # the least share of the rows that a reference has
 
@@ -112,6 +115,26 @@ def targets_of_all(begin, sums, own, usual, known, config):
         return found[jnp.argmax(score)]
 
     return jax.vmap(of_variable, (0, 0, 0, 1), 1)(sums, own, usual, begin)
+
+
+def regrouped(state, x, mean, usual, due, known, config):
+    """Regimes joined if that is due, and targets found anew.
+
+    Gives ``belonging``, ``targets``, ``reference``, and how many regimes are joined;
+    ``mean`` and ``usual`` ``[n, d]`` are mechanisms' heights and log-densities.
+    """
+    each = state.belonging * state.weight[:, None]
+    sums = statistics_of_regimes(state, x, mean, each, config.intervention)
+    into, moves = join_regimes(state, sums[0], matmul(each.T, usual), due, config)
+    own, shared = jax.tree.map(functools.partial(regimes.gather, into, axis=1), sums)
+    belonging = regimes.gather(into, state.belonging, axis=1)
+    evidence = conjugate.fit(own)[1]
+    as_it_is = jnp.full_like(evidence, -jnp.inf)
+    if config.mechanism == "flow":
+        as_it_is = matmul((belonging * state.weight[:, None]).T, usual).T
+    targets = targets_of_all(state.targets, shared, evidence, as_it_is, known, config)
+    reference = jnp.where(state.reference < 0, -1, into[state.reference])
+    return belonging, targets, reference.astype(jnp.int32), moves.astype(jnp.int32)
 
 
 def fewest_targets(belonging, targets, weight):
