@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from causaljax.models import gaussian_mixture as module
+from causaljax.models import regimes
 
 MEANS = np.array([[0, 0, 0], [5, 5, 0], [0, 4, -6]])
 
@@ -146,6 +147,19 @@ def test_joining_gains_what_the_evidence_and_the_process_do():
     below = np.tril_indices(4)
     assert (gains[below] == -np.inf).all()
     assert (gains[:, 3] == -np.inf).all()
+
+
+@pytest.mark.usefixtures("x64")
+def test_what_is_known_of_groups_adds_up_when_they_join():
+    rng = np.random.default_rng(1)
+    x, weight = jnp.asarray(rng.normal(size=(40, 3))), rng.uniform(size=(40, 1))
+    each = jnp.asarray(weight * np.eye(4)[rng.integers(4, size=40)])
+    into = jnp.array([0, 1, 0, 1])
+    moments = module._moments(each, x)
+    joined = [regimes.gather(into, leaf, axis=0) for leaf in moments]
+    expected = module._moments(regimes.gather(into, each, axis=1), x)
+    for found, anew in zip(joined, expected, strict=True):
+        np.testing.assert_allclose(found, anew, rtol=1e-12)
 
 
 def test_pairs_are_weighed_in_one_batch_of_lapack():
