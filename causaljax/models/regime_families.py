@@ -195,11 +195,14 @@ def turn_edges(
 
     def goes_on(carry):
         state, gains = carry
-        return (state.number < most) & (gains.max() > least)
+        begins = state.number < 0
+        return begins | ((state.number < most) & (gains.max() > least))
 
     now, pairs = jnp.full(d, jnp.nan, dtype), jnp.full((d, d, 2), jnp.nan, dtype)
-    begun = Turning(graph, now, pairs, pairs, pairs[..., 0], jnp.zeros((), jnp.int32))
-    state, gains = jax.lax.while_loop(goes_on, turn, weighed(begun))
+    begun = Turning(graph, now, pairs, pairs, pairs[..., 0], jnp.full((), -1, "int32"))
+    # The first turn is of no edge: outside the loop all would be compiled once more.
+    nothing = jnp.full((d, d, 3), -jnp.inf, dtype)
+    state, gains = jax.lax.while_loop(goes_on, turn, (begun, nothing))
     return state.graph, gains
 
 
@@ -274,9 +277,10 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
                 starts,
             )
 
-        enough = sum((parents.sum() > size).astype(jnp.int32) for size in sizes[:-1])
-        branches = [functools.partial(of_size, size) for size in sizes]
-        tried, scores = jax.lax.switch(enough, branches)
+        few = max(d // 4, 1)  # each size takes long to compile
+        tried, scores = jax.lax.cond(
+            parents.sum() > few, lambda: of_size(d), lambda: of_size(few)
+        )
         best = jnp.argmax(scores)
         cells = jnp.clip(matmul(sample.belonging, tried[best]), 0, 1)
         return cells, tried[best], scores[best]
