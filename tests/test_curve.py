@@ -151,8 +151,8 @@ def test_chosen_inputs_are_all_that_is_fitted():
     some = functools.partial(curve.fit_some, decay=0.1, num_iterations=6)
     small = begin._replace(inputs=begin.inputs[chosen], passed=jnp.zeros(2))
     expected = fit(small, x, y, ones, 0.1, num_iterations=6)
-    for sizes in ((2, 5), (1, 3)):
-        found, noise = some(begin, chosen, wide, y, ones, sizes=sizes)
+    for most, part in ((5, 4), (3, 3)):  # sizes 2 and 5, 1 and 3
+        found, noise = some(begin, chosen, wide, y, ones, most=most, eighths=(part,))
         assert noise == pytest.approx(float(expected[1]), rel=1e-3)
         np.testing.assert_allclose(
             found.inputs[chosen], expected[0].inputs, rtol=0.02, atol=1e-3

@@ -9,8 +9,8 @@ the network's own derivatives instead, some dozens of times.
 
 import functools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -152,13 +152,13 @@ def fit_some(
     weight: Array,
     decay: ArrayLike,
     num_iterations: int,
-    sizes: Sequence[int],
+    most: int,
+    eighths: Sequence[int],
     least_gain: ArrayLike = 0.0,
 ) -> tuple[Curve, Array]:
     """``fit`` with the chosen inputs alone, ``[p]`` bool; the weights of others are 0.
 
-    ``sizes`` are static and grow: the smallest that is enough for the inputs is how
-    many are computed with. No more than the last are used.
+    ``by_size`` says what ``most`` and ``eighths`` are. No more than the most are used.
     """
 
     def of_size(num, curve, chosen):
@@ -173,9 +173,25 @@ def fit_some(
         passed = jnp.zeros_like(curve.passed).at[which].add(small.passed * there)
         return small._replace(inputs=inputs, passed=passed), noise
 
-    branches = [functools.partial(of_size, num) for num in sizes]
-    enough = sum((chosen.sum() > num).astype(jnp.int32) for num in sizes[:-1])
-    return jax.lax.switch(enough, branches, curve, chosen)
+    return by_size(chosen.sum(), most, eighths, of_size, curve, chosen)
+
+
+def by_size(
+    number: Array,
+    most: int,
+    eighths: Sequence[int],
+    function: Callable[..., Any],
+    *operands: Any,
+) -> Any:
+    """``function(size, *operands)``, of a static size that is enough for a number.
+
+    Sizes are the most there are and so many eighths of it, each a program of its own:
+    the fewer inputs, the smaller the regressions.
+    """
+    sizes = sorted({max(most * part // 8, 1) for part in (*eighths, 8)})
+    which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
+    branches = [functools.partial(function, size) for size in sizes]
+    return jax.lax.switch(which, branches, *operands)
 
 
 def _hidden(curve, x):

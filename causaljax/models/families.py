@@ -14,6 +14,7 @@ from causaljax.models.curve import Curve
 from causaljax.types import Array
 
 NOISE_SHARE = 0.75  # how far effects are measured in noise
+_EIGHTHS = 1, 2, 4, 6  # of the parents there may be: sizes that are compiled
 _FIRST_FITS = 3  # as many times the iterations
 _SPARED = 0.15  # what can be spared at the least
 _MISFIT = 0.25  # power of the noise by which edges must be worth more
@@ -54,7 +55,6 @@ def refit(found, parents, child, data, config):
     """A child's curve, fitted on from where it was, and its noise."""
     y, used = child
     x, most = data.x, most_parents(config, data.x.shape[1])
-    sizes = sorted({max(most * part // 8, 1) for part in (1, 2, 4, 6, 8)})
     return curve.fit_some(
         found,
         parents,
@@ -63,7 +63,8 @@ def refit(found, parents, child, data, config):
         used,
         config.decay,
         config.num_iterations,
-        sizes,
+        most,
+        _EIGHTHS,
         config.least_gain,
     )
 

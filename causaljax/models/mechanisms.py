@@ -5,7 +5,6 @@ What holds mechanisms, a kernel's state or a ``Model``, has ``curves`` (leaves
 with ``there`` ``[d, p]``, which says whether a place is taken.
 """
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from causaljax.models import conjugate, curve, noise_shape
 from causaljax.types import Array
 
 _SHAPE_ITERATIONS = 20
+_EIGHTHS = 2, 4  # of the places for parents: sizes that are compiled
 _LEAST_GAIN = 1e-5  # nats a row, of an iteration: curves are fitted on, step by step
 
 
@@ -62,16 +62,9 @@ def fit_mechanisms(state, x, config):
 
 
 def _by_size(state, j, function, *operands):
-    """``function(size, *operands)``, of a static size that is enough for j's parents.
-
-    The fewer parents, the smaller the regressions; places are taken in order.
-    """
-    most = state.parents.shape[1]
-    sizes = sorted({max(most // part, 1) for part in (4, 2, 1)})
-    number = state.there[j].sum()
-    which = sum((number > size).astype(jnp.int32) for size in sizes[:-1])
-    branches = [functools.partial(function, size) for size in sizes]
-    return jax.lax.switch(which, branches, *operands)
+    """``curve.by_size`` for j's parents, whose places are taken in order."""
+    most, number = state.parents.shape[1], state.there[j].sum()
+    return curve.by_size(number, most, _EIGHTHS, function, *operands)
 
 
 def _first_inputs(own, size):

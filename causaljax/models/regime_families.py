@@ -24,6 +24,7 @@ from causaljax.models.regime_starts import odds_of_cells
 from causaljax.types import Array
 
 _HIDDEN = 16
+_EIGHTHS = 1, 2, 4  # of the variables: sizes that are compiled
 _CELL_ROUNDS, _TARGET_ROUNDS = 3, 2
 _ITERATIONS = 8  # of a curve, a round
 _LEAST_GAIN = 1e-5  # nats a row, of an iteration
@@ -248,7 +249,6 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
     few_weight = few_weight * total / jnp.maximum(few_weight.sum(), 1e-6)
     one = jnp.ones_like(x[:, :1])
     odds = logit(jnp.asarray(sparsity, dtype))
-    sizes = sorted({max(d // part, 1) for part in (8, 4, 2, 1)})
 
     def by_cell(number, found, scale, residual, cells):
         odds, _ = odds_of_cells(number, y, residual, scale, cells, sample.weight)
@@ -277,10 +277,8 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
                 starts,
             )
 
-        few = max(d // 4, 1)  # each size takes long to compile
-        tried, scores = jax.lax.cond(
-            parents.sum() > few, lambda: of_size(d), lambda: of_size(few)
-        )
+        # Each size takes long to compile.
+        tried, scores = curve.by_size(parents.sum(), d, (2,), of_size)
         best = jnp.argmax(scores)
         cells = jnp.clip(matmul(sample.belonging, tried[best]), 0, 1)
         return cells, tried[best], scores[best]
@@ -296,7 +294,8 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
             used,
             decay,
             _ITERATIONS,
-            sizes,
+            d,
+            _EIGHTHS,
             _LEAST_GAIN,
         )
         residual = y - curve.predict(found, x)
