@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
-from causaljax.estimators.linear_regime_search import search_linear
+from causaljax.estimators.linear_regime_search import likelihoods, search_linear
 from causaljax.estimators.regime_search import (
     Turn,
     _with_edges,
@@ -24,6 +24,8 @@ from causaljax.estimators.regime_search import (
     starts,
 )
 from causaljax.kernels import latent_interventions
+from causaljax.models import regimes
+from causaljax.run import run
 from causaljax.simulate import (
     dcdi_table,
     faria_table,
@@ -393,6 +395,28 @@ def test_probabilities_turn_with_their_edges_and_go_with_them():
     np.testing.assert_array_equal(found.graphs[0], after)
     expected = np.array([[0, 0.1, 0], [0.9, 0, 0.7], [0.2, 0.3, 0]], np.float32)
     np.testing.assert_array_equal(found.edge_prob, expected)
+
+
+def test_the_loss_is_the_bound_of_rows_held_out_and_the_divergences(made):
+    """Of assignments at rest; the divergences are a share of all rows."""
+    x = (made.table - made.table.mean()) / made.table.std(ddof=0)
+    problem = make_problem(jnp.asarray(x.to_numpy(), jnp.float32))
+    config = latent_interventions.Config(mechanism="linear", max_regimes=8)
+    key = jax.random.key(0)
+    found, last = run(latent_interventions.KERNEL, key, problem, config)
+    begun = latent_interventions.init(jax.random.clone(key), problem, config)
+    extra, held = found.extra, np.asarray(begun.held_out)
+    joint = likelihoods(extra["model"], problem.x, config.intervention)
+    bound = np.logaddexp.reduce(np.asarray(joint), axis=1) @ held / held.sum()
+    counts = (extra["belonging"] * begun.weight[:, None]).sum(axis=0)
+    sticks = regimes.sticks(counts, config.concentration)
+    divergence = regimes.stick_divergence(sticks, config.concentration)
+    divergence += regimes.target_divergence(
+        extra["targets"], config.sparsity, extra["reference"]
+    )
+    divergence = float(divergence / begun.weight.sum())
+    assert divergence > 0.01
+    assert float(last.loss) == pytest.approx(divergence - bound, abs=0.002)
 
 
 def test_every_option_is_one_of_the_kernel():

@@ -86,25 +86,12 @@ def test_the_divergence_of_targets_is_a_sum_over_all_sets():
         chance = np.prod(np.where(hit, q[1], 1 - q[1]))
         prior = np.prod(np.where(hit, 0.1, 0.9))
         expected += chance * np.log(chance / prior)
-    found = regimes.target_divergence(jnp.asarray(q), jnp.float32(0.1))
+    found = regimes.target_divergence(jnp.asarray(q), jnp.float32(0.1), 0)
     assert found == pytest.approx(expected, rel=1e-5)
     sure = jnp.array([[0.0, 0.0], [1.0, 0.0]])
     expected = -np.log(0.1) - np.log(0.9)
-    found = regimes.target_divergence(sure, jnp.float32(0.1))
+    found = regimes.target_divergence(sure, jnp.float32(0.1), 0)
     assert found == pytest.approx(expected, rel=1e-5)
-
-
-def test_rows_are_told_by_their_regimes_densities():
-    rng = np.random.default_rng(0)
-    usual, done = rng.normal(size=(4, 3)), rng.normal(size=(2, 4, 3))
-    targets = np.array([[0, 0, 0], [0, 1, 0.5]])
-    expected = np.zeros((4, 2))
-    for n, k, j in np.ndindex(4, 2, 3):
-        part = targets[k, j]
-        expected[n, k] += (1 - part) * usual[n, j] + part * done[k, n, j]
-    arrays = (jnp.asarray(a, jnp.float32) for a in (usual, done, targets))
-    found = regimes.row_log_likelihoods(*arrays)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 # Targets

@@ -9,9 +9,11 @@ l0 the log-density of a variable's mechanism, a curve over its candidate parents
 (``models.curve``), and l1 that of what regime k did to it: a normal density of its own
 (perfect interventions), or a read-out of its own from the mechanism's hidden units
 (imperfect ones), coefficients and variance integrated out (``models.conjugate``).
-Assignments are summed out. Targets, sticks and densities are updated in closed form
-and curves by some Levenberg-Marquardt iterations a step, on the cells that were not
-taken for disturbed ones. Two regimes become one where the bound gains.
+Assignments are summed out; the loss is minus the mean of this over rows held out, and
+the divergences of sticks and targets from their priors, shared by rows learned from.
+Targets, sticks and densities are updated in closed form and curves by some
+Levenberg-Marquardt iterations a step, on the cells that were not taken for disturbed
+ones. Two regimes become one where the bound gains.
 
 Steps come in three parts. At first each variable alone is a mixture of its mechanism
 and of something wide, which tells what cells look disturbed. Then regimes begin in one
@@ -325,8 +327,6 @@ def _regime_step(state, x, problem, config):
     num_updates = jnp.where(held, 1, config.num_updates)
     carry = begun, jnp.zeros_like(weight) + 0 * begun[:, 0]
     belonging, bounds = jax.lax.fori_loop(0, num_updates, update, carry)
-    rows = jnp.maximum(state.held_out.sum(), 1e-6)
-    loss = -(bounds * state.held_out).sum() / rows
 
     if not config.targets_known:
         # Late, and none that has targets: all other regimes would get them.
@@ -337,9 +337,13 @@ def _regime_step(state, x, problem, config):
         is_reference = jnp.arange(config.max_regimes, dtype=jnp.int32) == reference
         targets = jnp.where(is_reference[:, None], 0, targets)
     concentration = state.concentration
+    sticks = regimes.sticks((belonging * weight[:, None]).sum(axis=0), concentration)
+    divergence = regimes.stick_divergence(sticks, concentration)
+    divergence += regimes.target_divergence(targets, config.sparsity, reference)
+    rows = jnp.maximum(state.held_out.sum(), 1e-6)
+    loss = -(bounds * state.held_out).sum() / rows
+    loss += divergence / jnp.maximum(weight.sum(), 1)
     if config.concentration_learned:
-        counts = (belonging * weight[:, None]).sum(axis=0)
-        sticks = regimes.sticks(counts, concentration)
         concentration = regimes.expected_concentration(sticks)
     new = state._replace(
         belonging=belonging,

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma, entr, gammaln, xlogy
+import numpyro.distributions as dist
+from jax.scipy.special import digamma, entr, gammaln, xlogy
 from jax.typing import ArrayLike
 
 from causaljax.graphs.ops import matmul
@@ -72,15 +73,8 @@ def expected_log_weights(posterior: Sticks) -> Array:
 def stick_divergence(posterior: Sticks, concentration: ArrayLike) -> Array:
     """KL(q || p) of the sticks from Beta(1, concentration), ``[]``, nats."""
     a, b, _ = posterior
-    total = digamma(a + b)
-    each = (
-        betaln(jnp.ones_like(a), jnp.zeros_like(a) + concentration)
-        - betaln(a, b)
-        + (a - 1) * digamma(a)
-        + (b - concentration) * digamma(b)
-        + (1 + concentration - a - b) * total
-    )
-    return each[:-1].sum()
+    prior = dist.Beta(jnp.ones_like(a[:-1]), jnp.asarray(concentration, b.dtype))
+    return dist.kl_divergence(dist.Beta(a[:-1], b[:-1]), prior).sum()
 
 
 def expected_concentration(posterior: Sticks) -> Array:
@@ -103,25 +97,15 @@ def expected_concentration(posterior: Sticks) -> Array:
     return len(a) / (1 - left)
 
 
-def target_divergence(targets: Array, prior: ArrayLike) -> Array:
-    """KL(q || p) of targets ``[k, d]`` from Bernoulli(prior), regime 0 aside; nats."""
-    q = targets[1:]
-    cross = xlogy(q, prior) + xlogy(1 - q, 1 - prior)
-    return -(entr(q) + entr(1 - q) + cross).sum()
+def target_divergence(targets: Array, prior: ArrayLike, reference: ArrayLike) -> Array:
+    """KL(q || p) of targets ``[k, d]`` from Bernoulli(prior), ``[]``, nats.
 
-
-def row_log_likelihoods(mechanism: Array, intervention: Array, targets: Array) -> Array:
-    """sum_j [(1 - R_kj) l0_nj + R_kj l1_njk] of every row and regime, ``[n, k]``.
-
-    Args:
-      mechanism: ``[n, d]``, l0, nats.
-      intervention: ``[k, n, d]``, l1, nats.
-      targets: ``[k, d]`` in [0, 1], R.
+    That of the regime that has none, the ``reference``, is 0; -1 if there is none.
     """
-    usual = matmul(mechanism, (1 - targets).T)
-    return usual + jnp.einsum(
-        "knd,kd->nk", intervention, targets, precision=jax.lax.Precision.HIGHEST
-    )
+    cross = xlogy(targets, prior) + xlogy(1 - targets, 1 - prior)
+    each = -(entr(targets) + entr(1 - targets) + cross)
+    free = jnp.arange(len(targets), dtype=jnp.int32) != reference
+    return jnp.where(free[:, None], each, 0).sum()
 
 
 def find_targets(
