@@ -11,7 +11,12 @@ import jax
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from causaljax.estimators.regime_search import Turn, reconsidered, starts
+from causaljax.estimators.regime_search import (
+    Turn,
+    counted_rows,
+    reconsidered,
+    starts,
+)
 from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
 from causaljax.kernels import latent_interventions
 from causaljax.models.mechanisms import regime_log_likelihoods
@@ -47,7 +52,7 @@ def search_linear(
         open_edges & leads[:, j, None] & leads[None, :, j]
         for j in dict.fromkeys(effects.tolist())
     ]
-    counted = problem.observed.all(axis=1) & (problem.weight > 0)
+    x, weight = counted_rows(problem)
     _, told = told_regimes(problem, config)
 
     def begun(start, kind):
@@ -56,9 +61,8 @@ def search_linear(
     def loss(turn):
         # Members of a class have as many parameters: the more rows tell, the better.
         model = turn.regimes.extra["model"]
-        joint = likelihoods(model, problem.x, config.intervention) + told
-        weight = problem.weight[counted]
-        mean = float((logsumexp(joint[counted], axis=1) * weight).sum() / weight.sum())
+        joint = likelihoods(model, x, config.intervention) + told
+        mean = float(logsumexp(joint, axis=1) @ weight / weight.sum())
         return np.nan_to_num(-mean, nan=np.inf)
 
     return reconsidered(turn, doubtful, begun, loss)
