@@ -395,17 +395,14 @@ def test_targets_are_weighed_in_one_batch_of_lapack_at_a_time():
     assert factorisations(regimes.find_targets, *given) == in_the_loop_and_after_it
 
 
-@pytest.mark.parametrize("intervention", ["perfect", "imperfect"])
-@pytest.mark.usefixtures("x64")
-def test_sums_of_regimes_are_those_of_all_places_of_parents(intervention):
-    """Also of those that no parent takes, of which less is computed."""
-    d, rng = 5, np.random.default_rng(0)
+def some_mechanisms(d):
+    """Curves in an order, of which the last has most parents."""
     there = np.arange(d - 1)[None, :] < np.arange(d)[:, None]
     curves = first_curves(jax.random.key(0), d, d - 1, 3, jnp.float64)
     outputs = jax.random.normal(jax.random.key(1), curves.outputs.shape)
-    state = mechanisms.Model(
+    return mechanisms.Model(
         curves=curves._replace(outputs=outputs),
-        scale=jnp.ones(d),
+        scale=jnp.arange(1.0, d + 1),
         shapes=jnp.zeros((d, 0, 0)),
         parents=jnp.array([[i for i in range(d) if i != j] for j in range(d)]),
         there=jnp.asarray(there),
@@ -413,6 +410,46 @@ def test_sums_of_regimes_are_those_of_all_places_of_parents(intervention):
         log_weights=None,
         own=None,
     )
+
+
+@pytest.mark.parametrize("intervention", ["perfect", "imperfect"])
+@pytest.mark.usefixtures("x64")
+def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
+    """Variable by variable and row by row, with densities of another library."""
+    d, n, rng = 3, 30, np.random.default_rng(2)
+    x, each = rng.normal(size=(n, d)), rng.uniform(size=(n, 2))
+    targets = np.array([[0, 0, 0], [1, 0, 0.4]])
+    state = some_mechanisms(d)._replace(targets=jnp.asarray(targets))
+    weights = jnp.log(jnp.array([0.7, 0.3]))
+    arrays = jnp.asarray(x), jnp.asarray(each), weights
+    model = mechanisms.describe(state, *arrays, intervention)
+    expected = np.tile(np.log([0.7, 0.3]), (n, 1))
+    for j in range(d):
+        own = jax.tree.map(lambda leaf, j=j: np.asarray(leaf[j]), state.curves)
+        inputs = np.where(state.there[j], x[:, state.parents[j]], 0)
+        inner = inputs @ own.inputs + own.biases
+        unit = inner / (1 + np.exp(-inner))
+        mean = unit @ own.outputs + inputs @ own.passed + own.offset
+        usual = stats.norm.logpdf(x[:, j], mean, state.scale[j])
+        features, cells = np.ones((n, 1)), x[:, j]
+        if intervention == "imperfect":
+            features, cells = np.column_stack([features, unit, inputs]), cells - mean
+        given = map(jnp.asarray, (each, features, cells))
+        fit, _ = conjugate.fit(conjugate.statistics(*given))
+        done = conjugate.expected_log_density(fit, *map(jnp.asarray, (features, cells)))
+        for k in range(2):
+            part = targets[k, j]
+            expected[:, k] += (1 - part) * usual + part * np.asarray(done)[:, k]
+    found = mechanisms.regime_log_likelihoods(model, arrays[0], intervention)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("intervention", ["perfect", "imperfect"])
+@pytest.mark.usefixtures("x64")
+def test_sums_of_regimes_are_those_of_all_places_of_parents(intervention):
+    """Also of those that no parent takes, of which less is computed."""
+    d, rng = 5, np.random.default_rng(0)
+    state = some_mechanisms(d)
     x, mean = jnp.asarray(rng.normal(size=(2, 40, d)))
     each = jnp.asarray(rng.uniform(size=(40, 3)))
     own, shared = mechanisms.statistics_of_regimes(state, x, mean, each, intervention)
