@@ -51,6 +51,11 @@ def test_the_divergence_of_sticks_is_an_integral():
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+def test_one_regime_leaves_nothing_to_break():
+    posterior = regimes.sticks(jnp.array([3.0]), 2.0)
+    assert regimes.stick_divergence(posterior, 2.0) == 0
+
+
 def test_the_sticks_are_the_best_there_are():
     """No other Beta distribution gives more of E log pi less the divergence."""
     counts = jnp.array([7.0, 4.0, 1.5])

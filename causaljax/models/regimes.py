@@ -73,8 +73,8 @@ def expected_log_weights(posterior: Sticks) -> Array:
 def stick_divergence(posterior: Sticks, concentration: ArrayLike) -> Array:
     """KL(q || p) of the sticks from Beta(1, concentration), ``[]``, nats."""
     a, b, _ = posterior
-    prior = dist.Beta(jnp.ones_like(a[:-1]), jnp.asarray(concentration, b.dtype))
-    return dist.kl_divergence(dist.Beta(a[:-1], b[:-1]), prior).sum()
+    prior = dist.Beta(jnp.ones_like(a), jnp.asarray(concentration, b.dtype))
+    return dist.kl_divergence(dist.Beta(a, b), prior)[:-1].sum()
 
 
 def expected_concentration(posterior: Sticks) -> Array:
