@@ -9,8 +9,8 @@ l0 the log-density of a variable's mechanism, a curve over its candidate parents
 (``models.curve``), and l1 that of what regime k did to it: a normal density of its own
 (perfect interventions), or a read-out of its own from the mechanism's hidden units
 (imperfect ones), coefficients and variance integrated out (``models.conjugate``).
-Assignments are summed out; the loss is minus the mean of this over rows held out, and
-the divergences of sticks and targets from their priors, shared by rows learned from.
+Assignments are summed out; the loss is minus the mean of this over rows held out, plus
+the divergences of sticks and targets from their priors, a share a row learned from.
 Targets, sticks and densities are updated in closed form and curves by some
 Levenberg-Marquardt iterations a step, on the cells that were not taken for disturbed
 ones. Two regimes become one where the bound gains.
