@@ -4,9 +4,13 @@ Everything loads on first use; importing the package starts nothing.
 """
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from causaljax.compilation_cache import (
+        enable_compilation_cache as enable_compilation_cache,
+    )
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
@@ -28,24 +32,10 @@ _HOME = {
     "NeuralDAG": "estimators",
     "Posterior": "types",
     "Problem": "types",
+    "enable_compilation_cache": "compilation_cache",
     "make_problem": "types",
 }
-_ROOMS = (
-    "datasets",
-    "dcdi_format",
-    "estimators",
-    "evaluation",
-    "files",
-    "frame",
-    "graphs",
-    "kernels",
-    "models",
-    "run",
-    "simulate",
-    "tuning",
-    "types",
-    "weights",
-)
+_ROOMS = [module.name for module in pkgutil.iter_modules(__path__)]
 
 __all__ = sorted([*_HOME, *_ROOMS])
 

@@ -1,10 +1,9 @@
 """Edge confidence by refitting on resampled rows."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
+from causaljax.compiling import quick_jit
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.run import run
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
@@ -23,9 +22,7 @@ def direction_probabilities(essential: Array) -> Array:
     return essential * (1 - 0.5 * essential.T)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("kernel", "num_replicates", "score_equivalent")
-)
+@quick_jit(static_argnames=("kernel", "num_replicates", "score_equivalent"))
 def bootstrap(
     kernel: Kernel,
     key: Array,
@@ -58,6 +55,13 @@ def bootstrap(
     """
     decided = decided_pairs(problem)
     total = problem.weight.sum()
+    # As many draws count as there are rows that are no padding.
+    number = (problem.weight > 0).sum()
+    counts_for = jnp.where(
+        jnp.arange(len(problem.weight)) < number,
+        total / jnp.maximum(number, 1).astype(total.dtype),
+        0,
+    )
 
     def refit(key):
         draw_key, run_key = jax.random.split(key)
@@ -65,7 +69,7 @@ def bootstrap(
         drawn = jax.random.choice(
             draw_key, num_rows, (num_rows,), p=problem.weight / total
         )
-        counts = jnp.zeros_like(problem.weight).at[drawn].add(total / num_rows)
+        counts = jnp.zeros_like(problem.weight).at[drawn].add(counts_for)
         posterior, _ = run(kernel, run_key, problem._replace(weight=counts), config)
         graph = posterior.graphs[0]
         essential = essential_graph(graph, decided) if score_equivalent else graph

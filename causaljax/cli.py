@@ -2,14 +2,17 @@
 
 import argparse
 import ast
+import re
 import sys
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import causaljax
+from causaljax.interrupts import INTERRUPTED, leave, prompt_interrupts, shielded
 
 METHODS = {
     "linear": "LinearDAG",
@@ -20,19 +23,32 @@ METHODS = {
 """Names of ``--method`` and the estimators behind them."""
 
 _LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
+_LIKELY = 0.5  # probability above which a target is shown
+_WIDEST = 100_000  # characters of a table's line
 _SORTABLE = 0.9  # sortability from which a result may ride on it
 
 
+def program() -> None:
+    """The command: ``main``, and the end of the process."""
+    leave(main())
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns 0, or 2 after one line on a user's mistake."""
+    """Runs the command line.
+
+    Returns:
+      0; 2 after one line on a user's mistake; 130 after Ctrl-C.
+    """
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        with prompt_interrupts():
+            options.command(options)
     except (ValueError, TypeError) as error:
-        print(f"causaljax: error: {error}", file=sys.stderr)
+        print(f"causaljax: error: {_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        print("causaljax: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -73,6 +89,11 @@ def _parser():
         )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="keep no compiled programs on disk, and load none",
+    )
+    fit.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
@@ -93,8 +114,7 @@ def _datasets(options):
     table = Table("name", "rows", "columns", "what")
     for name, load in causaljax.datasets.DATASETS.items():
         dataset = load()
-        rows, columns = dataset.data.shape
-        table.add_row(name, str(rows), str(columns), dataset.description)
+        _add_row(table, name, *dataset.data.shape, dataset.description)
     Console().print(table)
 
 
@@ -103,6 +123,15 @@ def _fit(options):
         causaljax.files.check_writable(options.out)
     estimator = _estimator(options)
     loaded = _load(options)
+    reads_regimes = estimator._reads_regimes()
+    if options.regimes_column is not None and not reads_regimes:
+        raise ValueError(
+            f"--regimes-column: --method {options.method} as it is set reads no "
+            "regimes; take --method latent-interventions, or --method neural with "
+            "--set intervention=imperfect"
+        )
+    if not options.no_cache:
+        _enable_cache()
     table, source = loaded.table, loaded.source
     knowledge = causaljax.Knowledge(
         **{
@@ -116,24 +145,33 @@ def _fit(options):
         estimator.fit(
             table,
             interventions=loaded.interventions,
-            regimes=loaded.regimes,
+            regimes=loaded.regimes if reads_regimes else None,
             knowledge=knowledge,
         )
     for warning in caught:
-        print(f"causaljax: warning: {warning.message}", file=sys.stderr)
+        print(f"causaljax: warning: {_line(warning.message)}", file=sys.stderr)
     _show(estimator, source, table.shape)
     if loaded.truth is not None:
         _compare(loaded, estimator)
     if options.out is not None:
-        written = causaljax.files.write_results(
-            options.out,
-            estimator.graph_,
-            estimator.adjacency_,
-            estimator.cpdag_,
-            _record(options, estimator, source, table.shape),
-            **_regime_tables(estimator),
-        )
-        print(f"Wrote {', '.join(written)} to {options.out}")
+        with shielded():
+            written = causaljax.files.write_results(
+                options.out,
+                estimator.graph_,
+                estimator.adjacency_,
+                estimator.cpdag_,
+                _record(options, estimator, source, table.shape),
+                **_regime_tables(estimator),
+            )
+            print(f"Wrote {', '.join(written)} to {_line(options.out)}")
+
+
+def _enable_cache():
+    """Compiled programs go to disk; where they cannot, that is all that is lost."""
+    try:
+        causaljax.enable_compilation_cache()
+    except ValueError as error:
+        print(f"causaljax: warning: {_line(error)}, or --no-cache", file=sys.stderr)
 
 
 def _regime_tables(estimator):
@@ -163,8 +201,10 @@ def _estimator(options):
         except (ValueError, SyntaxError):
             value = text  # a word such as logdet
         estimator.set_params(**{name: value})
-    if "progress" in estimator.get_params():
-        estimator.set_params(progress=sys.stderr.isatty())
+    if not 0 <= options.seed < 2**32:
+        raise ValueError(
+            f"--seed {options.seed}: give a whole number from 0 to {2**32 - 1}"
+        )
     return estimator.set_params(random_state=options.seed)
 
 
@@ -199,14 +239,34 @@ def _load(options):
             truth=dataset.truth,
             truth_name="consensus graph",
         )
+    elif Path(data).is_dir():
+        raise ValueError(_about_folder(data))
     else:
-        loaded = _Loaded(causaljax.files.read_table(data), data)
+        columns = options.interventions_column, options.regimes_column
+        names = [column for column in columns if column is not None]
+        loaded = _Loaded(causaljax.files.read_table(data, names=names), data)
     table = loaded.table
     interventions = _take(table, options.interventions_column, "interventions")
     regimes = _take(table, options.regimes_column, "regimes")
     if interventions is not None:
         interventions = [_split(cell, table.columns) for cell in interventions]
+    if regimes is not None:
+        regimes = causaljax.files.labels(regimes)
     return loaded._replace(interventions=interventions, regimes=regimes)
+
+
+def _about_folder(folder):
+    """What to do with a folder that nobody said the format of."""
+    found = [path.name for path in Path(folder).glob("data*.npy")]
+    numbers = [re.fullmatch(r"data(?:_interv)?([1-9]\d*)\.npy", name) for name in found]
+    tables = sorted({int(number[1]) for number in numbers if number})
+    if not tables:
+        return f"{folder}: is a folder; give a file, or a folder with --format dcdi"
+    first = "" if tables[0] == 1 else f" --number {tables[0]}"
+    return (
+        f"{folder}: is a folder that holds tables of DCDI, numbers {tables}: add "
+        f"--format dcdi{first}"
+    )
 
 
 def _load_dcdi(options):
@@ -249,13 +309,38 @@ def _split(cell, columns):
     return [name.strip() for name in cell.split(";") if name.strip()]
 
 
-def _show(estimator, data, shape):
+def _line(text):
+    """Text of others on one line: what a terminal would obey is spelled out.
+
+    So is what the output has no code for.
+    """
+    spelled = (
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
+    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return "".join(spelled).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _add_row(table, *cells):
+    """Adds cells as they are: nothing in them is markup."""
+    from rich.text import Text
+
+    table.add_row(*(Text(_line(cell)) for cell in cells))
+
+
+def _print_table(table):
+    """Prints a table as wide as it comes: names that are cut are others' names."""
     from rich.console import Console
+
+    Console(width=_WIDEST).print(table)
+
+
+def _show(estimator, data, shape):
     from rich.table import Table
 
     edges, seconds = estimator.graph_.number_of_edges(), estimator.info_["seconds"]
-    print(f"{data}, {shape[0]} rows, {shape[1]} columns")
-    print(f"{estimator!r}: {edges} edges in {seconds:.1f} s")
+    print(f"{_line(data)}, {shape[0]} rows, {shape[1]} columns")
+    print(f"{_line(repr(estimator))}: {edges} edges in {seconds:.1f} s")
     weighted = hasattr(estimator, "weights_")
     table = Table("source", "", "target", "probability", *["weight"] * weighted)
     for source, target, edge in estimator.graph_.edges(data=True):
@@ -263,12 +348,12 @@ def _show(estimator, data, shape):
         numbers = [f"{edge['probability']:.2f}"]
         if weighted:
             numbers.append(f"{edge['weight']:.3g}")
-        table.add_row(source, mark, target, *numbers)
-    Console().print(table)
+        _add_row(table, source, mark, target, *numbers)
+    _print_table(table)
     if hasattr(estimator, "regimes_"):
-        Console().print(_regimes(estimator))
+        _print_table(_regimes(estimator))
     for note in _notes(estimator):
-        print(note)
+        print(_line(note))
 
 
 def _regimes(estimator):
@@ -279,8 +364,8 @@ def _regimes(estimator):
     for name, targets in estimator.intervention_targets_.iterrows():
         share = estimator.regime_weights_[name]
         if share >= _LEAST_SHARE or name == estimator.reference_:
-            hit = ", ".join(targets.index[targets > 0.5])
-            table.add_row(str(name), f"{share:.1%}", hit)
+            hit = ", ".join(targets.index[targets > _LIKELY])
+            _add_row(table, name, f"{share:.1%}", hit)
     return table
 
 
@@ -292,10 +377,23 @@ def _notes(estimator):
     elif "noise" in info:
         yield from _linear_notes(estimator)
     elif hasattr(estimator, "regimes_"):
-        yield f"Regime {estimator.reference_} is the reference, without targets."
+        yield from _reference_notes(estimator)
         yield f"Held-out log-likelihood: {-info['loss']:.3f} nats a row."
     else:
         yield f"Held-out log-likelihood less prices: {-info['loss']:.3f} nats a row."
+
+
+def _reference_notes(estimator):
+    reference = estimator.reference_
+    targets = (estimator.intervention_targets_.loc[reference] > _LIKELY).sum()
+    own = f"with {targets} targets of its own" if targets > 1 else "without targets"
+    own = "with a target of its own" if targets == 1 else own
+    yield (
+        f"Regime {reference} is the reference, {own}; those of the others are relative "
+        "to it."
+    )
+    if not estimator.info_["reference_known"]:
+        yield "It is taken for that because it has the fewest targets."
 
 
 def _linear_notes(estimator):
@@ -334,7 +432,6 @@ def _network_notes(estimator):
 
 
 def _compare(loaded, estimator):
-    from rich.console import Console
     from rich.table import Table
 
     truth = loaded.truth
@@ -355,8 +452,8 @@ def _compare(loaded, estimator):
         cells = [
             f"{row[measure]:.3g}" for measure in (*measures, "precision", "recall")
         ]
-        table.add_row(name, *cells)
-    Console().print(table)
+        _add_row(table, name, *cells)
+    _print_table(table)
 
 
 def _record(options, estimator, source, shape):
@@ -373,11 +470,11 @@ def _record(options, estimator, source, shape):
         "data": {"source": source, "rows": shape[0], "columns": shape[1]},
         "method": options.method,
         "config": parameters | info.pop("config"),
-        "seed": options.seed,
+        "seed": info.pop("seed"),
         "timings": {"fit_seconds": info.pop("seconds")},
         "convergence": info,
     }
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

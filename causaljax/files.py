@@ -1,8 +1,11 @@
 """Tables and edge lists in, results out; text, JSON and Parquet, never pickle."""
 
+import contextlib
+import csv
 import json
 import os
 import tempfile
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,22 @@ REGIMES = ("regimes.csv", "intervention_targets.csv")
 """Those it writes besides where rows are of regimes."""
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path, names: Collection[str] = ()) -> pd.DataFrame:
     """Reads a table with a header row, by the ending of its name.
 
     Args:
-      path: .csv, .tsv (either may end in .gz besides) or .parquet.
+      path: .csv, .tsv (either may end in .gz besides) or .parquet, in any case.
+      names: columns whose cells are names or labels. In a text file they stay text,
+        "NA" and "None" too; only an empty cell is missing.
 
     Raises:
       ValueError: if the file is missing, empty, unreadable or of another kind.
     """
     path = Path(path)
-    kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    zipped = path.suffix.lower() == ".gz"
+    kind = (path.with_suffix("") if zipped else path).suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; give a file")
     if kind not in _READERS:
         raise ValueError(f"{path}: unknown kind of file; give one of {list(_READERS)}")
     if not path.is_file():
@@ -34,9 +42,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
     try:
         if kind == ".parquet":
             table = pd.read_parquet(path)
+            table.columns = [str(name) for name in table.columns]
         else:
-            _reject_repeated_header(path, _READERS[kind])
-            table = pd.read_csv(path, sep=_READERS[kind])
+            packed: Any = "gzip" if zipped else None
+            form = {"sep": _READERS[kind], "compression": packed}
+            _reject_repeated_header(path, form)
+            table = pd.read_csv(path, **form)
+            if len(names):
+                texts = _read_text(path, form, usecols=lambda name: name in names)
+                table = table.assign(**texts)
     except ImportError:
         raise ValueError(
             f"{path}: reading Parquet needs pyarrow: pip install 'causaljax[parquet]'"
@@ -51,9 +65,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _reject_repeated_header(path, separator):
+def _read_text(path, form, **options):
+    """Cells as they stand in the file; an empty one is missing."""
+    text = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+    return pd.read_csv(path, **form, **text, **options)
+
+
+def _reject_repeated_header(path, form):
     """Repeated names are an error, which pandas would hide by renaming them."""
-    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str)
+    header = _read_text(path, form, header=None, nrows=1)
     names = header.iloc[0].dropna()
     for name in names[names.duplicated()]:
         raise ValueError(f"column name {name!r} occurs more than once: rename one")
@@ -66,6 +86,7 @@ def read_edges(path: str | Path) -> list[tuple[str, str]]:
       ValueError: if the file cannot be read or has a row without both names.
     """
     table = read_table(path)
+    table = read_table(path, names=table.columns[:2])
     if table.shape[1] < 2:
         raise ValueError(f"{path}: two columns are needed, the cause and the effect")
     pairs = table.iloc[:, :2]
@@ -92,20 +113,110 @@ def regime_table(regimes: pd.Series, probabilities: pd.DataFrame) -> pd.DataFram
     return named.assign(regime=regimes)[["regime", *named]].rename_axis("row")
 
 
-def check_writable(folder: str | Path) -> None:
-    """Raises ValueError if writing results would touch files that are not ours.
+def labels(cells: pd.Series) -> pd.Series:
+    """Labels that were read as text: ints where all are whole numbers.
 
-    The results of an earlier run, known by their run.json, may be replaced.
+    "007" and "1.0" are none, so that no label changes on its way.
+    """
+    known = cells.dropna()
+    if not all(isinstance(cell, str) and _is_whole(cell) for cell in known):
+        return cells
+    numbers = [cell if pd.isna(cell) else int(cell) for cell in cells]
+    return pd.Series(numbers, index=cells.index, dtype=object)
+
+
+def _is_whole(text):
+    try:
+        return str(int(text)) == text
+    except ValueError:
+        return False
+
+
+def read_result(path: str | Path) -> pd.DataFrame:
+    """Reads one of the tables that ``write_results`` writes, names as they were.
+
+    Pandas by itself takes a column called "1" for a number and one called "NA" for a
+    missing cell.
+
+    Args:
+      path: of edges.csv, adjacency.csv, cpdag.csv, regimes.csv or
+        intervention_targets.csv.
+
+    Returns:
+      The table; all but that of edges have their first column for index. Regimes that
+      are all whole numbers are ints.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    # By their places, as a column may be called what the index is.
+    table = pd.DataFrame(rows, columns=range(len(header)), dtype=object)
+    if header == list(edge_table(nx.DiGraph())):
+        table = table.set_axis(header, axis=1)
+        for name in ("probability", "weight"):
+            table[name] = pd.to_numeric(table[name])
+        return table.assign(undirected=table["undirected"] == "True")
+    num_labels = {"regime": 1, "row": 2}.get(header[0], 0)  # columns of labels
+    for place in range(len(header)):
+        if place < num_labels:
+            table[place] = labels(table[place])
+        elif place > 0:
+            table[place] = pd.to_numeric(table[place])
+    index = table[0].rename(header[0])
+    return table.drop(columns=0).set_axis(header[1:], axis=1).set_index(index)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raises ValueError if results could not be written, or not without harm.
+
+    A file is written there on trial; afterwards all is as it was. The results of an
+    earlier run, known by their run.json, may be replaced, other files of their names
+    not.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file; name a folder")
-    present = [name for name in RESULTS + REGIMES if (folder / name).exists()]
-    if present and not _is_ours(folder / "run.json"):
-        raise ValueError(
-            f"{folder}: holds {present[0]}, which this program did not write; "
-            "name another folder"
-        )
+    with _made(folder) as made:
+        present = [name for name in RESULTS + REGIMES if (folder / name).exists()]
+        if present and not _is_ours(folder / "run.json"):
+            raise ValueError(
+                f"{folder}: holds {present[0]}, which this program did not write; "
+                "name another folder"
+            )
+        for name in present:
+            if (folder / name).is_dir():
+                raise ValueError(f"{folder / name}: is a folder; remove it")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+            (Path(scratch) / "trial").write_text("trial")
+        _remove(made)
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Generator[list[Path], None, None]:
+    """Makes a folder and those above it; undone if what follows fails.
+
+    Gives the folders that were made, inner ones first. An OSError becomes a
+    ValueError of one line.
+    """
+    made: list[Path] = []
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: is a file; name a folder")
+        made += [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        yield made
+    except BaseException as error:
+        _remove(made)
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise ValueError(
+                f"{folder}: results cannot be written there ({reason}): make room for "
+                "them or name another folder"
+            ) from None
+        raise
+
+
+def _remove(folders):
+    for path in folders:
+        with contextlib.suppress(OSError):  # was not made, or others have used it
+            path.rmdir()
 
 
 def _is_ours(record):
@@ -126,8 +237,9 @@ def write_results(
 ) -> tuple[str, ...]:
     """Writes ``RESULTS`` into a folder, and ``REGIMES`` if they are given.
 
-    All are written beside the folder first and then moved into place, so that
-    a failure leaves no partial result. ``REGIMES`` of an earlier run are removed.
+    All are written aside first and then moved into place, so that a failure leaves
+    no partial result. ``REGIMES`` of an earlier run are removed. ``read_result``
+    reads the tables again.
 
     Args:
       folder: made if missing.
@@ -146,9 +258,11 @@ def write_results(
     """
     folder = Path(folder)
     check_writable(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     node_link = nx.node_link_data(graph, edges="edges")
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch:
+    with (
+        _made(folder),
+        tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch,
+    ):
         made = Path(scratch)
         edge_table(graph).to_csv(made / "edges.csv", index=False)
         adjacency.to_csv(made / "adjacency.csv")
@@ -159,9 +273,9 @@ def write_results(
         for name, table in tables.items():
             if table is not None:
                 table.to_csv(made / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
         names = tuple(name for name in RESULTS + REGIMES if (made / name).exists())
         for name in names:
             os.replace(made / name, folder / name)
+        for name in set(REGIMES) - set(names):
+            (folder / name).unlink(missing_ok=True)
     return names

@@ -9,11 +9,18 @@ import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
+import jax
 import networkx as nx
 import numpy as np
 import pandas as pd
 
-from causaljax.types import Problem, make_problem
+from causaljax.types import (
+    Problem,
+    make_problem,
+    pad_rows,
+    padded_size,
+    take_variables,
+)
 
 _COLLINEAR = 1e-9  # least eigenvalue of a correlation matrix that counts as 0
 _FAR = 6  # robust standard deviations from the median at which a cell counts as far
@@ -78,7 +85,9 @@ def to_problem(
 
     Returns:
       ``(problem, columns)``; the problem's ``x`` has jax's default float type and 0
-      where a cell is missing.
+      where a cell is missing. Rows of weight 0 follow those of the table up to
+      ``types.padded_size``, so that tables of similar length share compiled programs.
+      All arrays are numpy's.
 
     Raises:
       ValueError: naming the column, row or edge and the fix.
@@ -119,15 +128,88 @@ def to_problem(
         )
     allowed, required = _edge_masks(knowledge or Knowledge(), names)
     regime, labels = _regimes(regimes, len(values))
-    problem = make_problem(
-        centred / scales,
+    n, d = values.shape
+    dtype = jax.dtypes.canonicalize_dtype(np.float64)
+    problem = Problem(
+        x=(centred / scales).astype(dtype),
         observed=observed,
         intervened=intervened,
-        regime=regime,
-        allowed=allowed,
+        regime=np.full(n, -1, np.int32) if regime is None else regime,
+        weight=np.ones(n, dtype),
+        allowed=allowed & ~np.eye(d, dtype=bool),
         required=required,
     )
-    return problem, Columns(names=names, means=means, scales=scales, regimes=labels)
+    columns = Columns(names=names, means=means, scales=scales, regimes=labels)
+    return pad_rows(problem, padded_size(n)), columns
+
+
+def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Problem:
+    """Turns rows into arrays in the units of a fit that is there already.
+
+    Nothing is learned from them, so there may be one, and what would make a graph
+    doubtful (few rows, columns that do not vary or depend on others) is no matter.
+
+    Args:
+      table: as ``to_problem`` takes it, of one row or more.
+      columns: those of the fit.
+      interventions: as ``to_problem`` takes it.
+
+    Returns:
+      The problem, without regimes and knowledge; padded as by ``to_problem``.
+
+    Raises:
+      ValueError: as ``to_problem``, or if the columns are not those of the fit.
+    """
+    values, names = _numbers(table, lenient=False, least_rows=1)
+    if names != columns.names:
+        raise ValueError(
+            f"X has the columns {list(names)}: give those of fit in their order, "
+            f"{list(columns.names)}"
+        )
+    problem = make_problem(
+        (values - columns.means) / columns.scales,
+        intervened=_intervened(interventions, values.shape, names),
+    )
+    return pad_rows(problem, padded_size(len(values)))
+
+
+def sort_variables(
+    problem: Problem, columns: Columns
+) -> tuple[Problem, Columns, np.ndarray]:
+    """Variables in an order that belongs to the data, whatever that of the columns.
+
+    Where graphs tie, what a method finds may hang on the order in which it meets the
+    variables. They come by their third standardised moments, then by the fourth, and
+    at last by the values themselves: only copies of a column can change places.
+
+    Args:
+      problem: of ``to_problem``, its arrays numpy's.
+      columns: of the same.
+
+    Returns:
+      Problem and columns in that order, and ``[d]`` int, the place there of each
+      column of the table.
+    """
+    real = problem.observed & (problem.weight > 0)[:, None]
+    values = np.where(real, problem.x, 0).astype(np.float64)
+    count = np.maximum(real.sum(axis=0), 1)
+    centred = np.where(real, values - values.sum(axis=0) / count, 0)
+    scale = np.sqrt((centred**2).sum(axis=0) / count)
+    scores = centred / np.where(scale > 0, scale, 1)
+    third, fourth = ((scores**power).sum(axis=0) / count for power in (3, 4))
+    # Rounding must not decide, as it changes with the units.
+    keys = [
+        (round(third[k], 9), round(fourth[k], 9), values[:, k].tobytes())
+        for k in range(len(count))
+    ]
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
+    sorted_columns = dataclasses.replace(
+        columns,
+        names=tuple(columns.names[k] for k in order),
+        means=columns.means[order],
+        scales=columns.scales[order],
+    )
+    return take_variables(problem, order), sorted_columns, np.argsort(order)
 
 
 def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
@@ -171,7 +253,7 @@ def to_networkx(
     return result
 
 
-def _numbers(table, lenient):
+def _numbers(table, lenient, least_rows=2):
     """The table as ``[n, d]`` float64 with d column names; NaN only if lenient."""
     if hasattr(table, "toarray"):
         raise TypeError("sparse tables are not supported; pass table.toarray()")
@@ -192,11 +274,14 @@ def _numbers(table, lenient):
         values = array.astype(np.float64)
         names = tuple(f"x{k}" for k in range(array.shape[1]))
     n, d = values.shape
-    for count, word, what in ((n, "sample", "rows"), (d, "feature", "columns")):
-        if count < 2:
+    for count, least, word, what in (
+        (n, least_rows, "sample", "row" if least_rows == 1 else "rows"),
+        (d, 2, "feature", "columns"),
+    ):
+        if count < least:
             raise ValueError(
-                f"found {count} {word}(s) (shape={values.shape}) while a minimum of 2 "
-                f"is required: a causal graph needs at least 2 {what}"
+                f"found {count} {word}(s) (shape={values.shape}) while a minimum of "
+                f"{least} is required: give at least {least} {what}"
             )
     finite = np.isfinite(values)
     if lenient:
@@ -290,6 +375,8 @@ def suggest(name: Any, names: Sequence[str]) -> str:
 
 def _position(name, names, where):
     """The index of a column name, or an error with the closest match."""
+    if isinstance(name, float) and name.is_integer() and str(name) not in names:
+        name = int(name)  # as which it was given, had no other been missing
     if str(name) not in names:
         raise ValueError(
             f"{where} names an unknown column {name!r}; {suggest(name, names)}"

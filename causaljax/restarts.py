@@ -1,15 +1,14 @@
 """The best of several runs from different starts."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
+from causaljax.compiling import quick_jit
 from causaljax.run import run
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
 
-@functools.partial(jax.jit, static_argnames=("kernel", "num_starts"))
+@quick_jit(static_argnames=("kernel", "num_starts"))
 def best_run(
     kernel: Kernel, key: Array, problem: Problem, config: PyTree, num_starts: int
 ) -> tuple[Posterior, PyTree]:
@@ -35,7 +34,19 @@ def best_run(
     """
     keys = jax.random.split(key, num_starts)
     posteriors, infos = jax.lax.map(lambda k: run(kernel, k, problem, config), keys)
+    best = best_start(infos)
+    return jax.tree.map(lambda leaf: leaf[best], (posteriors, infos))
+
+
+def best_start(infos: PyTree) -> Array:
+    """The number of the best of several runs, by their last diagnostics.
+
+    Args:
+      infos: an ``Info`` whose ``loss`` ``[s]`` and ``converged`` ``[s]`` are stacked.
+
+    Returns:
+      ``[]`` int; see ``best_run``.
+    """
     losses = jnp.where(jnp.isfinite(infos.loss), infos.loss, jnp.inf)
     first = jnp.where(infos.converged | ~infos.converged.any(), losses, jnp.inf)
-    best = jnp.argmin(first)
-    return jax.tree.map(lambda leaf: leaf[best], (posteriors, infos))
+    return jnp.argmin(first)

@@ -1,15 +1,15 @@
 """The only loop over a kernel's steps."""
 
-import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from causaljax.compiling import quick_jit
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
 
-@functools.partial(jax.jit, static_argnames=("kernel", "num_steps"))
+@quick_jit(static_argnames=("kernel", "num_steps"))
 def advance(
     kernel: Kernel,
     key: Array,
@@ -45,16 +45,19 @@ def advance(
     return jax.lax.scan(body, state, length=num_steps)
 
 
-_init = jax.jit(
-    lambda kernel, key, problem, config: kernel.init(key, problem, config),
-    static_argnames="kernel",
-)
-_finalise = jax.jit(
-    lambda kernel, key, state, problem, config: kernel.finalise(
-        key, state, problem, config
-    ),
-    static_argnames="kernel",
-)
+_keys = quick_jit(lambda key: tuple(jax.random.split(key, 3)), once=True)
+
+
+@quick_jit(static_argnames="kernel")
+def _init(kernel, key, problem, config):
+    return kernel.init(key, problem, config)
+
+
+@quick_jit(static_argnames="kernel")
+def _finalise(kernel, key, state, problem, config, trace):
+    """The posterior, and the last diagnostics of a trace, if there is one."""
+    posterior = kernel.finalise(key, state, problem, config)
+    return posterior, jax.tree.map(lambda leaf: leaf[-1], trace)
 
 
 def begin(
@@ -78,7 +81,7 @@ def begin(
 
     Differentiable: as ``run``.
     """
-    init_key, step_key, _ = jax.random.split(key, 3)
+    init_key, step_key, _ = _keys(key)
     state = _init(kernel, init_key, problem, config)
     return advance(kernel, step_key, state, problem, config, num_steps)[0]
 
@@ -102,15 +105,20 @@ def run(
       problem: the table.
       config: the kernel's ``Config``; ``config.num_steps`` steps are taken.
       num_chunks: into how many calls of ``advance`` the steps are cut.
-      on_chunk: called on the host after each of them with the steps taken so far
-        and their diagnostics, for progress bars; not under jit.
+      on_chunk: called on the host after each of them with the number of steps taken
+        so far and the stacked diagnostics of its own steps, for progress bars; not
+        under jit.
       begun: the state of ``begin`` with the same key and problem, if the first steps
         have been taken; not under jit.
 
     Returns:
-      The posterior, and the diagnostics of the last step.
+      The posterior, and the diagnostics of the last step; None instead if ``begun``
+      had taken all steps.
 
-    Differentiable: in the kernel's problem and config leaves, up to finalise.
+    Differentiable: as the kernel's ``finalise`` is. A method that estimates its answer
+    anew on the graph it has found, as the descent does, answers to a change of settings
+    that only steer the search (sparsity, learning rate) by 0: for their derivatives
+    go through ``advance`` and the state.
 
     Example:
       >>> import jax, numpy as np
@@ -124,22 +132,21 @@ def run(
       >>> posterior.graphs[0].astype(int).tolist()
       [[0, 1], [0, 0]]
     """
-    init_key, step_key, final_key = jax.random.split(key, 3)
+    init_key, step_key, final_key = _keys(key)
     state = _init(kernel, init_key, problem, config) if begun is None else begun
     total, first = config.num_steps, 0 if begun is None else int(begun.step)
     # All chunks but the last have one length, so one compiled loop serves them.
-    length = -(-(total - first) // num_chunks)
-    info = None
+    length = max(-(-(total - first) // num_chunks), 1)
+    trace = None
     for start in range(first, total, length):
         num_steps = min(length, total - start)
         state, trace = advance(kernel, step_key, state, problem, config, num_steps)
-        info = jax.tree.map(lambda leaf: leaf[-1], trace)
         if on_chunk is not None:
-            on_chunk(start + num_steps, info)
-    return _finalise(kernel, final_key, state, problem, config), info
+            on_chunk(start + num_steps, jax.block_until_ready(trace))
+    return _finalise(kernel, final_key, state, problem, config, trace)
 
 
-@functools.partial(jax.jit, static_argnames=("kernel", "batch_size"))
+@quick_jit(static_argnames=("kernel", "batch_size"))
 def run_many(
     kernel: Kernel, key: Array, problems: Problem, config: PyTree, batch_size: int
 ) -> tuple[Posterior, PyTree]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 Array = jax.Array
@@ -110,20 +111,91 @@ def make_problem(
         raise ValueError(f"x must have two dimensions [n, d], not shape {x.shape}")
     n, d = x.shape
 
+    # What is left out is made by numpy: each operation of jax's would be compiled.
     def filled(name, value, shape, dtype, default):
-        array = jnp.full(shape, default, dtype) if value is None else value
+        array = np.full(shape, default, dtype) if value is None else value
         array = jnp.asarray(array, dtype)
         if array.shape != shape:
             raise ValueError(f"{name} has shape {array.shape}; x asks for {shape}")
         return array
 
+    off_diagonal = ~np.eye(d, dtype=bool)
+    if allowed is not None:
+        off_diagonal = off_diagonal & filled("allowed", allowed, (d, d), bool, True)
     return Problem(
         x=x,
         observed=filled("observed", observed, (n, d), bool, True),
         intervened=filled("intervened", intervened, (n, d), bool, False),
-        regime=filled("regime", regime, (n,), jnp.int32, -1),
+        regime=filled("regime", regime, (n,), np.int32, -1),
         weight=filled("weight", weight, (n,), x.dtype, 1),
-        allowed=filled("allowed", allowed, (d, d), bool, True)
-        & ~jnp.eye(d, dtype=bool),
+        allowed=jnp.asarray(off_diagonal),
         required=filled("required", required, (d, d), bool, False),
+    )
+
+
+def padded_size(num_rows: int) -> int:
+    """The number of rows that a table is padded to before it meets a kernel.
+
+    The least of 128 and the numbers 4, 5, 6 and 7 times a power of two that is large
+    enough. Tables of similar length share compiled programs, and at most a fifth of
+    the rows is padding from 128 rows on.
+
+    Args:
+      num_rows: of the table.
+
+    Returns:
+      A number of at least ``num_rows``.
+
+    Example:
+      >>> padded_size(1000), padded_size(1001), padded_size(1025), padded_size(5)
+      (1024, 1024, 1280, 128)
+    """
+    if num_rows <= 128:
+        return 128
+    unit = 1 << ((num_rows - 1).bit_length() - 3)
+    return -(-num_rows // unit) * unit
+
+
+def pad_rows(problem: Problem, num_rows: int) -> Problem:
+    """A problem with rows of weight 0 at its end, which change no answer.
+
+    Args:
+      problem: of at most ``num_rows`` rows.
+      num_rows: how many there are to be.
+
+    Returns:
+      The problem; its leaves are numpy's. The new rows hold 0, are observed, not
+      intervened on, and of unknown regime.
+    """
+    extra = num_rows - problem.x.shape[0]
+
+    def padded(leaf, filler):
+        widths = [(0, extra)] + [(0, 0)] * (leaf.ndim - 1)
+        return np.pad(np.asarray(leaf), widths, constant_values=filler)
+
+    return jax.tree.map(np.asarray, problem)._replace(
+        x=padded(problem.x, 0),
+        observed=padded(problem.observed, True),
+        intervened=padded(problem.intervened, False),
+        regime=padded(problem.regime, -1),
+        weight=padded(problem.weight, 0),
+    )
+
+
+def take_variables(problem: Problem, order: ArrayLike) -> Problem:
+    """The problem with its variables in another order.
+
+    Args:
+      problem: of d variables.
+      order: ``[d]`` int, the variable that comes to each place.
+
+    Returns:
+      The problem, of the arrays' own kind (jax's or numpy's).
+    """
+    return problem._replace(
+        x=problem.x[:, order],
+        observed=problem.observed[:, order],
+        intervened=problem.intervened[:, order],
+        allowed=problem.allowed[order][:, order],
+        required=problem.required[order][:, order],
     )

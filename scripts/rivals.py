@@ -89,6 +89,16 @@ def _direct_lingam():
     return fit
 
 
+def _andrey():
+    import andrey
+
+    def fit(x, lambda_value=2.0, seed=0):
+        marks = andrey.boss(x, lambda_value=lambda_value, seed=seed).structure
+        return np.asarray(marks.to_numpy()) == 1, None  # 1: i -> j, or i -- j
+
+    return fit
+
+
 def _sdcd():
     import torch
     from sdcd.models import SDCD
@@ -112,6 +122,7 @@ def _sdcd():
 RIVALS = {
     "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
+    "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
     "sdcd": (

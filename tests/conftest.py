@@ -1,12 +1,22 @@
 """Two CPU devices and jax at its strictest, for every test."""
 
+import atexit
 import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # The workers of a run, its children, share compiled programs.
+    _cache = tempfile.mkdtemp(prefix="causaljax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", "-1")
+    atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     # Halves the time of the tests; later versions do not know the flag.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
@@ -50,6 +60,50 @@ def make_weights(**changes):
         card={"name": "random", "max_columns": 12},
     )
     return made._replace(**changes)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of a file, or of a row of the contract, go to one worker together.
+
+    So a program is compiled once and the fixtures of a file are made once.
+    """
+    for item in items:
+        group = item.path.stem
+        if group == "test_contract":
+            names = getattr(item, "callspec", None)
+            names = names.params if names else {}
+            group += f" {names.get('row') or names.get('name')}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+_compiled = {"programs": 0, "seconds": 0.0}
+
+
+def _count(event, seconds, **_):
+    if event == "/jax/core/compile/backend_compile_duration":
+        _compiled["programs"] += 1
+        _compiled["seconds"] += seconds
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+def pytest_sessionfinish(session):
+    worker = getattr(session.config, "workeroutput", None)
+    if worker is not None:
+        worker["compiled"] = _compiled
+
+
+def pytest_testnodedown(node):
+    for name, value in getattr(node, "workeroutput", {}).get("compiled", {}).items():
+        _compiled[name] += value
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tells what the run compiled: most of a run's time may be that."""
+    terminalreporter.write_line(
+        "{programs} programs compiled or loaded in {seconds:.0f} s".format(**_compiled)
+    )
 
 
 @pytest.fixture

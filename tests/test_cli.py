@@ -1,31 +1,47 @@
 """The command line, from a file to files."""
 
+import contextlib
+import dataclasses
+import io
+import itertools
 import json
 
+import hypothesis
+import hypothesis.strategies as st
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import LatentInterventionDAG, cli, datasets, dcdi_format, files, weights
+from causaljax import (
+    LatentInterventionDAG,
+    LinearDAG,
+    NeuralDAG,
+    cli,
+    datasets,
+    dcdi_format,
+    files,
+    weights,
+)
+from causaljax.frame import to_problem
 
 FAST = ["--set", "num_steps=300", "--set", "noise=equal_variance"]
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Ten rows a regime of a -> b -> c, b set from outside in half of them."""
+    """Rows of a -> b -> c, b set from outside in half of them."""
     rng = np.random.default_rng(0)
     a, e, f = rng.normal(size=(3, 400))
     target = np.where(np.arange(400) < 200, "", "b")
     b = np.where(target == "b", 3 * e, 2 * a + e)
     frame = pd.DataFrame({"a": a, "b": b, "c": b - a + f})
-    frame = frame.assign(target=target, batch=np.arange(400) % 2)
-    frame.to_csv(tmp_path / "data.csv", index=False)
+    frame.assign(target=target).to_csv(tmp_path / "data.csv", index=False)
     return tmp_path / "data.csv"
 
 
-COLUMNS = ["--interventions-column", "target", "--regimes-column", "batch"]
+COLUMNS = ["--interventions-column", "target"]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -77,6 +93,9 @@ def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
         (["--set", "random_state=1"], "has no random_state"),
         (["--interventions-column", "targt"], "did you mean 'target'"),
         (["--regimes-column", "nope"], "no 'nope'"),
+        (["--regimes-column", "c"], "--method linear as it is set reads no regimes"),
+        (["--seed", "-1"], "--seed -1: give a whole number from 0 to 4294967295"),
+        (["--seed", "4294967296"], "--seed 4294967296: give a whole number"),
         (["--required", "nothing.csv"], "nothing.csv: no such file"),
         ([], "'target' is of type"),
     ],
@@ -87,7 +106,7 @@ def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
         extra
         if "--interventions-column" in extra or not extra
         else [
-            *COLUMNS[:2],
+            *COLUMNS,
             *extra,
         ]
     )
@@ -140,6 +159,7 @@ def test_a_folder_of_dcdi_is_compared_with_its_graph(folder, tmp_path, capsys):
     ("options", "words"),
     [
         (["--format", "dcdi"], "neither data_interv1.npy nor data1.npy"),
+        ([], "holds tables of DCDI, numbers [3]: add --format dcdi --number 3"),
         (["--format", "dcdi", *COLUMNS], "--interventions-column: a folder of"),
         (["--number", "3"], "--number: only folders have numbers"),
     ],
@@ -264,21 +284,233 @@ def test_regimes_become_files(unrecorded, tmp_path, capsys):
     assert "mechanism must be one of" in capsys.readouterr().err
 
 
-class Whole(Exception):
-    """Raised where a fit would begin."""
-
-
-def test_hidden_regimes_of_sachs_are_looked_for_in_all_rows(monkeypatch):
+def told(monkeypatch, command, method):
+    """What ``fit`` of a method would be given by a command."""
     seen = []
 
     def fit(self, table, **known):
         seen.append((table, known))
         raise Whole
 
-    monkeypatch.setattr(LatentInterventionDAG, "fit", fit)
+    monkeypatch.setattr(method, "fit", fit)
     with pytest.raises(Whole):
-        cli.main(["fit", "sachs", "--method", "latent-interventions"])
-    ((table, known),) = seen
+        cli.main(command)
+    return seen[0]
+
+
+def test_regimes_of_a_folder_go_to_methods_that_read_them(folder, monkeypatch):
+    command = ["fit", str(folder), "--format", "dcdi", "--number", "3"]
+    neural = [*command, "--method", "neural"]
+    imperfect = [*neural, "--set", "intervention=imperfect"]
+    for line, method, read in (
+        (command, LinearDAG, False),
+        (neural, NeuralDAG, False),
+        (imperfect, NeuralDAG, True),
+        ([*command, "--method", "latent-interventions"], LatentInterventionDAG, True),
+    ):
+        _, known = told(monkeypatch, line, method)
+        assert (known["regimes"] is not None) == read
+        assert known["interventions"].any()
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["None", "NA", "null", "drug", ""], ["None", "NA", "null", "drug", None]),
+        (["nan", "NaN", "n/a", "N/A", "<NA>"], ["nan", "NaN", "n/a", "N/A", "<NA>"]),
+        (["2", "1", "", "1", "3"], [2, 1, None, 1, 3]),
+        (["01", "1", "1.0", "", "1"], ["01", "1", "1.0", None, "1"]),
+    ],
+)
+def test_labels_are_what_the_file_says(tmp_path, monkeypatch, cells, expected):
+    lines = [f"{k},{k * k},{cell}" for k, cell in enumerate(cells)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,condition", *lines]) + "\n")
+    command = ["fit", str(tmp_path / "t.csv"), "--regimes-column", "condition"]
+    command += ["--method", "latent-interventions"]
+    table, known = told(monkeypatch, command, LatentInterventionDAG)
+    assert list(table) == ["a", "b"]
+    labels = [None if pd.isna(label) else label for label in known["regimes"]]
+    assert list(map(repr, labels)) == list(map(repr, expected))
+
+
+def test_targets_of_any_name_are_found(tmp_path, monkeypatch):
+    names = ["1", "NA", "None", "null", "a;b"]
+    cells = ["1", "NA;1", "None", "", "a;b", "null; None"]
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 5)), columns=names)
+    table.assign(on=cells).to_csv(tmp_path / "t.csv", index=False)
+    command = ["fit", str(tmp_path / "t.csv"), "--interventions-column", "on"]
+    read, known = told(monkeypatch, command, LinearDAG)
+    problem, _ = to_problem(read, interventions=known["interventions"], lenient=True)
+    hit = [np.flatnonzero(row).tolist() for row in problem.intervened[:6]]
+    assert hit == [[0], [0, 1], [2], [], [4], [2, 3]]
+
+
+# What is shown
+
+
+class Shown:
+    """As much of an estimator as is shown."""
+
+    def __init__(self, names, regimes, targets, *, reference_known=False):
+        self.graph_ = nx.DiGraph(kind="dag")
+        for source, target in itertools.pairwise(names):
+            marks = {"probability": 1.0, "undirected": False, "weight": 2.0}
+            self.graph_.add_edge(source, target, **marks)
+        size = len(names)
+        self.adjacency_ = pd.DataFrame(np.eye(size, k=1, dtype=int), names, names)
+        self.weights_ = self.adjacency_
+        self.info_ = {"seconds": 1.0, "loss": 0.5, "reference_known": reference_known}
+        self.regimes_ = pd.Series(regimes)
+        self.reference_ = regimes[0]
+        share = np.full(len(regimes), 1 / len(regimes))
+        self.regime_weights_ = pd.Series(share, index=regimes)
+        self.intervention_targets_ = pd.DataFrame(targets, regimes, names)
+
+    def __repr__(self):
+        return "Shown()"
+
+
+def shown(names, regimes, **options):
+    targets = np.ones((len(regimes), len(names)))
+    return Shown(names, regimes, targets, **options)
+
+
+NASTY = [
+    *("[/min]", "a [bold]", "[red]a[/red]", "[/]", "\\[a]", "a\\", ":smile:", "a  b"),
+    *(" a", "a\nb", "a\tb", "\x1b[31ma", "\u202ea", "\x00", "é", "名前", "x" * 200),
+    *("http://a", "1", "None", "{a}", "%s"),
+]
+names_of_others = st.sampled_from(NASTY) | st.text(max_size=8)
+
+
+def lines_of(show, *arguments):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        show(*arguments)
+    return out.getvalue().split("\n")
+
+
+def spelled(name):
+    """A name as it is shown, its control characters spelled out."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in name
+    )
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(
+    names=st.lists(names_of_others, min_size=2, max_size=4, unique=True),
+    regimes=st.lists(names_of_others, min_size=1, max_size=3, unique=True),
+    path=names_of_others,
+)
+@hypothesis.example(names=NASTY, regimes=NASTY, path=NASTY[0])
+def test_names_are_shown_as_they_are(names, regimes, path):
+    stub = shown(names, regimes)
+    lines = lines_of(cli._show, stub, path, (5, 2))
+    assert lines[0] == f"{spelled(path)}, 5 rows, 2 columns"
+    rows = [line for line in lines if line.startswith("│")]
+    assert len(rows) == len(names) - 1 + len(regimes)  # none is on two lines
+    for row, (source, target) in zip(rows, itertools.pairwise(names), strict=False):
+        assert row.startswith(f"│ {spelled(source)} ")
+        assert f"│ -> │ {spelled(target)} " in row
+    for row, regime in zip(rows[len(names) - 1 :], regimes, strict=True):
+        assert row.startswith(f"│ {spelled(regime)} ")
+        assert f" {', '.join(map(spelled, names))} " in row
+    assert lines[-4].startswith(f"Regime {spelled(regimes[0])} is the reference")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_what_the_output_has_no_code_for_is_spelled_out(encoding):
+    stub, out = shown(["名前", "b"], ["é"]), io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(out, encoding=encoding)) as text:
+        cli._show(stub, "前.csv", (5, 2))
+        text.flush()
+        printed = out.getvalue().decode(encoding)
+    assert printed.startswith("\\u524d.csv, 5 rows")
+    assert "\\u540d\\u524d" in printed
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_truth_of_any_name_is_compared(name):
+    stub = shown([name, "b"], ["0"])
+    loaded = cli._Loaded(None, "", truth=stub.adjacency_, truth_name="consensus graph")
+    assert "this graph" in "\n".join(lines_of(cli._compare, loaded, stub))
+
+
+@pytest.mark.parametrize("path", [name for name in NASTY if "//" not in name])
+def test_a_path_stays_on_its_line(path, capsys):
+    path = path.replace("\x00", "\x01")
+    assert cli.main(["fit", path]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"causaljax: error: {spelled(path)}: ")
+    assert message.count("\n") == 1
+    assert message[:-1].isprintable()
+
+
+def test_descriptions_are_shown_as_they_are(monkeypatch, capsys):
+    sachs = dataclasses.replace(datasets.load_sachs(), description="[/a] :smile: [b]x")
+    monkeypatch.setattr(datasets, "DATASETS", {"[/min]": lambda: sachs})
+    assert cli.main(["datasets"]) == 0
+    printed = capsys.readouterr().out
+    assert "│ [/min] │ 7466 │ 11" in printed
+    assert "[/a] :smile: [b]x" in printed
+
+
+@pytest.mark.parametrize(
+    ("count", "known", "words"),
+    [
+        (0, True, "is the reference, without targets; those of the others are"),
+        (1, False, "is the reference, with a target of its own; those"),
+        (4, False, "is the reference, with 4 targets of its own; those"),
+    ],
+)
+def test_what_the_reference_is_is_said(count, known, words):
+    targets = np.array([[0.9] * count + [0.1] * (5 - count), [0.9] * 5])
+    stub = Shown(list("abcde"), [0, 1], targets, reference_known=known)
+    printed = "\n".join(lines_of(cli._show, stub, "x.csv", (9, 5)))
+    assert f"Regime 0 {words}" in printed
+    assert ("because it has the fewest targets" in printed) != known
+
+
+# Where results go
+
+
+@pytest.mark.parametrize("place", ["file", "file/out", "/proc/out", "/dev/full/out"])
+def test_a_place_that_cannot_be_written_is_said_before_the_fit(
+    data, monkeypatch, capsys, place
+):
+    monkeypatch.setattr(LinearDAG, "fit", None)  # would be an error of another kind
+    (data.parent / "file").write_text("mine")
+    out = data.parent / place
+    assert cli.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"causaljax: error: {out}: ")
+    assert message.count("\n") == 1
+
+
+def test_a_fit_that_fails_leaves_no_folder(data, monkeypatch, capsys):
+    def fail(*arguments, **options):
+        raise ValueError("no")
+
+    monkeypatch.setattr(LinearDAG, "fit", fail)
+    out = data.parent / "a" / "out"
+    assert cli.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
+    assert [path.name for path in data.parent.iterdir()] == ["data.csv"]
+    capsys.readouterr()
+
+
+def test_a_folder_without_tables_is_none_to_fit(tmp_path, capsys):
+    assert cli.main(["fit", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert "is a folder; give a file, or a folder with --format dcdi" in message
+
+
+class Whole(Exception):
+    """Raised where a fit would begin."""
+
+
+def test_hidden_regimes_of_sachs_are_looked_for_in_all_rows(monkeypatch):
+    command = ["fit", "sachs", "--method", "latent-interventions"]
+    table, known = told(monkeypatch, command, LatentInterventionDAG)
     assert table.shape == (7466, 11)
     assert np.log(datasets.load_sachs().data).equals(table)
     assert known["interventions"] is None

@@ -15,8 +15,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from causaljax import Knowledge, LinearDAG
+from causaljax import (
+    AmortizedDAG,
+    Knowledge,
+    LatentInterventionDAG,
+    LinearDAG,
+    NeuralDAG,
+)
+from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.kernels import dagma, order
+from causaljax.types import Posterior
+
+METHODS = AmortizedDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
 
 QUICK = {"noise": "equal_variance", "num_steps": 1500}
 SETTINGS = {
@@ -245,12 +255,92 @@ def test_bad_options_are_named_at_fit(chain):
         ({"concavity": 1.0}, "concavity=1.0 has no meaning for the search"),
         ({"n_bootstrap": -1}, "n_bootstrap must be a whole number"),
         ({"num_steps": 0}, "num_steps must be a positive"),
-        ({"random_state": None}, "random_state must be an int"),
     ):
         with pytest.raises(ValueError, match=words):
             LinearDAG(**options).fit(chain)
     with pytest.raises(ValueError, match="no parameter 'lambda1'"):
         LinearDAG().set_params(lambda1=1)
+
+
+class Stub(BaseGraphEstimator):
+    """Finds nothing and compiles nothing; says which seed it had."""
+
+    def __init__(self, *, progress=None, random_state=0):
+        self.progress = progress
+        self.random_state = random_state
+
+    def _learn(self, problem, columns, bar):
+        graph = np.zeros((len(columns.names),) * 2, bool)
+        posterior = Posterior(graph.astype(float), graph[None], np.zeros(1))
+        info = {"converged": True, "used": self._seed}
+        return Learned(graph, graph, None, posterior, info)
+
+
+def seeds(random_state, table, fits=2):
+    model = Stub(random_state=random_state)
+    assert model.get_params()["random_state"] is random_state
+    infos = [model.fit(table).info_ for _ in range(fits)]
+    assert model.get_params()["random_state"] is random_state
+    assert all(type(info["seed"]) is int for info in infos)
+    assert [info["seed"] for info in infos] == [info["used"] for info in infos]
+    return [info["seed"] for info in infos]
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 7, np.int64(7), np.uint32(2**32 - 1), np.int8(3), 2**32 - 1]
+)
+def test_a_whole_number_is_the_seed_of_each_fit(chain, seed):
+    assert seeds(seed, chain) == [int(seed)] * 2
+
+
+@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
+def test_generators_give_each_fit_a_seed(chain, make):
+    first = seeds(make(0), chain, 3)
+    assert len(set(first)) == 3
+    assert seeds(make(0), chain, 3) == first  # one draw a fit
+    assert Stub(random_state=first[1]).fit(chain).info_["seed"] == first[1]
+    copy = clone(Stub(random_state=make(0)))
+    assert [copy.fit(chain).info_["seed"]] == first[:1]
+
+
+def test_no_random_state_is_fresh_at_each_fit(chain):
+    assert len(set(seeds(None, chain, 4))) == 4
+
+
+@pytest.mark.parametrize(
+    "random_state", [True, np.bool_(False), -1, 2**32, 1.0, "0", np.random, [1], np.nan]
+)
+def test_other_random_states_are_named(chain, random_state):
+    for method in (*METHODS, Stub):
+        with pytest.raises(ValueError, match="random_state must be a whole number"):
+            method(random_state=random_state).fit(chain)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [LinearDAG(), LinearDAG(acyclicity="expm"), AmortizedDAG(), NeuralDAG(), Stub()],
+    ids=repr,
+)
+def test_regimes_that_nobody_reads_are_named(chain, model, monkeypatch):
+    # Found before anything else happens.
+    monkeypatch.setattr("causaljax.frame.to_problem", lambda *_, **__: None)
+    with pytest.raises(ValueError, match="regimes have no meaning") as error:
+        model.fit(chain, regimes=["one"] * len(chain))
+    for words in ("LatentInterventionDAG", 'NeuralDAG(intervention="imperfect")'):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "model", [LatentInterventionDAG(), NeuralDAG(intervention="imperfect")], ids=repr
+)
+def test_regimes_are_read_where_it_says_so(chain, model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        type(model), "_learn", lambda _, problem, *__: seen.append(problem)
+    )
+    with pytest.raises(AttributeError):
+        model.fit(chain, regimes=["one"] * 500 + ["two"] * 500)
+    np.testing.assert_array_equal(seen[0].regime[:1000], [0] * 500 + [1] * 500)
 
 
 def test_it_sits_in_a_pipeline(chain):

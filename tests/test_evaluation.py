@@ -8,6 +8,7 @@ import sklearn.metrics
 
 from causaljax import datasets
 from causaljax.evaluation import baselines, compare_graphs, sid
+from causaljax.graphs.ops import dag_to_cpdag
 
 DISTANCES = ["shd", "cpdag_shd", "sid"]
 CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]])
@@ -242,7 +243,12 @@ def test_arguments_are_left_alone():
         (named(CHAIN, "abc"), named(CHAIN, "aab"), "two columns of one name"),
         (pd.DataFrame(CHAIN, columns=list("abc")), CHAIN, "index_col=0"),
         (CHAIN, np.eye(3), "estimate must be acyclic.*the cycle 0 -> 0"),
-        (CHAIN + CHAIN.T, CHAIN, "truth must be acyclic.*the cycle 0 -> 1 -> 0"),
+        (
+            pd.DataFrame(CHAIN, index=[1, "nan", 7], columns=["1", "NA", "007"]),
+            CHAIN,
+            r"one only: \['007', '7', 'NA', 'nan'\].*files\.read_result",
+        ),
+        (named(CHAIN, [1, "1", "a"]), CHAIN, "two columns of one name"),
         (
             named(CHAIN, "abc"),
             nx.DiGraph(["ab", "bc", "ca"]),
@@ -293,6 +299,71 @@ def test_baselines_follow_the_seed():
     assert baselines(CHAIN, seed=1) != baselines(CHAIN, seed=2)
 
 
-def test_baselines_refuse_a_cycle():
+@pytest.mark.parametrize("graph", [CHAIN + CHAIN.T, np.roll(np.eye(3), 1, axis=0)])
+def test_baselines_and_sid_refuse_a_cycle(graph):
     with pytest.raises(ValueError, match="truth must be acyclic"):
-        baselines(CHAIN + CHAIN.T)
+        baselines(graph)
+    with pytest.raises(ValueError, match="estimate must be acyclic"):
+        sid(CHAIN, graph)
+
+
+def test_numbers_and_their_text_are_one_name():
+    """Estimators name columns by text; a truth made by hand often has numbers."""
+    truth = named(CHAIN, [1, 2, 3])
+    for estimate in (named(CHAIN, "123"), nx.DiGraph([("1", "2"), ("2", "3")])):
+        assert compare_graphs(truth, estimate)["shd"] == 0
+        assert compare_graphs(estimate, truth, strength=truth)["auroc"] == 1
+    mixed = pd.DataFrame(CHAIN, index=[1, 2, 3], columns=list("123"))  # plain read_csv
+    assert compare_graphs(mixed, truth)["shd"] == 0
+    with pytest.raises(ValueError, match=r"\['1.0'\] more and lacks \['1'\]"):
+        compare_graphs(truth, named(CHAIN, [1.0, "2", "3"]))
+
+
+# Graphs that stand for a class
+
+
+def test_classes_are_compared_on_every_pair_of_three_variables():
+    dags = list(all_dags(3))
+    cpdags = slow_cpdags(dags)
+    for truth, real in zip(dags, cpdags, strict=True):
+        for found in {cpdag.tobytes(): cpdag for cpdag in cpdags}.values():
+            scores = compare_graphs(truth, found)
+            assert scores["shd"] == slow_shd(truth, found)
+            assert scores["cpdag_shd"] == slow_shd(real, found)
+            assert np.isnan(scores["sid"]) == bool((found & found.T).any())
+            edges = [
+                set(zip(*graph.nonzero(), strict=True)) for graph in (truth, found)
+            ]
+            skeletons = [{frozenset(edge) for edge in graph} for graph in edges]
+            for prefix, sets in (("", edges), ("skeleton_", skeletons)):
+                precision, recall, _ = slow_accuracy(*sets)
+                assert scores[f"{prefix}precision"] == pytest.approx(precision)
+                assert scores[f"{prefix}recall"] == pytest.approx(recall)
+            both_ways = compare_graphs(found, truth)
+            assert both_ways["shd"] == scores["shd"]
+            assert both_ways["cpdag_shd"] == scores["cpdag_shd"]
+
+
+def test_a_class_is_that_of_each_of_its_members():
+    for dag in random_dags(6, 10, seed=5):
+        cpdag = np.asarray(dag_to_cpdag(dag)).astype(int)
+        assert compare_graphs(dag, cpdag)["cpdag_shd"] == 0
+        # So is one in which knowledge directs some edges more.
+        part = cpdag.copy()
+        part[:3][dag.T[:3] == 1] = 0
+        assert compare_graphs(dag, part)["cpdag_shd"] == 0
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        ["01", "10", "12", "21", "23", "32", "30", "03"],  # a ring without a chord
+        ["01", "12", "21", "32"],  # 0 -> 1 - 2 <- 3
+    ],
+)
+def test_graphs_that_stand_for_no_dag_are_named(edges):
+    graph = np.zeros((4, 4), int)
+    for i, j in edges:
+        graph[int(i), int(j)] = 1
+    with pytest.raises(ValueError, match="estimate stands for no DAG"):
+        compare_graphs(np.zeros((4, 4)), graph)

@@ -1,13 +1,19 @@
 """Files in and out: what is read, what is refused, what is left alone."""
 
+import errno
 import json
+import pathlib
+import tempfile
 
+import hypothesis
+import hypothesis.strategies as st
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 
-from causaljax import files
+from causaljax import files, frame
+from causaljax.evaluation import compare_graphs
 
 
 @pytest.fixture
@@ -28,6 +34,10 @@ def test_every_kind_of_table_reads_the_same(table, tmp_path):
     table.to_csv(tmp_path / "t.csv.gz", index=False)
     table.to_csv(tmp_path / "t.tsv", index=False, sep="\t")
     table.to_parquet(tmp_path / "t.parquet")
+    table.to_csv(tmp_path / "t.CSV", index=False)
+    table.to_csv(tmp_path / "u.Csv.GZ", index=False, compression="gzip")
+    table.to_csv(tmp_path / "t.Tsv", index=False, sep="\t")
+    table.to_parquet(tmp_path / "t.PARQUET")
     for path in tmp_path.iterdir():
         pd.testing.assert_frame_equal(files.read_table(path), table)
 
@@ -42,6 +52,7 @@ def test_every_kind_of_table_reads_the_same(table, tmp_path):
         ("t.csv", b"a,b\n1,2\n1,2,3,4\n", "cannot be read as csv"),
         ("t.csv", b"\xff\xfe\x00\x01\n", "cannot be read as csv"),
         ("t.csv", b"a,b,a\n1,2,3\n", "'a' occurs more than once"),
+        ("t.csv", b"NA,b,NA\n1,2,3\n", "'NA' occurs more than once"),
         ("t.parquet", b"not parquet", "cannot be read as parquet"),
     ],
 )
@@ -63,6 +74,132 @@ def test_edges_are_pairs(tmp_path):
     path.write_text("cause\na\n")
     with pytest.raises(ValueError, match="two columns"):
         files.read_edges(path)
+
+
+MARKS = ["NA", "None", "null", "nan", "NaN", "n/a", "<NA>", "007", "1.0", "True"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".tsv", ".parquet"])
+def test_what_marks_a_gap_is_a_name_among_names(tmp_path, ending):
+    path = tmp_path / f"t{ending}"
+    made = pd.DataFrame({"name": [*MARKS, None], "1": [*"0123456789", None]})
+    made["value"] = [1.0, None, *range(9)]
+    if ending == ".parquet":
+        made.to_parquet(path)
+    else:
+        made.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",")
+    table = files.read_table(path, names=["name", "1", "absent"])
+    assert table["name"].tolist()[:-1] == MARKS
+    assert table["1"].tolist()[:-1] == list("0123456789")
+    assert table.isna().sum().tolist() == [1, 1, 1]
+
+
+def test_marks_of_gaps_are_gaps_among_numbers(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,x\nNA,NA\nnull,y\n,z\n")
+    table = files.read_table(tmp_path / "t.csv", names=["b"])
+    assert table.a.isna().tolist() == [False, True, True, True]
+    assert table.b.tolist() == ["x", "NA", "y", "z"]
+
+
+def test_edges_between_columns_of_any_name(tmp_path):
+    path = tmp_path / "edges.csv"
+    path.write_text("cause,effect\nNA,None\n1,2\n007,null\n")
+    assert files.read_edges(path) == [("NA", "None"), ("1", "2"), ("007", "null")]
+
+
+def test_labels_do_not_change():
+    gap = float("nan")
+    for given, expected in (
+        (["1", "2", "-3"], [1, 2, -3]),
+        (["1", gap, "2"], [1, gap, 2]),
+        (["1", "02"], ["1", "02"]),
+        (["1", "1.0"], ["1", "1.0"]),
+        (["1", "None"], ["1", "None"]),
+        ([3, 4], [3, 4]),
+        ([gap, gap], [gap, gap]),
+    ):
+        found = files.labels(pd.Series(given)).tolist()
+        assert list(map(repr, found)) == list(map(repr, expected))
+
+
+def nasty_names(least=2):
+    """Names that are numbers, gaps, markup or punctuation elsewhere."""
+    special = [
+        *MARKS,
+        "1",
+        "2",
+        "",
+        " a",
+        "from",
+        "regime",
+        "row",
+        "a,b",
+        'a"b',
+        "a\nb",
+    ]
+    texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=4)
+    one = st.sampled_from(special) | texts
+    return st.lists(one, min_size=least, max_size=5, unique=True)
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(names=nasty_names(), regimes=nasty_names(), counted=st.booleans())
+@hypothesis.example(names=["1", "2", "3"], regimes=["idle", "NA"], counted=False)
+def test_names_come_back_as_they_went_in(names, regimes, counted):
+    rng = np.random.default_rng(0)
+    if counted or files.labels(pd.Series(regimes)).tolist() != regimes:
+        regimes = list(range(len(regimes)))
+    columns = frame.Columns(names=tuple(names), means=[], scales=[])
+    adjacency = frame.to_frame(np.triu(np.ones((len(names),) * 2, int), 1), columns)
+    graph = nx.DiGraph(kind="dag")
+    graph.add_edge(*names[:2], probability=0.5, weight=None, undirected=True)
+    graph.add_edge(names[1], names[0], probability=0.5, weight=2.0, undirected=False)
+    probabilities = pd.DataFrame(rng.random((3, len(regimes))), columns=regimes)
+    rows = pd.Series([regimes[0], regimes[1], regimes[0]])
+    table = files.regime_table(rows, probabilities)
+    targets = pd.DataFrame(
+        rng.random((len(regimes), len(names))), index=regimes, columns=names
+    ).rename_axis("regime")
+    arguments = graph, adjacency, adjacency.T, {"causaljax": "1"}, table, targets
+    with tempfile.TemporaryDirectory() as folder:
+        files.write_results(folder, *arguments)
+        read = {
+            name: files.read_result(pathlib.Path(folder) / f"{name}.csv")
+            for name in ("adjacency", "cpdag", "edges", "regimes")
+        }
+        read["targets"] = files.read_result(f"{folder}/intervention_targets.csv")
+        link = json.loads((pathlib.Path(folder) / "graph.json").read_text())
+    assert nx.utils.graphs_equal(nx.node_link_graph(link, edges="edges"), graph)
+    expected = {
+        "adjacency": adjacency,
+        "cpdag": adjacency.T,
+        "edges": files.edge_table(graph),
+        "regimes": table,
+        "targets": targets,
+    }
+    for name, frame_read in read.items():
+        assert list(frame_read.index) == list(expected[name].index), name
+        assert list(frame_read.columns) == list(expected[name].columns), name
+        pairs = zip(frame_read.items(), expected[name].items(), strict=True)
+        for (_, one), (_, other) in pairs:
+            assert one.isna().tolist() == other.isna().tolist()
+            assert one.dropna().tolist() == other.dropna().tolist()
+
+
+def test_a_graph_that_was_written_can_be_compared(graph, tmp_path):
+    names = ["1", "NA", "003"]
+    truth = pd.DataFrame(np.eye(3, k=1, dtype=int), index=names, columns=names)
+    files.write_results(tmp_path, graph, truth, truth, {"causaljax": "1"})
+    again = files.read_result(tmp_path / "adjacency.csv")
+    assert compare_graphs(truth, again)["shd"] == 0
+    with pytest.raises(ValueError, match=r"files\.read_result"):
+        compare_graphs(truth, pd.read_csv(tmp_path / "adjacency.csv", index_col=0))
+
+
+def test_no_edges_come_back():
+    with tempfile.TemporaryDirectory() as folder:
+        files.edge_table(nx.DiGraph()).to_csv(f"{folder}/edges.csv", index=False)
+        assert files.read_result(f"{folder}/edges.csv").shape == (0, 5)
 
 
 def write(folder, graph):
@@ -110,7 +247,67 @@ def test_a_failure_leaves_no_partial_result(graph, tmp_path):
     graph.edges["a", "b"]["weight"] = np.float32(1)  # which JSON cannot express
     with pytest.raises(TypeError):
         write(tmp_path / "out", graph)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def deny(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "place", ["file/out", "file/a/out", "/proc/out", "/proc/a/out", "/dev/full/out"]
+)
+def test_places_that_cannot_be_written_are_named(graph, tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    for attempt in (files.check_writable, lambda folder: write(folder, graph)):
+        with pytest.raises(ValueError, match="results cannot be written there"):
+            attempt(tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(ValueError, match="is a file; name a folder"):
+        files.check_writable("/dev/full")
+
+
+@pytest.mark.parametrize(
+    "place", ["os.mkdir", "pathlib.Path.write_text", "tempfile.mkdtemp"]
+)
+def test_a_trial_leaves_nothing_behind(tmp_path, monkeypatch, place):
+    files.check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "there").mkdir()
+    files.check_writable(tmp_path / "there")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    monkeypatch.setattr(place, deny)
+    with pytest.raises(ValueError, match=r"\(No space left on device\): make room"):
+        files.check_writable(tmp_path / "there" / "b" / "c")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def deny_run_json(path, *arguments):
+    if path.name == "run.json":
+        deny()
+
+
+@pytest.mark.parametrize(
+    ("place", "failing"),
+    [
+        ("pandas.DataFrame.to_csv", deny),
+        ("pathlib.Path.write_text", deny_run_json),
+        ("os.replace", deny),
+    ],
+)
+def test_a_full_disk_leaves_no_half_of_a_file(
+    graph, tmp_path, monkeypatch, place, failing
+):
+    write(tmp_path / "old", graph)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    monkeypatch.setattr(place, failing)
+    for name in ("old", "new/results"):
+        with pytest.raises(ValueError, match="No space left on device") as error:
+            write(tmp_path / name, graph)
+        assert str(error.value).count("\n") == 0
+    after = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+    assert after == before
+    assert not (tmp_path / "new").exists()
 
 
 def test_regimes_are_written_where_there_are_any(graph, tmp_path):

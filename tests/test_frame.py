@@ -9,8 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causaljax import Knowledge
-from causaljax.frame import to_frame, to_networkx, to_problem
+from causaljax import Knowledge, frame, types
+from causaljax.frame import to_frame, to_networkx, to_rows
+
+
+def to_problem(table, **options):
+    """What ``frame.to_problem`` says of the table's own rows; the rest is padding."""
+    problem, columns = frame.to_problem(table, **options)
+    n = len(table)
+    assert len(problem.x) == types.padded_size(n)
+    assert not problem.weight[n:].any()
+    assert (problem.weight[:n] == 1).all()
+    assert (problem.regime[n:] == -1).all()
+    own = {name: getattr(problem, name)[:n] for name in problem._fields[:5]}
+    return problem._replace(**own), columns
+
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -115,6 +128,10 @@ def test_interventions_in_every_form_mean_the_same(table):
     for form in (mask, names, pd.Series(names), shuffled):
         problem, _ = to_problem(table, interventions=form)
         np.testing.assert_array_equal(problem.intervened, mask)
+    counted = table.set_axis([1, 2, 3, 4], axis=1)
+    for form in ([1.0, None], pd.Series([1, None]), ["1", np.nan]):
+        problem, _ = to_problem(counted, interventions=[*form, *[None] * 28])
+        assert np.argwhere(problem.intervened).tolist() == [[0, 0]]
     blank = pd.Series([np.nan] * 30)
     assert not to_problem(table, interventions=blank)[0].intervened.any()
 
@@ -272,6 +289,44 @@ def test_column_order_only_relabels(order):
     for field in ("allowed", "required"):
         mask = np.asarray(getattr(moved, field))[np.ix_(place, place)]
         np.testing.assert_array_equal(mask, getattr(plain, field))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "interventions"),
+    [
+        (lambda t: t[:1], None),
+        (lambda t: t[:3], ["a"] * 3),  # always, and fewer than columns
+        (lambda t: t.assign(b=2.0), None),
+        (lambda t: t.assign(d=t.a, c=3 * t.a - 2), None),
+        (lambda t: t.assign(b=t.b.where(t.b.index > 1, 1e5)), None),
+    ],
+)
+def test_rows_to_be_judged_need_not_make_a_graph(table, spoil, interventions):
+    _, columns = to_problem(table)
+    rows = spoil(table)
+    problem = to_rows(rows, columns, interventions=interventions)
+    assert (problem.weight == (np.arange(128) < len(rows))).all()
+    x = np.asarray(problem.x)[: len(rows)]
+    expected = (rows - columns.means) / columns.scales
+    np.testing.assert_allclose(x, expected, rtol=1e-5, atol=1e-6)
+    assert problem.intervened[:, 0].any() == (interventions is not None)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda t: t[:0], "0 sample"),
+        (lambda t: t[["b", "a", "c", "d"]], "give those of fit in their order"),
+        (lambda t: t[["a", "b"]], "give those of fit in their order"),
+        (lambda t: t.assign(b=np.nan), "'b' holds 30 NaN"),
+        (lambda t: t.assign(b="x"), "'b' is of type"),
+        (lambda t: t.to_numpy()[0], "1 dimension"),
+    ],
+)
+def test_rows_of_other_tables_are_named(table, spoil, words):
+    _, columns = to_problem(table)
+    with pytest.raises(ValueError, match=words):
+        to_rows(spoil(table), columns)
 
 
 def test_far_rows_and_short_tables_are_warned_of():

@@ -127,6 +127,12 @@ def test_rows_are_told_again(made, hidden):
     fresh = Made(n=500)  # the same system, other rows
     assert adjusted_rand_score(fresh.regime, model.predict_regimes(fresh.table)) > 0.95
     assert list(model.predict_regimes(made.table[:5])) == list(told[:5])
+    # Nothing is learned from these: one row is enough, and no warning is due.
+    assert list(model.predict_regimes(made.table[:1])) == list(told[:1])
+    assert np.isfinite(model.score(made.table[:1]))
+    model.predict_regimes(made.table[:20].assign(b=made.table.b.iloc[0]))
+    with pytest.raises(ValueError, match="0 sample"):
+        model.predict_regimes(made.table[:0])
 
 
 def test_scores_are_log_densities_in_the_units_of_the_table(made, hidden):
@@ -249,7 +255,7 @@ def test_mistakes_are_named(made):
         ({"concentration": 0}, {}, "concentration must be between 0"),
         ({"label_noise": 1}, {}, "label_noise must be between 0 and 1"),
         ({"label_noise": "a"}, {}, "label_noise must be a number"),
-        ({"random_state": None}, {}, "random_state must be an int"),
+        ({"random_state": -1}, {}, "random_state must be a whole number"),
         (
             {},
             {"regimes": half, "interventions": made.hit},
@@ -514,3 +520,26 @@ def test_a_regime_that_disturbs_most_columns_is_suspicious(made):
         model.fit(table)
     (broad,) = model.info_["broad_regimes"]
     assert (model.regimes_[far] == broad).mean() > 0.99
+
+
+def test_relabelled_variables_relabel_curves():
+    """Random hidden units go with the variables, and so do parents as likely."""
+    problem, _ = faria_table(
+        jax.random.key(0), mechanism="network", num_variables=4, num_rows=300
+    )
+    start = np.triu(np.ones((4, 4), np.float32), 1)
+    labels = np.array([2, 0, 3, 1])
+
+    def fitted(order):
+        given = make_problem(np.asarray(problem.x)[:, order])
+        config = latent_interventions.Config(
+            start=start[np.ix_(order, order)], max_regimes=3, num_steps=3
+        )
+        found, _ = run(latent_interventions.KERNEL, jax.random.key(1), given, config)
+        return found
+
+    expected, actual = fitted(np.arange(4)), fitted(labels)
+    graph = np.asarray(expected.graphs)[:, labels][:, :, labels]
+    np.testing.assert_array_equal(actual.graphs, graph)
+    scale = np.asarray(expected.extra["model"].scale)[labels]
+    np.testing.assert_allclose(actual.extra["model"].scale, scale, rtol=1e-4)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models import bge, linear_gaussian, sortability
+from causaljax.models import bge, linear_gaussian
 from causaljax.types import make_problem
 
 NUM_ROWS, D = 50, 4
@@ -199,16 +199,12 @@ def test_no_two_batched_factorisations_can_wait_for_each_other():
     """Batches of them ran at once and stopped `fit` for ever on two cores."""
     problem = make_problem(np.random.default_rng(0).normal(size=(50, 4)))
     graph = jnp.triu(jnp.ones((4, 4), bool), 1)
-    scales = jnp.ones(4)
 
     def coefficients(graph, problem):
         stats = linear_gaussian.statistics(problem, interventional=True)
         return linear_gaussian.coefficients(graph, stats)
 
-    def baselines(graph, problem):
-        return sortability.baselines(graph, problem, scales)
-
-    for function in (coefficients, baselines, bge.bge):
+    for function in (coefficients, bge.bge):
         text = jax.jit(function).lower(graph, problem).as_text()
         assert batched_factorisations(text) == []
     many = jax.vmap(jnp.linalg.cholesky)

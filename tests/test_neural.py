@@ -1,5 +1,6 @@
 """The neural kernel and NeuralDAG, against closed forms and known equations."""
 
+import copy
 import dataclasses
 import functools
 
@@ -245,6 +246,11 @@ def test_score_is_in_the_units_of_the_table(fitted):
     nats = log_prob(model.networks_, model.adjacency_.to_numpy(), problem)
     free = (~hit).mean(axis=0) @ np.log(frame.std(ddof=0))
     assert value == pytest.approx(float(nats.sum()) / len(frame) - free, abs=1e-4)
+    # Rows are added up one by one: few, flat or always set, without a warning.
+    ones = [model.score(frame[k : k + 1], interventions=hit[k : k + 1]) for k in (0, 1)]
+    both = model.score(frame[:2], interventions=hit[:2])
+    assert both == pytest.approx(np.mean(ones), abs=1e-4)
+    assert np.isfinite(model.score(frame[:9].assign(x=1.0), interventions=["x"] * 9))
 
 
 def test_samples_follow_the_equations(fitted):
@@ -259,6 +265,9 @@ def test_samples_follow_the_equations(fitted):
     assert effect["x"] == 0
     assert effect["y"] == pytest.approx(-0.5)
     pd.testing.assert_frame_equal(model.sample(50), model.sample(50))
+    # The seed is that of the fit, whatever it was drawn from.
+    other = copy.copy(model).set_params(random_state=None)
+    pd.testing.assert_frame_equal(model.sample(50), other.sample(50))
 
 
 def test_questions_that_make_no_sense_are_named(fitted):

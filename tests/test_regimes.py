@@ -24,8 +24,8 @@ GRID = (np.arange(100_000) + 0.5) / 100_000
 
 def test_sticks_are_broken_in_the_order_of_the_regimes_sizes():
     posterior = regimes.sticks(jnp.array([5.0, 20.0, 10.0]), 2.0)
-    np.testing.assert_allclose(posterior.a, [21, 11, 6])
-    np.testing.assert_allclose(posterior.b, [17, 7, 2])
+    np.testing.assert_allclose(posterior.a, [6, 21, 11])
+    np.testing.assert_allclose(posterior.b, [2, 17, 7])
     np.testing.assert_array_equal(posterior.place, [2, 0, 1])
 
 
@@ -378,14 +378,14 @@ def test_rows_go_along():
 
 def factorisations(function, *arrays):
     """How many are written down, those in loops once."""
-    return str(jax.make_jaxpr(function)(*arrays)).count("name=cholesky")
+    return str(jax.make_jaxpr(function)(*arrays)).count("cholesky[")
 
 
 def test_pairs_are_weighed_in_one_batch_of_lapack():
     x, each = five_regimes()
-    one, weight = jnp.ones((len(x), 1)), jnp.ones(len(x))
+    two, weight = jnp.ones((len(x), 2)), jnp.ones(len(x))  # one needs no LAPACK
     sums = jax.tree.map(
-        lambda leaf: leaf[None], conjugate.statistics(each, one, x[:, 0])
+        lambda leaf: leaf[None], conjugate.statistics(each, two, x[:, 0])
     )
     given = each, weight, sums, jnp.zeros((5, 1)), 0.1, 1.0, 0
     assert factorisations(regimes.joining_gains, *given) == 1
@@ -393,11 +393,10 @@ def test_pairs_are_weighed_in_one_batch_of_lapack():
 
 def test_targets_are_weighed_in_one_batch_of_lapack_at_a_time():
     _, y, each = linear_pair()
-    sums = sums_of(np.ones((len(y), 1)), y, each)
+    sums = sums_of(np.ones((len(y), 2)), y, each)
     known = jnp.zeros(4, bool)
     given = sums, jnp.zeros(4), jnp.zeros(4), known, PRIOR
-    in_the_loop_and_after_it = 2
-    assert factorisations(regimes.find_targets, *given) == in_the_loop_and_after_it
+    assert factorisations(regimes.find_targets, *given) == 1
 
 
 def some_mechanisms(d):

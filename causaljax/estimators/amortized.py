@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from causaljax import frame, tuning
 from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.estimators.progress import Progress
 from causaljax.kernels import amortized
 from causaljax.run import run, run_many
-from causaljax.types import Problem
+from causaljax.types import pad_rows
 from causaljax.weights import Weights, kernel_config, load_weights
 
 
@@ -32,7 +32,11 @@ class AmortizedDAG(BaseGraphEstimator):
       threshold: pairs that are joined, one way or the other, with this probability
         or less are not joined in ``adjacency_``; None takes the threshold that was
         calibrated with the weights.
-      random_state: seed of ``sample_graphs`` and ``fine_tune``; ``fit`` draws nothing.
+      progress: show a progress bar; None shows one if the standard error stream is
+        a terminal and the fit takes more than a second.
+      random_state: seed of ``sample_graphs`` and ``fine_tune``, a whole number; or
+        None, a numpy Generator or a RandomState, of which each fit draws one
+        (``info_["seed"]``).
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, calibrated. Where the direction of an
@@ -54,20 +58,21 @@ class AmortizedDAG(BaseGraphEstimator):
       >>> model.sample_graphs(100).mean(axis=0)  # doctest: +SKIP
     """
 
-    progress = False  # there is no progress to show in one step
-
-    def __init__(self, *, weights="pair-v1", threshold=None, random_state=0):
+    def __init__(
+        self, *, weights="pair-v1", threshold=None, progress=None, random_state=0
+    ):
         self.weights = weights
         self.threshold = threshold
+        self.progress = progress
         self.random_state = random_state
 
     def _lenient(self):
         return True
 
-    def _learn(self, problem, columns):
+    def _learn(self, problem, columns, bar):
         del columns
         weights, config = self._method()
-        posterior, info = self._run(amortized.KERNEL, problem, config)
+        posterior, info = self._run(amortized.KERNEL, problem, config, bar)
         return self._learned(weights, config, problem, posterior, info)
 
     def fit_many(
@@ -98,7 +103,7 @@ class AmortizedDAG(BaseGraphEstimator):
                 f"there are {len(tables)} tables and {len(interventions)} entries of "
                 "interventions: give at least one table, and one entry a table"
             )
-        self._check_random_state()
+        seed = self._new_seed()
         weights, config = self._method()
         start = time.perf_counter()
         problems, columns = zip(
@@ -117,23 +122,33 @@ class AmortizedDAG(BaseGraphEstimator):
                     f"table {number} has {count} columns and table 0 has {counts[0]}: "
                     "fit tables of one number of columns together"
                 )
+        ordered = [
+            frame.sort_variables(problem, names)
+            for problem, names in zip(problems, columns, strict=True)
+        ]
         most = max(len(problem.x) for problem in problems)
-        padded = [_pad(problem, most) for problem in problems]
-        together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
-        key = jax.random.key(self.random_state)
+        padded = [pad_rows(problem, most) for problem, _, _ in ordered]
         size = amortized.tables_at_once(counts[0])
-        answers = run_many(amortized.KERNEL, key, together, config, size)
-        answers = jax.tree.map(np.asarray, answers)
+        # Whole batches, or a power of two: other numbers of tables share the program.
+        size = min(size, 1 << (len(tables) - 1).bit_length())
+        padded += padded[-1:] * (-len(tables) % size)
+        together = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+        key = jax.random.key(seed)
+        with Progress(f"{type(self).__name__}, {len(tables)} tables", self.progress):
+            answers = run_many(amortized.KERNEL, key, together, config, size)
+            answers = jax.tree.map(np.asarray, answers)
         seconds = (time.perf_counter() - start) / len(tables)
 
         models: list[AmortizedDAG] = []
-        for number, (table, problem) in enumerate(zip(tables, problems, strict=True)):
+        for number, (problem, _, places) in enumerate(ordered):
             model = type(self)(**self.get_params())
+            model._seed = seed
             posterior, last = jax.tree.map(lambda leaf, k=number: leaf[k], answers)
             info = model._diagnose(last)
             learned = model._learned(weights, config, problem, posterior, info)
+            learned = model._relabelled(learned, places)
             info = learned.info | {"seconds": seconds}
-            model._store(learned._replace(info=info), columns[number], table)
+            model._store(learned._replace(info=info), columns[number], tables[number])
             models.append(model)
         return models
 
@@ -141,8 +156,8 @@ class AmortizedDAG(BaseGraphEstimator):
         """Whole graphs that could have made the table, drawn from the posterior.
 
         Unlike single edge probabilities they say what goes together: which edges
-        exclude each other, how sure a path is. Knowledge holds in each of them. The
-        same ``n`` and ``random_state`` give the same graphs.
+        exclude each other, how sure a path is. Knowledge holds in each of them. One fit
+        and the same ``n`` give the same graphs.
 
         Args:
           n: how many.
@@ -161,9 +176,9 @@ class AmortizedDAG(BaseGraphEstimator):
         if not hasattr(self, "_problem"):
             raise AttributeError("fit a table before sampling graphs")
         config = dataclasses.replace(self._config, num_graphs=int(n))
-        key = jax.random.key(self.random_state)
+        key = jax.random.key(self.info_["seed"])
         posterior, _ = run(amortized.KERNEL, key, self._problem, config)
-        return np.asarray(posterior.graphs)
+        return np.asarray(posterior.graphs)[:, self._places][:, :, self._places]
 
     def fine_tune(
         self, simulator: tuning.Simulator, *, minutes: float = 15
@@ -183,8 +198,8 @@ class AmortizedDAG(BaseGraphEstimator):
         Raises:
           ValueError: if the simulator returns something else.
         """
-        self._check_random_state()
-        key = jax.random.fold_in(jax.random.key(self.random_state), 1)
+        seed = self.info_["seed"] if hasattr(self, "info_") else self._new_seed()
+        key = jax.random.fold_in(jax.random.key(seed), 1)
         tuned = tuning.fine_tune(key, self._weights(), simulator, minutes=minutes)
         return type(self)(**self.get_params() | {"weights": tuned})
 
@@ -228,6 +243,10 @@ class AmortizedDAG(BaseGraphEstimator):
         graph = posterior.graphs[0]
         return Learned(graph, graph, None, posterior, info)
 
+    def _relabelled_extra(self, extra, places):
+        self._places = places  # of graphs that are sampled later
+        return super()._relabelled_extra(extra, places)
+
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
         extra: Any = learned.posterior.extra
@@ -241,16 +260,3 @@ class AmortizedDAG(BaseGraphEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _pad(problem: Problem, num_rows: int) -> Problem:
-    """Rows of weight 0 at the end, up to a number of rows."""
-    rows = {
-        name: jnp.pad(
-            getattr(problem, name),
-            [(0, num_rows - len(problem.x))]
-            + [(0, 0)] * (getattr(problem, name).ndim - 1),
-        )
-        for name in ("x", "observed", "intervened", "regime", "weight")
-    }
-    return problem._replace(**rows)

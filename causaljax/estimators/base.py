@@ -8,14 +8,28 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from causaljax import frame
-from causaljax.restarts import best_run
+from causaljax.estimators.progress import Progress
+from causaljax.restarts import best_start
 from causaljax.run import run
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
-_NUM_CHUNKS = 20  # how often a progress bar moves
+_CHUNKS = range(20, 41)  # parts of a run, after each of which Ctrl-C is heard
+
+_SEEDS = 2**32  # how many there are
+_VARIABLE_AXES = {
+    "weights": (1, 2),
+    "effects": (0, 1),
+    "noise": (0,),
+    "ancestor_prob": (0, 1),
+    "order": (0,),
+    "target_prob": (0,),
+    "targets": (1,),
+}
+"""The axes of arrays of a posterior's ``extra`` that variables are along."""
 
 
 class Learned(NamedTuple):
@@ -47,16 +61,20 @@ class BaseGraphEstimator(ABC):
       graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
         ``undirected``.
       posterior_: the method's ``Posterior``, as numpy arrays.
-      info_: dict of diagnostics, with ``converged`` and the ``seconds`` of the fit.
+      info_: dict of diagnostics, with ``converged``, the ``seconds`` of the fit and its
+        ``seed``: as ``random_state`` it gives the same answer again.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
     """
 
-    progress: bool
-    random_state: int
+    progress: bool | None
+    random_state: Any
+    _seed: int  # of the fit that is on its way
 
     @abstractmethod
-    def _learn(self, problem: Problem, columns: frame.Columns) -> Learned:
+    def _learn(
+        self, problem: Problem, columns: frame.Columns, bar: Progress
+    ) -> Learned:
         """Checks options, runs kernels; raises ValueError for a bad option."""
 
     def _standardises(self) -> bool:
@@ -69,6 +87,10 @@ class BaseGraphEstimator(ABC):
 
     def _pooled(self) -> bool:
         """Whether rows far from the others are nothing to speak of."""
+        return False
+
+    def _reads_regimes(self) -> bool:
+        """Whether the method has a use for the regimes of rows."""
         return False
 
     def _double_precision(self) -> bool:
@@ -92,7 +114,8 @@ class BaseGraphEstimator(ABC):
           y: ignored, as scikit-learn's pipelines pass it.
           interventions: a bool frame of X's shape, or for each row a column name, a
             list of them, or None.
-          regimes: one label a row, None where unknown.
+          regimes: one label a row, None where unknown; for methods that read them,
+            ``LatentInterventionDAG`` and ``NeuralDAG(intervention="imperfect")``.
           knowledge: required and forbidden edges, tiers; obeyed exactly.
 
         Returns:
@@ -102,11 +125,12 @@ class BaseGraphEstimator(ABC):
           ValueError: naming the column, row, edge or option and the fix.
         """
         del y
-        self._check_random_state()
+        self._check_regimes(regimes)
+        self._seed = self._new_seed()
         start = time.perf_counter()
         # The global flag stays as the user set it.
         double = jax.enable_x64(True) if self._double_precision() else nullcontext()
-        with double:
+        with double, Progress(type(self).__name__, self.progress) as bar:
             problem, columns = frame.to_problem(
                 X,
                 interventions=interventions,
@@ -116,15 +140,36 @@ class BaseGraphEstimator(ABC):
                 lenient=self._lenient(),
                 pooled=self._pooled(),
             )
-            learned = self._learn(problem, columns)
-            arrays = jax.tree.map(np.asarray, learned._replace(info={}))
+            *ordered, places = frame.sort_variables(problem, columns)
+            learned = self._learn(*ordered, bar)
+            learned = self._relabelled(learned, places)
         info = learned.info | {"seconds": time.perf_counter() - start}
-        self._store(arrays._replace(info=info), columns, X)
+        self._store(learned._replace(info=info), columns, X)
         return self
 
-    def _check_random_state(self):
-        if not isinstance(self.random_state, int | np.integer):
-            raise ValueError(f"random_state must be an int, not {self.random_state!r}")
+    def _check_regimes(self, regimes):
+        if regimes is not None and not self._reads_regimes():
+            raise ValueError(
+                f"regimes have no meaning for {self!r}: leave them out, or take "
+                'LatentInterventionDAG or NeuralDAG(intervention="imperfect")'
+            )
+
+    def _new_seed(self) -> int:
+        """A seed from ``random_state``: itself, or a draw of a new one."""
+        state = self.random_state
+        if state is None:
+            state = np.random.default_rng()
+        if isinstance(state, np.random.Generator):
+            return int(state.integers(_SEEDS))
+        if isinstance(state, np.random.RandomState):
+            return int(state.randint(_SEEDS, dtype=np.uint32))
+        whole = isinstance(state, int | np.integer) and not isinstance(state, bool)
+        if not whole or not 0 <= state < _SEEDS:
+            raise ValueError(
+                f"random_state must be a whole number from 0 to {_SEEDS - 1}, None, a "
+                f"numpy Generator or a RandomState, not {state!r}: give one of these"
+            )
+        return int(state)
 
     def _check_starts(self):
         # pyrefly: ignore [missing-attribute]
@@ -139,28 +184,71 @@ class BaseGraphEstimator(ABC):
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
-    def _run(
-        self, kernel: Kernel, problem: Problem, config: PyTree, num_starts: int = 1
-    ) -> tuple[Posterior, dict[str, Any]]:
-        """Runs a kernel, with a progress bar if one is wanted; warns of failure."""
-        key = jax.random.key(self.random_state)
-        if num_starts > 1:
-            posterior, last = best_run(kernel, key, problem, config, num_starts)
-        elif self.progress:
-            from rich.progress import Progress
+    def _relabelled(self, learned: Learned, places: np.ndarray) -> Learned:
+        """What was learned of ordered variables, by numpy and in the table's order.
 
-            with Progress(transient=True) as bar:
-                task = bar.add_task(type(self).__name__, total=config.num_steps)
-                posterior, last = run(
+        Args:
+          learned: over the variables as ``frame.sort_variables`` has them.
+          places: ``[d]`` int, the place there of each column.
+        """
+        info, learned = learned.info, learned._replace(info={})
+        graph, essential, weights, posterior, _ = jax.tree.map(np.asarray, learned)
+        square = np.ix_(places, places)
+        extra = self._relabelled_extra(posterior.extra or {}, places)
+        return Learned(
+            graph=graph[square],
+            essential=essential[square],
+            weights=None if weights is None else weights[square],
+            posterior=posterior._replace(
+                edge_prob=posterior.edge_prob[square],
+                graphs=posterior.graphs[:, places][:, :, places],
+                extra=extra,
+            ),
+            info=info,
+        )
+
+    def _relabelled_extra(
+        self, extra: dict[str, Any], places: np.ndarray
+    ) -> dict[str, Any]:
+        """A posterior's ``extra``, its variables in the table's order."""
+        found = dict(extra)
+        for name, axes in _VARIABLE_AXES.items():
+            for axis in axes if name in found else ():
+                found[name] = np.take(found[name], places, axis=axis)
+        return found
+
+    def _run(
+        self,
+        kernel: Kernel,
+        problem: Problem,
+        config: PyTree,
+        bar: Progress,
+        *,
+        num_starts: int = 1,
+        stage: str = "",
+    ) -> tuple[Posterior, dict[str, Any]]:
+        """Runs a kernel, as ``best_run`` from several starts; warns of failure."""
+        problem = jax.device_put(problem)  # once, and not for every chunk
+        key, runs = jax.random.key(self._seed), []
+        keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
+        for number, start_key in enumerate(keys, 1):
+            of = f"start {number} of {num_starts}" if num_starts > 1 else ""
+            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps)
+            runs.append(
+                run(
                     kernel,
-                    key,
+                    start_key,
                     problem,
                     config,
-                    num_chunks=_NUM_CHUNKS,
-                    on_chunk=lambda steps, _: bar.update(task, completed=steps),
+                    num_chunks=_num_chunks(config.num_steps),
+                    on_chunk=lambda steps, _: bar.steps(steps),
                 )
-        else:
-            posterior, last = run(kernel, key, problem, config)
+            )
+        best = 0
+        if num_starts > 1:
+            infos = [info for _, info in runs]
+            best = int(best_start(jax.tree.map(lambda *a: jnp.stack(a), *infos)))
+        posterior, last = runs[best]
         return posterior, self._diagnose(last)
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
@@ -191,7 +279,7 @@ class BaseGraphEstimator(ABC):
         self.graph_ = frame.to_networkx(
             graph, learned.essential, edge_prob, weights, columns
         )
-        self.info_ = learned.info
+        self.info_ = learned.info | {"seed": self._seed}
         self.n_features_in_ = len(columns.names)
         names = getattr(table, "columns", None)
         if names is not None and all(isinstance(name, str) for name in names):
@@ -243,3 +331,9 @@ class BaseGraphEstimator(ABC):
             target_tags=TargetTags(required=False),
             input_tags=InputTags(),
         )
+
+
+def _num_chunks(num_steps):
+    """Some twenty chunks, of one length if that can be: it takes one program."""
+    even = (number for number in _CHUNKS if num_steps % number == 0)
+    return num_steps if num_steps <= max(_CHUNKS) else next(even, min(_CHUNKS))

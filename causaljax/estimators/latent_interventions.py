@@ -5,20 +5,20 @@ import warnings
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from causaljax import frame
+from causaljax.compiling import quick_jit
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.estimators.linear_regime_search import likelihoods, search_linear
 from causaljax.estimators.neural import _start
-from causaljax.estimators.regime_search import cells_of, search
+from causaljax.estimators.regime_search import cells_of, search, settings
 from causaljax.graphs.climb import even_odds
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import latent_interventions, pruning
+from causaljax.models import mechanisms
 from causaljax.models.regimes import FEWEST_ROWS
-from causaljax.types import make_problem
 
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
 _OPTIONS = "intervention", "mechanism", "label_noise"
@@ -50,7 +50,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
       concentration: of the Dirichlet process, positive; more of it expects more
         regimes. 1 if None; "learned" finds it, under a Gamma(1, 1) prior.
       label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.
-      random_state: seed.
+      progress: show a progress bar; None shows one if the standard error stream is
+        a terminal and the fit takes more than a second.
+      random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
+        of which each fit draws one (``info_["seed"]``).
 
     Attributes:
       regimes_: Series, the likeliest regime of each row, by the labels given or numbers
@@ -74,8 +77,6 @@ class LatentInterventionDAG(BaseGraphEstimator):
       >>> model.fit(np.log(sachs.data)).regimes_.value_counts()  # doctest: +SKIP
     """
 
-    progress = False  # starts are compared, which has no end to foretell
-
     def __init__(
         self,
         *,
@@ -84,6 +85,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         mechanism="network",
         concentration=None,
         label_noise=None,
+        progress=None,
         random_state=0,
     ):
         self.max_regimes = max_regimes
@@ -91,19 +93,32 @@ class LatentInterventionDAG(BaseGraphEstimator):
         self.mechanism = mechanism
         self.concentration = concentration
         self.label_noise = label_noise
+        self.progress = progress
         self.random_state = random_state
 
     def _pooled(self):
         return True
 
+    def _reads_regimes(self):
+        return True
+
     def _double_precision(self):
         return self.mechanism == "linear"  # whose graph is found by evidence
 
-    def _learn(self, problem, columns):
+    def _learn(self, problem, columns, bar):
         problem, config, labels = self._known(problem, columns)
         latent_interventions.check_config(config)
-        posterior, info = self._search(problem, config)
-        extra = jax.tree.map(np.asarray, posterior.extra)
+        posterior, info = self._search(problem, config, bar)
+        posterior = jax.tree.map(np.asarray, posterior)
+        graph = essential = posterior.graphs[0]
+        if config.mechanism == "linear":
+            # Directions that neither the class nor targets decide.
+            disturbed = problem._replace(intervened=cells_of(posterior))
+            essential, prob = _settled(posterior.edge_prob, graph, disturbed)
+            posterior = posterior._replace(edge_prob=prob)
+        real = np.asarray(problem.weight) > 0
+        extra = posterior.extra | {"belonging": posterior.extra["belonging"][real]}
+        posterior = posterior._replace(extra=extra)
         order = _order(extra, labels)
         names = _names(order, labels)
         reference = names[order.index(int(extra["reference"]))]
@@ -114,29 +129,18 @@ class LatentInterventionDAG(BaseGraphEstimator):
                 name for name, far in zip(names, broad, strict=True) if far
             ],
         }
-        settings = dataclasses.asdict(config)
-        for name in ("start", "belonging", "targets", "kind", "num_labels"):
-            settings.pop(name)
-        info["config"] = settings
         self._warn(info, reference)
         self._found = _Found(names, order, reference, config)
-        graph = essential = posterior.graphs[0]
-        if config.mechanism == "linear":
-            # Directions that neither the class nor targets decide.
-            disturbed = problem._replace(intervened=cells_of(posterior))
-            essential = _essential(graph, decided_pairs(disturbed))
-            prob = even_odds(posterior.edge_prob, graph, essential)
-            posterior = posterior._replace(edge_prob=prob)
         return Learned(graph, essential, None, posterior, info)
 
     def _known(self, problem, columns):
         """Problem and config with what the user knows; labels by their codes."""
+        real = np.asarray(problem.weight) > 0
         regime = np.array(problem.regime)
         hit = np.asarray(problem.intervened)
         labels = dict(enumerate(columns.regimes))
         if hit.any() and not labels:
-            sets, regime = np.unique(hit, axis=0, return_inverse=True)
-            regime = regime.reshape(-1)
+            sets, regime[real] = np.unique(hit[real], axis=0, return_inverse=True)
             labels = dict(enumerate(range(len(sets))))
         lost = np.flatnonzero(hit.any(axis=1) & (regime < 0))
         if len(lost):
@@ -158,7 +162,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         num_labels = max(labels) + 1 if labels else 0
         most = self.max_regimes
         if most is None:
-            all_told = bool(labels) and (regime >= 0).all()
+            all_told = bool(labels) and (regime[real] >= 0).all()
             most = num_labels if all_told else max(2 * (hit.shape[1] + 1), num_labels)
         learned = self.concentration == "learned"
         config = latent_interventions.Config(
@@ -168,49 +172,55 @@ class LatentInterventionDAG(BaseGraphEstimator):
             concentration_learned=learned,
             **self._given(*_OPTIONS, *([] if learned else ["concentration"])),
         )
-        return problem._replace(regime=jnp.asarray(regime, jnp.int32)), config, labels
+        return problem._replace(regime=regime.astype(np.int32)), config, labels
 
-    def _search(self, problem, config):
+    def _search(self, problem, config, bar):
         """The best of all starts; of curved mechanisms, graph and regimes by turns."""
-        told = bool((problem.regime >= 0).all())
+        told = bool((problem.regime[problem.weight > 0] >= 0).all())
         if told and config.targets_known:
-            return self._search_told(problem, config)
-        key = jax.random.key(self.random_state)
+            return self._search_told(problem, config, bar)
+        key = jax.random.key(self._seed)
         # Where every row has a label there is one way to begin.
         kinds = list(range(1 if told else len(latent_interventions.STARTS)))
         if config.mechanism == "linear":
+            bar.stage("candidate edges")
             config = dataclasses.replace(config, start=self._beliefs(problem))
-            turn = search_linear(key, problem, config, kinds)
-            posterior = turn.regimes
+            turn = search_linear(key, problem, config, kinds, bar)
+            posterior, used = turn.regimes, {"regimes": settings(config)}
         else:
-            turn = search(key, problem, config, kinds, self._beliefs)
+            turn, used = search(key, problem, config, kinds, self._beliefs, bar)
             posterior = turn.graph._replace(extra=turn.regimes.extra)
         info = self._diagnose(turn.last)
-        return posterior, info | {"start": latent_interventions.STARTS[turn.kind]}
+        start = latent_interventions.STARTS[turn.kind]
+        return posterior, info | {"start": start, "config": used}
 
-    def _search_told(self, problem, config):
+    def _search_told(self, problem, config, bar):
         """Where all is known of the regimes, the graph is all there is to find."""
-        if config.mechanism == "linear":
-            config = dataclasses.replace(config, start=self._beliefs(problem))
-            return self._run(latent_interventions.KERNEL, problem, config)
+        bar.stage("candidate edges")
         start = self._beliefs(problem)
-        graph, _ = self._run(pruning.KERNEL, problem, pruning.Config(start=start))
-        config = dataclasses.replace(config, start=graph.graphs[0].astype(float))
-        posterior, info = self._run(latent_interventions.KERNEL, problem, config)
-        return graph._replace(extra=posterior.extra), info
+        graph, used = None, {}
+        if config.mechanism != "linear":
+            pruned = pruning.Config(start=start)
+            graph, _ = self._run(pruning.KERNEL, problem, pruned, bar, stage="graph")
+            start = np.asarray(graph.graphs[0], float)
+            used = {"graph": settings(pruned)}
+        config = dataclasses.replace(config, start=start)
+        posterior, info = self._run(
+            latent_interventions.KERNEL, problem, config, bar, stage="regimes"
+        )
+        if graph is not None:
+            posterior = graph._replace(extra=posterior.extra)
+        return posterior, info | {"config": used | {"regimes": settings(config)}}
 
     def _beliefs(self, problem):
         """Probabilities of edges from the two methods that need no search."""
+        dtype = problem.x.dtype
         with jax.enable_x64(False):  # whatever the fit needs
-            arrays = jax.tree.map(np.asarray, problem)
-            single = make_problem(
-                **arrays._replace(
-                    x=arrays.x.astype(np.float32),
-                    weight=arrays.weight.astype(np.float32),
-                )._asdict()
+            single = problem._replace(
+                x=np.asarray(problem.x, np.float32),
+                weight=np.asarray(problem.weight, np.float32),
             )
-            start = _start(single)
-        return jnp.asarray(start, problem.x.dtype)
+            return _start(single, self._seed).astype(dtype)
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
@@ -225,6 +235,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
                 "fewest targets; targets are relative to it",
                 stacklevel=4,
             )
+
+    def _relabelled_extra(self, extra, places):
+        model = mechanisms.take_variables(extra["model"], places)
+        return super()._relabelled_extra(extra, places) | {"model": model}
 
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
@@ -287,20 +301,11 @@ class LatentInterventionDAG(BaseGraphEstimator):
                 f"X has {shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        problem, given = frame.to_problem(X, standardise=False, pooled=True)
-        columns = self._columns
-        if given.names != columns.names:
-            raise ValueError(
-                f"X has the columns {list(given.names)}: give those of fit in their "
-                f"order, {list(columns.names)}"
-            )
-        x = np.asarray(problem.x, np.float64) + given.means - columns.means
-        x = x / columns.scales
         model, config = self.posterior_.extra["model"], self._found.config
-        double = config.mechanism == "linear"
-        with jax.enable_x64(double):
-            x = jnp.asarray(x, jnp.float64 if double else jnp.float32)
-            return np.asarray(likelihoods(model, x, config.intervention), np.float64)
+        with jax.enable_x64(config.mechanism == "linear"):
+            problem = frame.to_rows(X, self._columns)
+            joint = likelihoods(model, problem.x, config.intervention)
+        return np.asarray(joint, np.float64)[problem.weight > 0]
 
 
 class _Found(NamedTuple):
@@ -341,4 +346,8 @@ def _plain(name):
     return int(name) if isinstance(name, float) and name.is_integer() else name
 
 
-_essential = jax.jit(essential_graph)
+@quick_jit(once=True)
+def _settled(prob, graph, problem):
+    """What targets and the class leave open of a graph, and probabilities of edges."""
+    essential = essential_graph(graph, decided_pairs(problem))
+    return essential, even_odds(prob, graph, essential)

@@ -3,13 +3,14 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
+from causaljax import sortability
 from causaljax.bootstrap import bootstrap, direction_probabilities
+from causaljax.compiling import quick_jit
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.graphs.ops import decided_pairs, essential_graph
 from causaljax.kernels import dagma, order
-from causaljax.models import sortability
 
 _NOISES = ("auto", "gaussian", "nongaussian", "equal_variance")
 _DESCENT = (
@@ -55,8 +56,10 @@ class LinearDAG(BaseGraphEstimator):
       num_steps: length of the search or descent; the kernel's own if None.
       n_bootstrap: refits on resampled rows from which ``edge_probabilities_`` are
         counted; 0 for none.
-      progress: show a progress bar; several starts have none.
-      random_state: seed.
+      progress: show a progress bar; None shows one if the standard error stream is
+        a terminal and the fit takes more than a second.
+      random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
+        of which each fit draws one (``info_["seed"]``).
 
     Sources: as in the kernels.
 
@@ -86,7 +89,7 @@ class LinearDAG(BaseGraphEstimator):
         learning_rate=None,
         num_steps=None,
         n_bootstrap=0,
-        progress=False,
+        progress=None,
         random_state=0,
     ):
         self.noise = noise
@@ -113,9 +116,11 @@ class LinearDAG(BaseGraphEstimator):
     def _double_precision(self):
         return not self._descends()
 
-    def _learn(self, problem, columns):
+    def _learn(self, problem, columns, bar):
         kernel, config = self._method(problem)
-        posterior, info = self._run(kernel, problem, config, self.n_starts or 1)
+        posterior, info = self._run(
+            kernel, problem, config, bar, num_starts=self.n_starts or 1
+        )
         noise = self.noise
         if noise == "auto":
             found = info["nongaussian_evidence"] > 0
@@ -124,20 +129,21 @@ class LinearDAG(BaseGraphEstimator):
             info.pop("nongaussian_evidence", None)  # not asked for, not measured
         info["noise"] = noise
 
-        graph = posterior.graphs[0]
+        graph = np.asarray(posterior.graphs[0])
         score_equivalent = noise == "gaussian"
         essential = graph
         if score_equivalent:
-            essential = _essential(graph, decided_pairs(problem))
+            essential = np.asarray(_essential(graph, problem))
             probabilities = direction_probabilities(essential)
             posterior = posterior._replace(
                 edge_prob=probabilities.astype(posterior.edge_prob.dtype)
             )
         weights = posterior.extra["weights"][0]
         if self.n_bootstrap:
+            bar.stage(f"{self.n_bootstrap} bootstrap replicates")
             posterior = bootstrap(
                 kernel,
-                jax.random.fold_in(jax.random.key(self.random_state), 1),
+                jax.random.fold_in(jax.random.key(self._seed), 1),
                 problem,
                 # The noise is chosen once, from all rows.
                 dataclasses.replace(config, noise=noise),
@@ -211,13 +217,16 @@ def _interventional(problem):
 
 def _sortability(graph, problem, columns):
     """What ``info_`` says of orders that could be read off single columns."""
-    scales = jnp.asarray(columns.scales, problem.x.dtype)
+    real = np.asarray(problem.weight) > 0
+    rows = np.asarray(problem.x)[real]
     found: dict[str, float | None] = {}
-    for name, (share, distance) in _baselines(graph, problem, scales).items():
-        found[f"{name}_sortability"] = float(share) if graph.any() else None
-        found[f"sort_by_{name}_shd"] = int(distance)
+    baselines = sortability.baselines(graph, rows, columns.scales)
+    for name, (share, distance) in baselines.items():
+        found[f"{name}_sortability"] = share if graph.any() else None
+        found[f"sort_by_{name}_shd"] = distance
     return found
 
 
-_baselines = jax.jit(sortability.baselines)
-_essential = jax.jit(essential_graph)
+@quick_jit(once=True)
+def _essential(graph, problem):
+    return essential_graph(graph, decided_pairs(problem))

@@ -7,10 +7,11 @@ edges that rows leave open are turned and regimes found anew.
 import dataclasses
 from collections.abc import Iterable
 
-import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
+from causaljax.compiling import quick_jit
+from causaljax.estimators.progress import Progress
 from causaljax.estimators.regime_search import (
     Turn,
     counted_rows,
@@ -31,20 +32,18 @@ def search_linear(
     problem: Problem,
     config: latent_interventions.Config,
     kinds: Iterable[int],
+    bar: Progress,
 ) -> Turn:
     """The graph and the regimes of linear mechanisms, from the best of several starts.
 
     Where regimes overlap, what the equivalence class leaves open is doubtful.
     """
-    turn = starts(key, problem, config, kinds)[0]
-    belonging = np.asarray(turn.regimes.extra["belonging"])
-    if 1 - belonging.max(axis=1).mean() < _UNSURE:
+    turn = starts(key, problem, config, kinds, bar)[0]
+    if 1 - turn.share @ turn.regimes.extra["belonging"].max(axis=1) < _UNSURE:
         return turn
     graph = np.asarray(turn.graph.graphs[0])
-    either = np.asarray(_to_cpdag(graph))
-    may = np.asarray(problem.allowed.T & ~problem.required)
-    open_edges = graph & either & either.T & may
-    leads = np.asarray(transitive_closure(open_edges)) | np.eye(len(graph), dtype=bool)
+    may = problem.allowed.T & ~problem.required
+    open_edges, leads = map(np.asarray, _undecided(graph, may))
     certainty = np.asarray(turn.graph.edge_prob)[open_edges]
     effects = np.argwhere(open_edges)[np.argsort(certainty, stable=True), 1]
     # To stay in the class all turns that leads to an effect, which then comes first.
@@ -53,20 +52,31 @@ def search_linear(
         for j in dict.fromkeys(effects.tolist())
     ]
     x, weight = counted_rows(problem)
-    _, told = told_regimes(problem, config)
+    told = np.asarray(_told(problem, config))
 
     def begun(start, kind):
-        return starts(key, problem, dataclasses.replace(config, start=start), [kind])
+        return starts(
+            key, problem, dataclasses.replace(config, start=start), [kind], bar
+        )
 
     def loss(turn):
         # Members of a class have as many parameters: the more rows tell, the better.
         model = turn.regimes.extra["model"]
-        joint = likelihoods(model, x, config.intervention) + told
-        mean = float(logsumexp(joint, axis=1) @ weight / weight.sum())
+        joint = np.asarray(likelihoods(model, x, config.intervention)) + told
+        mean = float(np.logaddexp.reduce(joint, axis=1) @ weight / weight.sum())
         return np.nan_to_num(-mean, nan=np.inf)
 
     return reconsidered(turn, doubtful, begun, loss)
 
 
-_to_cpdag = jax.jit(dag_to_cpdag)
-likelihoods = jax.jit(regime_log_likelihoods, static_argnames="intervention")
+@quick_jit(once=True)
+def _undecided(graph, may):
+    """Edges that the equivalence class leaves open, and what they lead to."""
+    either = dag_to_cpdag(graph)
+    open_edges = graph & either & either.T & may
+    itself = jnp.eye(len(graph), dtype=bool)
+    return open_edges, transitive_closure(open_edges) | itself
+
+
+_told = quick_jit(lambda problem, config: told_regimes(problem, config)[1], once=True)
+likelihoods = quick_jit(regime_log_likelihoods, static_argnames="intervention")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from causaljax import frame
+from causaljax.compiling import quick_jit
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.kernels import amortized, neural, order, pruning
 from causaljax.models import mlp
@@ -46,8 +47,10 @@ class NeuralDAG(BaseGraphEstimator):
       batch_size: rows an update.
       n_starts: how many times curves and equations are begun; of either the ones of
         least loss are kept.
-      progress: show progress bars; several starts have none.
-      random_state: seed.
+      progress: show a progress bar; None shows one if the standard error stream is
+        a terminal and the fit takes more than a second.
+      random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
+        of which each fit draws one (``info_["seed"]``).
 
     All options left at None are the kernels' own.
 
@@ -83,7 +86,7 @@ class NeuralDAG(BaseGraphEstimator):
         num_updates=None,
         batch_size=None,
         n_starts=1,
-        progress=False,
+        progress=None,
         random_state=0,
     ):
         self.noise = noise
@@ -98,7 +101,10 @@ class NeuralDAG(BaseGraphEstimator):
         self.progress = progress
         self.random_state = random_state
 
-    def _learn(self, problem, columns):
+    def _reads_regimes(self):
+        return self.intervention == "imperfect"
+
+    def _learn(self, problem, columns, bar):
         del columns
         self._check_starts()
         pruned = pruning.Config(**self._given("least_effect"))
@@ -110,23 +116,44 @@ class NeuralDAG(BaseGraphEstimator):
         )
         pruning.check_config(pruned)
         neural.check_config(fitted)
-        start = jnp.asarray(_start(problem), problem.x.dtype)
+        bar.stage("candidate edges")
+        start = _start(problem, self._seed).astype(problem.x.dtype)
         config = dataclasses.replace(pruned, start=start)
-        posterior, info = self._run(pruning.KERNEL, problem, config, self.n_starts)
+        posterior, info = self._run(
+            pruning.KERNEL,
+            problem,
+            config,
+            bar,
+            num_starts=self.n_starts,
+            stage="graph",
+        )
 
         # The networks of just this graph: there is nothing left to search.
-        graph = posterior.graphs[0]
+        graph = np.asarray(posterior.graphs[0])
         if self.intervention == "imperfect":
             fitted, problem = _labelled(fitted, problem)
         settled = problem._replace(allowed=graph, required=graph)
-        equations, trained = self._run(neural.KERNEL, settled, fitted, self.n_starts)
+        equations, trained = self._run(
+            neural.KERNEL,
+            settled,
+            fitted,
+            bar,
+            num_starts=self.n_starts,
+            stage="equations",
+        )
 
-        settings = dataclasses.asdict(pruned) | dataclasses.asdict(fitted)
-        for name in ("start", "penalty", "num_steps"):
-            settings.pop(name)  # a matrix, and what has no meaning here
-        info |= {"loss": trained["loss"], "config": settings}
+        used = {
+            "pruning": dataclasses.asdict(pruned),
+            "equations": dataclasses.asdict(fitted),
+        }
+        del used["pruning"]["start"], used["equations"]["start"]  # matrices, or None
+        info |= {"loss": trained["loss"], "config": used}
         extra = posterior.extra | equations.extra
         return Learned(graph, graph, None, posterior._replace(extra=extra), info)
+
+    def _relabelled_extra(self, extra, places):
+        networks = mlp.take_variables(extra["networks"], places)
+        return super()._relabelled_extra(extra, places) | {"networks": networks}
 
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
@@ -157,19 +184,10 @@ class NeuralDAG(BaseGraphEstimator):
         """
         del y
         networks, graph, columns = self._equations()
-        problem, given = frame.to_problem(
-            X, interventions=interventions, standardise=False
-        )
-        if given.names != columns.names:
-            raise ValueError(
-                f"X has the columns {list(given.names)}: give those of fit in their "
-                f"order, {list(columns.names)}"
-            )
-        moved = (given.means - columns.means) / columns.scales
-        x = (np.asarray(problem.x) / columns.scales + moved).astype(problem.x.dtype)
-        density = np.asarray(_log_density(networks, graph, x)[0], np.float64)
+        problem = frame.to_rows(X, columns, interventions=interventions)
+        density = np.asarray(_log_density(networks, graph, problem.x)[0], np.float64)
         cells = np.where(problem.intervened, 0, density - np.log(columns.scales))
-        return float(cells.sum(axis=1).mean())
+        return float(cells[problem.weight > 0].sum(axis=1).mean())
 
     def sample(
         self, n: int = 1000, *, do: Mapping[str, float] | None = None
@@ -178,9 +196,9 @@ class NeuralDAG(BaseGraphEstimator):
 
         Args:
           n: how many.
-          do: values that columns are set to from outside, in their units. The same
-            ``n`` and ``random_state`` give the same noise whatever is set, so that two
-            tables differ by the intervention alone.
+          do: values that columns are set to from outside, in their units. One fit and
+            the same ``n`` give the same noise whatever is set, so that two tables
+            differ by the intervention alone.
 
         Returns:
           DataFrame ``[n, d]`` in the units of the columns.
@@ -196,6 +214,7 @@ class NeuralDAG(BaseGraphEstimator):
         done = np.zeros(len(columns.names), bool)
         values = np.array(columns.means)
         for name, value in (do or {}).items():
+            name = str(name)  # as columns are named
             if name not in columns.names:
                 hint = frame.suggest(name, columns.names)
                 raise ValueError(f"do names an unknown column {name!r}; {hint}")
@@ -205,7 +224,7 @@ class NeuralDAG(BaseGraphEstimator):
             done[place], values[place] = True, value
         scaled = (values - columns.means) / columns.scales
         dtype = networks.log_scale.dtype
-        key = jax.random.fold_in(jax.random.key(self.random_state), 2)
+        key = jax.random.fold_in(jax.random.key(self.info_["seed"]), 2)
         rows = _sample(key, networks, graph, int(n), done, jnp.asarray(scaled, dtype))
         rows = np.asarray(rows, np.float64) * columns.scales + columns.means
         rows[:, done] = values[done]  # to the last digit
@@ -251,10 +270,11 @@ def _labelled(config, problem):
     targets = pd.DataFrame(np.asarray(problem.intervened)).groupby(regime).any()
     config = dataclasses.replace(
         config,
-        num_regimes=int(regime.max()) + 1,
+        # A power of two: tables of other numbers of regimes share the program.
+        num_regimes=1 << int(regime.max()).bit_length(),
         num_targeted=max(int(targets.to_numpy().sum(axis=0).max()), 1),
     )
-    return config, problem._replace(regime=jnp.asarray(regime, jnp.int32))
+    return config, problem._replace(regime=regime.astype(np.int32))
 
 
 def _regimes(problem):
@@ -265,16 +285,16 @@ def _regimes(problem):
     return np.unique(np.asarray(problem.intervened), axis=0, return_inverse=True)[1]
 
 
-def _start(problem: Problem) -> np.ndarray:
+def _start(problem: Problem, seed: int) -> np.ndarray:
     """Probabilities of edges from the two methods that need no search of their own."""
-    key_network, key_linear = jax.random.split(jax.random.key(0))  # neither draws
+    key_network, key_linear = jax.random.split(jax.random.key(seed))
     network = kernel_config(load_weights("pair-v1"))
     learned, _ = run(amortized.KERNEL, key_network, problem, network)
     hit = bool(problem.intervened.any())
     with jax.enable_x64(True):
         double = problem._replace(
-            x=jnp.asarray(problem.x, jnp.float64),
-            weight=jnp.asarray(problem.weight, jnp.float64),
+            x=np.asarray(problem.x, np.float64),
+            weight=np.asarray(problem.weight, np.float64),
         )
         config = order.Config(interventional=hit)
         linear, _ = run(order.KERNEL, key_linear, double, config)
@@ -283,5 +303,5 @@ def _start(problem: Problem) -> np.ndarray:
     return one * np.asarray(learned.edge_prob) + other * linear
 
 
-_log_density = jax.jit(mlp.log_density)
-_sample = jax.jit(mlp.sample, static_argnames="num_rows")
+_log_density = quick_jit(mlp.log_density)
+_sample = quick_jit(mlp.sample, static_argnames="num_rows")

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from causaljax.estimators.progress import Progress
 from causaljax.kernels import latent_interventions, pruning
 from causaljax.models.regime_families import Sample, turn_edges
 from causaljax.models.regime_splits import split_regime
@@ -40,6 +40,21 @@ _PRICES = {"linear": 0.02, "network": 0.02, "flow": 0.2}  # nats, of a disturbed
 # What is tried many times is fitted with less care than what is tried once.
 _QUICK_GRAPH = {"num_rows": 2048, "num_iterations": 10, "num_steps": 4}
 _QUICK_REGIMES = {"num_rows": 2048, "num_iterations": 12, "num_steps": 20}
+_THRESHOLDS = {
+    "likely": _LIKELY,
+    "num_kinds": _KINDS,
+    "num_begins": _BEGINS,
+    "behind": _BEHIND,
+    "num_rounds": _ROUNDS,
+    "num_turns": _TURNS,
+    "turn_gain": _TURN_GAIN,
+    "doubt": _DOUBT,
+    "num_splits": _SPLITS,
+    "split_gain": _SPLIT_GAIN,
+    "spared": _SPARED,
+    "prices": _PRICES,
+}
+"""The settings of the search itself, as results record them."""
 
 
 class Turn(NamedTuple):
@@ -50,14 +65,13 @@ class Turn(NamedTuple):
     last: Any  # diagnostics
     kind: int  # of start
     price: float  # of a disturbed cell, nats
+    share: np.ndarray  # [n], of the rows' weights
 
     @property
     def loss(self) -> float:
         """Minus the held-out bound, and the price of disturbed cells, nats a row."""
         found = self.regimes.extra
-        cells = np.asarray(found["belonging"]).mean(axis=0) @ np.asarray(
-            found["targets"]
-        )
+        cells = (self.share @ found["belonging"]) @ found["targets"]
         loss = float(self.last.loss) + self.price * float(cells.sum())
         return float(np.nan_to_num(loss, nan=np.inf))
 
@@ -65,14 +79,20 @@ class Turn(NamedTuple):
 def cells_of(regimes: Posterior) -> np.ndarray:
     """Which cells were disturbed, more likely than not, ``[n, d]`` bool."""
     found = regimes.extra
-    return np.asarray(found["belonging"] @ found["targets"] > 0.5)
+    return np.asarray(found["belonging"]) @ np.asarray(found["targets"]) > 0.5
 
 
-def counted_rows(problem: Problem) -> tuple[Array, Array]:
+def counted_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Rows ``[n, d]`` and their weights ``[n]``, 0 where there is a gap."""
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
-    x = jnp.where(counted[:, None], problem.x, 0)
-    return x, jnp.where(counted, problem.weight, 0)
+    x = np.where(counted[:, None], problem.x, 0)
+    return x, np.where(counted, problem.weight, 0)
+
+
+def settings(config: Any) -> dict[str, Any]:
+    """What a kernel's config says, but for its matrices, which are no settings."""
+    given = dataclasses.asdict(config)
+    return {name: value for name, value in given.items() if np.ndim(value) == 0}
 
 
 def starts(
@@ -80,6 +100,7 @@ def starts(
     problem: Problem,
     config: latent_interventions.Config,
     kinds: Iterable[int],
+    bar: Progress,
     graph: Posterior | None = None,
     state: Any = None,
 ) -> list[Turn]:
@@ -91,18 +112,22 @@ def starts(
     kernel = latent_interventions.KERNEL
     turns, price = [], _PRICES[config.mechanism]
     chunks = -(-config.num_steps // _SHARED) - (state is not None)
+    weight = counted_rows(problem)[1]
     for kind in kinds:
-        began = dataclasses.replace(config, kind=float(kind))
+        bar.stage(f"regimes from {latent_interventions.STARTS[kind]}", config.num_steps)
         regimes, last = run(
             kernel,
             jax.random.clone(key),
             problem,
-            began,
+            dataclasses.replace(config, kind=float(kind)),
             num_chunks=chunks,
+            on_chunk=lambda steps, _: bar.steps(steps),
             begun=state,
         )
+        regimes = jax.tree.map(np.asarray, regimes)
         judged = regimes if graph is None else graph
-        turns.append(Turn(judged, regimes, last, kind, price))
+        share = weight / weight.sum()
+        turns.append(Turn(judged, regimes, last, kind, price, share))
     return sorted(turns, key=lambda turn: turn.loss)
 
 
@@ -111,9 +136,10 @@ def search(
     problem: Problem,
     config: latent_interventions.Config,
     kinds: list[int],
-    beliefs: Callable[[Problem], Array],
-) -> Turn:
-    """The graph and the regimes of curved mechanisms.
+    beliefs: Callable[[Problem], np.ndarray],
+    bar: Progress,
+) -> tuple[Turn, dict[str, Any]]:
+    """The graph and the regimes of curved mechanisms; the settings they were found by.
 
     Args:
       key: the same for all that is tried.
@@ -121,27 +147,39 @@ def search(
       config: of the kernel of regimes.
       kinds: numbers of ``latent_interventions.STARTS`` to begin from.
       beliefs: probabilities of edges of a problem with intervened cells.
+      bar: told of each stage.
     """
     (n, d), k = problem.x.shape, config.max_regimes
     dtype = problem.x.dtype
+    total = counted_rows(problem)[1].sum()
     unknown = {
-        "belonging": jnp.full((n, k), jnp.nan, dtype),
-        "targets": jnp.full((k, d), jnp.nan, dtype),
+        "belonging": np.full((n, k), np.nan, dtype),
+        "targets": np.full((k, d), np.nan, dtype),
     }
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
     kernel, tried, states = latent_interventions.KERNEL, {}, {}
 
-    def judged(cells, settings, among=beliefs):
+    def judged(cells, quick, among=beliefs):
         """The graph among likely edges that rows left alone speak for."""
-        disturbed = problem._replace(intervened=jnp.asarray(cells))
+        disturbed = problem._replace(intervened=np.asarray(cells))
+        bar.stage("candidate edges")
         start = among(disturbed)
-        settings = pruning.Config(start=start, least_gain=_LEAST_GAIN, **settings)
-        return run(pruning.KERNEL, jax.random.clone(key), disturbed, settings)[0]
+        pruned = pruning.Config(start=start, least_gain=_LEAST_GAIN, **quick)
+        bar.stage("graph", pruned.num_steps)
+        found, _ = run(
+            pruning.KERNEL,
+            jax.random.clone(key),
+            disturbed,
+            pruned,
+            num_chunks=pruned.num_steps,
+            on_chunk=lambda steps, _: bar.steps(steps),
+        )
+        return jax.tree.map(np.asarray, found)
 
     def begun(candidates, kinds, graph=None, **known):
         """Turns from candidates, or what they were if they have been tried."""
-        start = jnp.asarray(candidates, dtype)
-        name = np.asarray(start).tobytes(), bool(known)
+        start = np.asarray(candidates, dtype)
+        name = start.tobytes(), bool(known)
         new = [kind for kind in kinds if known or (name, kind) not in tried]
         began = dataclasses.replace(config, start=start, **known)
         state = None
@@ -151,9 +189,13 @@ def search(
                 states.clear()  # what is asked for again is the last
                 states[name[0]] = begin(kernel, own_key, problem, began, _SHARED)
             state = states[name[0]]
-        found = starts(key, problem, began, new, graph, state)
+        found = starts(key, problem, began, new, bar, graph, state)
         tried.update({(name, turn.kind): turn for turn in found})
-        return sorted((tried[name, kind] for kind in kinds), key=lambda turn: turn.loss)
+        turns = [tried[name, kind] for kind in kinds]
+        if graph is not None:
+            # The same edges may have been candidates before, without probabilities.
+            turns = [turn._replace(graph=graph) for turn in turns]
+        return sorted(turns, key=lambda turn: turn.loss)
 
     def turned_in(turn, graph):
         """The graph with what a turn's regimes say is the wrong way round turned."""
@@ -190,6 +232,12 @@ def search(
         few = judged(cells_of(found.regimes), {}, lambda _: graph[0].astype(dtype))
         return spared(found, _with_edges(found.graph, graph & few.graphs), followed)
 
+    used = {
+        "regimes": settings(config),
+        "graph": settings(pruning.Config(least_gain=_LEAST_GAIN)),
+        "quick_graph": settings(pruning.Config(least_gain=_LEAST_GAIN, **_QUICK_GRAPH)),
+        "search": _THRESHOLDS,
+    }
     belief = beliefs(problem)
     # What is likely, what there would be if rows were of one regime, and what may be,
     # which has many edges and takes long.
@@ -221,10 +269,10 @@ def search(
     found = carefully(parted(best(turns), problem, config, gone_on))
     found = parted(found, problem, config, gone_on)
     if config.mechanism != "flow":
-        return found
+        return found, used
     # Of noise that is not normal the gains by which edges were turned say less.
-    _, gains = turned(key, problem, config, found.graph, found.regimes, jnp.inf)
-    gains = np.asarray(gains)[:, :, :2].max(axis=-1).ravel() / n
+    _, gains = turned(key, problem, config, found.graph, found.regimes, np.inf)
+    gains = gains[:, :, :2].max(axis=-1).ravel() / total
     order = np.argsort(-gains, stable=True)[: (gains > -_DOUBT).sum()]
     doubtful = (order[:, None] == np.arange(d * d)).reshape(-1, d, d)
 
@@ -236,7 +284,7 @@ def search(
         ]
 
     new = reconsidered(found, doubtful, begun_turned)
-    return found if new is found else carefully(new)
+    return (found if new is found else carefully(new)), used
 
 
 def kinds_after(found: Turn, fresh: Iterable[Turn]) -> list[int]:
@@ -252,7 +300,7 @@ def kinds_after(found: Turn, fresh: Iterable[Turn]) -> list[int]:
 def reconsidered(
     turn: Turn,
     doubtful: Iterable[np.ndarray],
-    begun: Callable[[Array, int], list[Turn]],
+    begun: Callable[[np.ndarray, int], list[Turn]],
     loss: Callable[[Turn], float] = lambda turn: turn.loss,
 ) -> Turn:
     """The best of a turn and of what follows where doubtful edges are turned.
@@ -272,7 +320,7 @@ def reconsidered(
         edges = edges & graph  # others have turned before
         if edges.any():
             belief = np.where(edges.T, 1, 0.9 * (graph & ~edges))
-            belief = jnp.asarray(belief, turn.graph.edge_prob.dtype)
+            belief = belief.astype(turn.graph.edge_prob.dtype)
             turn = min([turn, *begun(belief, turn.kind)], key=loss)
     return turn
 
@@ -305,14 +353,14 @@ def parted(
       gone_on: new turns, from a turn and other ``belonging`` and ``targets``.
     """
     x, weight = counted_rows(problem)
-    number = jnp.arange(config.max_regimes)
+    number = np.arange(config.max_regimes)
     for _ in range(_SPLITS):
         found = turn.regimes.extra
         able = (number >= config.num_labels) & (number != found["reference"])
         belonging, targets, gain = split_regime(
             found["model"], x, weight, found["belonging"], able, config.intervention
         )
-        if gain < _SPLIT_GAIN * weight.sum():
+        if float(gain) < _SPLIT_GAIN * weight.sum():
             break
         new = min(gone_on(turn, belonging, targets), key=lambda turn: turn.loss)
         if new.loss >= turn.loss:
@@ -328,7 +376,7 @@ def turned(
     graph: Posterior,
     regimes: Posterior,
     least: float,
-) -> tuple[Posterior, Array]:
+) -> tuple[Posterior, np.ndarray]:
     """The graph with edges turned that pay the other way in these regimes.
 
     They gain at ``least`` so many nats a row; if it is infinite none is turned. What
@@ -337,13 +385,15 @@ def turned(
     """
     found, n = regimes.extra, len(problem.x)
     x, weight = counted_rows(problem)
-    told = jnp.arange(config.max_regimes) < config.num_labels
+    told = np.arange(config.max_regimes) < config.num_labels
+    # Padding is at the end: where rows are chosen, it is passed over.
+    last = n - 1 if n <= config.num_rows else np.flatnonzero(weight).max()
     sample = Sample(
         x=x,
         weight=weight,
-        fitted=jnp.linspace(0, n - 1, min(n, config.num_rows)).astype(jnp.int32),
-        belonging=jnp.asarray(found["belonging"]),
-        targets=jnp.asarray(found["targets"]),
+        fitted=np.linspace(0, last, min(n, config.num_rows)).astype(np.int32),
+        belonging=found["belonging"],
+        targets=found["targets"],
         known=told & config.targets_known,
     )
     old = graph.graphs[0]
@@ -358,14 +408,12 @@ def turned(
         perfect=config.intervention == "perfect",
         most=_TURNS,
     )
-    return _with_edges(graph, new[None]), gains
+    return _with_edges(graph, np.asarray(new)[None]), np.asarray(gains)
 
 
 def _with_edges(graph, graphs):
     """A graph whose edges turned, their probabilities with them, or are gone."""
     old, new = graph.graphs[0], graphs[0]
     gone = old & ~new & ~new.T
-    prob = jnp.where(
-        (old & new.T) | (old & new.T).T, graph.edge_prob.T, graph.edge_prob
-    )
-    return graph._replace(graphs=graphs, edge_prob=jnp.where(gone, 0, prob))
+    prob = np.where((old & new.T) | (old & new.T).T, graph.edge_prob.T, graph.edge_prob)
+    return graph._replace(graphs=graphs, edge_prob=np.where(gone, 0, prob))

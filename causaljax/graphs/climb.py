@@ -32,8 +32,10 @@ def climb(
     Args:
       column: ``(parents, j) -> gains``, with parents ``[d]`` bool and j ``[]`` int;
         gains ``[d]`` is the score of variable j with i among its parents minus the
-        score without it, the other parents left as they are; prices included.
-      graph: ``[d, d]`` bool, where to begin; acyclic, holds ``required``.
+        score without it, the other parents left as they are; prices included. What
+        it is at j itself, which is no edge, is handed back as it is.
+      graph: ``[d, d]`` bool, where to begin; acyclic, holds ``required``. Under
+        shard_map it has to be as local as the data.
       allowed: ``[d, d]`` bool, False on the diagonal.
       required: ``[d, d]`` bool.
 
@@ -44,7 +46,6 @@ def climb(
     required = jnp.asarray(required, bool)
     d = graph.shape[0]
     variables = jnp.arange(d)
-    gains = jax.lax.map(lambda j: column(graph[:, j], j), variables).T
 
     def best_change(graph, gains):
         reach = transitive_closure(graph)
@@ -64,22 +65,47 @@ def climb(
         kind, edge = jnp.divmod(best, d * d)
         return worth.ravel()[best], kind, *jnp.divmod(edge, d)
 
-    def unsettled(state):
-        return state[3] > _TOLERANCE
-
     def change(state):
-        graph, gains, moves, _, kind, i, j = state
-        graph = graph.at[i, j].set(kind == 0).at[j, i].max(kind == 2)
-        gains = gains.at[:, j].set(column(graph[:, j], j))
-        other = column(graph[:, i], i)
-        gains = gains.at[:, i].set(jnp.where(kind == 2, other, gains[:, i]))
-        return graph, gains, moves + 1, *best_change(graph, gains)
+        """The best change; columns that it alters are stale, if it is a gain."""
+        worth, kind, i, j = best_change(state.graph, state.gains)
+        goes = (worth > _TOLERANCE) & (state.moves < d * d)
+        graph = state.graph.at[i, j].set(kind == 0).at[j, i].max(kind == 2)
+        stale = (variables == j) | ((variables == i) & (kind == 2))
+        return state._replace(
+            graph=jnp.where(goes, graph, state.graph),
+            moves=state.moves + goes.astype(state.moves.dtype),
+            stale=stale & goes,
+        )
 
-    start = graph, gains, jnp.zeros_like(variables[0]), *best_change(graph, gains)
-    graph, gains, moves, *_ = jax.lax.while_loop(
-        lambda state: unsettled(state) & (state[2] < d * d), change, start
+    def update(state):
+        # One column a time, at the one place where a column is compiled.
+        j = jnp.argmax(state.stale)
+        new = column(state.graph[:, j], j)
+        state = state._replace(
+            gains=jnp.where((variables == j)[None, :], new[:, None], state.gains),
+            stale=state.stale & (variables != j),
+        )
+        return jax.lax.cond(state.stale.any(), lambda: state, lambda: change(state))
+
+    dtype = jax.eval_shape(column, graph[:, 0], variables[0]).dtype
+    # All as local as the graph, which shard_map asks of what a loop carries.
+    begun = _Search(
+        graph=graph,
+        gains=0 * graph.astype(dtype),
+        stale=graph[0] | True,
+        moves=0 * jnp.argmax(graph[0]),
     )
-    return Climb(graph, gains, moves)
+    found = jax.lax.while_loop(lambda state: state.stale.any(), update, begun)
+    return Climb(found.graph, found.gains, found.moves)
+
+
+class _Search(NamedTuple):
+    """A climb on its way."""
+
+    graph: Array  # [d, d] bool
+    gains: Array  # [d, d] float
+    stale: Array  # [d] bool, columns of gains that no longer hold
+    moves: Array  # [] int
 
 
 def edge_probabilities(

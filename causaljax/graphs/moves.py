@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import is_acyclic, transitive_closure
+from causaljax.graphs.ops import is_acyclic, matmul, transitive_closure
 from causaljax.types import Array
 
 
@@ -32,35 +32,36 @@ def list_moves(graph: Array, hopeful: Array, strength: Array, most: int) -> Move
       strength: ``[d, d]`` float in [0, 1], by which families are cut down.
       most: how many parents a variable may have, static.
     """
-    itself = jnp.eye(len(graph), dtype=bool)
+    d = len(graph)
+    itself = jnp.eye(d, dtype=bool)
     reach = transitive_closure(graph) | itself
 
-    def behind(v, u):
-        turned = graph[v] & reach[:, u]
-        beyond = ((graph[v] & ~turned)[:, None] & reach).any(axis=0) | itself[v]
-        held = graph[:, v] | turned
-        opened = held | (hopeful[:, v] & ~beyond)
-        return turned, strongest(opened, jnp.where(held, 2, strength[:, v]), most)
+    # Of v, u and another variable, in that order.
+    turned = graph[:, None, :] & reach.T[None, :, :]
+    stay = graph[:, None, :] & ~turned
+    paths = matmul(stay.reshape(d * d, d).astype("float32"), reach.astype("float32"))
+    beyond = (paths > 0).reshape(d, d, d) | itself[:, None, :]
+    held = graph.T[:, None, :] | turned
+    opened = held | (hopeful.T[:, None, :] & ~beyond)
 
-    def without(v, c):
-        held = graph[:, c] & ~itself[v]
-        opened = held | (hopeful[:, c] & ~reach[c] & ~reach[v])
-        return strongest(opened, jnp.where(held, 2, strength[:, c]), most)
+    # Of v, its child c and another variable.
+    kept = graph.T[None, :, :] & ~itself[:, None, :]
+    below = reach[None, :, :] | reach[:, None, :]
+    bereft = kept | (hopeful.T[None, :, :] & ~below)
 
-    each = jnp.arange(len(graph))
-
-    def table(function):
-        along = jax.vmap(function, in_axes=(None, 0))
-        return jax.vmap(along, in_axes=(0, None))(each, each)
-
-    turned, opened = table(behind)
-    return Moves(turned, opened, table(without))
+    belief = strength.T
+    strengths = (
+        jnp.where(held, 2, belief[:, None, :]),
+        jnp.where(kept, 2, belief[None, :, :]),
+    )
+    few = strongest(jnp.stack([opened, bereft]), jnp.stack(strengths), most)
+    return Moves(turned, few[0], few[1])
 
 
 def strongest(chosen: Array, strength: Array, most: int) -> Array:
-    """At most so many of what is chosen, ``[d]`` bool; the strongest."""
-    rank = jnp.argsort(jnp.argsort(-jnp.where(chosen, strength, -jnp.inf)))
-    return chosen & (rank < most)
+    """At most so many of what is chosen, ``[..., d]`` bool; the strongest."""
+    rank = jnp.argsort(-jnp.where(chosen, strength, -jnp.inf))
+    return chosen & (jnp.argsort(rank) < most)
 
 
 def take_moves(parents: Array, moves: Moves, gains: Array, least: ArrayLike) -> Array:

@@ -243,3 +243,24 @@ def decided_pairs(problem: Problem) -> Array:
     told_apart = matmul(hit.T, missed) > 0
     decided = known | told_apart
     return (decided | decided.T) & ~jnp.eye(len(known), dtype=bool)
+
+
+def label_free_places(x: Array, weight: Array) -> Array:
+    """The variables' places in an order that does not depend on their labels.
+
+    What is drawn for each place and dealt out by it goes with a variable wherever its
+    column stands: relabelled variables then give the relabelled answer.
+
+    Args:
+      x: ``[n, d]``; the order is that of the third moments.
+      weight: ``[n]``, of rows; those of weight 0 do not count.
+
+    Returns:
+      ``[d]`` int32, the place of each variable.
+    """
+    x = jnp.where(weight[:, None] > 0, x, 0)
+    third, index = jnp.sum(weight[:, None] * x**3, axis=0), jnp.arange(x.shape[1])
+    alike = third[None, :] == third[:, None]
+    before = third[None, :] < third[:, None]
+    before = before | (alike & (index[None, :] < index[:, None]))
+    return before.sum(axis=1, dtype=jnp.int32)

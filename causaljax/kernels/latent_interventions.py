@@ -39,7 +39,12 @@ from jax.scipy.special import logsumexp
 from jax.typing import ArrayLike
 
 from causaljax.graphs.climb import edge_probabilities
-from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
+from causaljax.graphs.ops import (
+    greedy_acyclic,
+    label_free_places,
+    matmul,
+    transitive_closure,
+)
 from causaljax.models import curve, regimes
 from causaljax.models.mechanisms import (
     describe,
@@ -52,7 +57,9 @@ from causaljax.models.regime_starts import (
     CELL_STEPS,
     cell_step,
     is_given,
+    num_labels,
     or_else,
+    targets_known,
     told_regimes,
 )
 from causaljax.models.regime_updates import (
@@ -93,8 +100,8 @@ class Config:
     ``decay`` is the precision of a normal prior of the curves' parameters.
 
     Rows whose regime is from 0 to ``num_labels - 1`` belong there, with probability
-    1 - ``label_noise``. With ``targets_known`` their intervened cells tell their
-    regimes' targets, and regime 0 is the reference.
+    1 - ``label_noise``. With ``targets_known`` (0 or 1) their intervened cells tell
+    their regimes' targets, and regime 0 is the reference.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -106,11 +113,11 @@ class Config:
     sparsity: float = 0.1
     label_noise: float = 0.0
     decay: float = 1.0
+    num_labels: ArrayLike = 0.0
+    targets_known: ArrayLike = 0.0
     intervention: str = static(default="perfect")
     mechanism: str = static(default="network")
     max_regimes: int = static(default=20)
-    num_labels: int = static(default=0)
-    targets_known: bool = static(default=False)
     concentration_learned: bool = static(default=False)
     max_parents: int = static(default=10)
     num_iterations: int = static(default=4)
@@ -172,7 +179,6 @@ def check_config(config: Config) -> None:
             raise ValueError(f"{name} must be between {low} and {high}, not {value!r}")
     for name, least in (
         ("max_regimes", 1),
-        ("num_labels", 0),
         ("max_parents", 1),
         ("num_iterations", 1),
         ("num_updates", 1),
@@ -184,7 +190,12 @@ def check_config(config: Config) -> None:
             raise ValueError(
                 f"{name} must be a whole number of at least {least}, not {value!r}"
             )
-    if config.num_labels > config.max_regimes:
+    number = config.num_labels
+    if isinstance(number, bool) or number < 0 or number != int(number):
+        raise ValueError(
+            f"num_labels must be a whole number of at least 0, not {number!r}"
+        )
+    if number > config.max_regimes:
         raise ValueError(
             f"max_regimes={config.max_regimes} leaves no room for the "
             f"{config.num_labels} regimes that have labels"
@@ -215,9 +226,13 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     belief = jnp.where(problem.required, 1, belief)
     graph = greedy_acyclic(belief, config.least_belief, problem.required)
     most, hidden = max(min(config.max_parents, d - 1), 1), HIDDEN[config.mechanism]
-    value, parents = jax.lax.top_k(jnp.where(graph, belief + 1, 0).T, most)
+    # Neither parents that are as likely nor random numbers go by the labels.
+    places = label_free_places(problem.x, weight)
+    order = jnp.argsort(places)
+    value, parents = jax.lax.top_k(jnp.where(graph, belief + 1, 0).T[:, order], most)
+    parents = order[parents].astype(jnp.int32)
     curves = curve.first_curves(key, d, most, hidden, dtype)
-    curves = jax.tree.map(lambda leaf: leaf + zero, curves)
+    curves = jax.tree.map(lambda leaf: leaf[places] + zero, curves)
     belonging, targets = jnp.full((n, k), 1 / k, dtype), jnp.zeros((k, d), dtype)
     cells = jnp.full((n, d), _FIRST_SHARE, dtype)
     belonging = or_else(config.belonging, belonging)
@@ -230,7 +245,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         shapes=first_shapes(d, 1 + most + hidden, dtype, config) + zero,
         graph=graph,
         evidence=jnp.zeros((d, d), dtype) + zero,
-        reference=(zero - int(not config.targets_known)).astype(jnp.int32),
+        reference=zero.astype(jnp.int32) - (~targets_known(config)).astype(jnp.int32),
         parents=parents,
         there=value > 0,
         cells=cells + zero,
@@ -250,9 +265,15 @@ def step(
     # Which regime a row is of is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
     x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
-    early = functools.partial(cell_step, key, state, x, problem, config)
-    late = functools.partial(_regime_step, state, x, problem, config)
-    new, loss, moves = jax.lax.cond(state.step < _cell_steps(config), early, late)
+    begins = state.step < _cell_steps(config)
+    if config.mechanism == "linear":
+        state = _climbed(state, x, begins, problem, config)
+    state, mean = fit_mechanisms(state, x, config)
+    new, loss, moves = jax.lax.cond(
+        begins,
+        lambda: cell_step(key, state, x, mean, problem, config),
+        lambda: _regime_step(state, x, mean, problem, config),
+    )
     return new._replace(step=state.step + 1), Info(
         loss=loss,
         moves=moves,
@@ -275,34 +296,51 @@ def _cells(belonging, targets):
     return jnp.clip(matmul(belonging, targets), 0, 1)
 
 
-def _regime_step(state, x, problem, config):
-    """Graph, mechanisms, targets, then densities and assignments by turns."""
-    weight = state.weight
+class _Phase(NamedTuple):
+    """What the number of a step with regimes says of it."""
+
+    age: Array  # [] int, of the regimes
+    early: Array  # [] bool, regimes are new
+    by_variable: Array  # [] bool, each began with a variable's name
+    known: Array  # [k] bool, whose targets stay
+
+
+def _phase(state, config):
+    labels = num_labels(config)
     age = state.step - _cell_steps(config)
     early, fresh = age < _HELD_STEPS, ~is_given(config.belonging)
     by_variable = fresh & (jnp.asarray(config.kind) == 0)
     # Of what began from targets those stay for a time, of others the assignments.
-    held = early & ~by_variable
-    unlabelled = jnp.arange(config.max_regimes) >= config.num_labels
+    unlabelled = jnp.arange(config.max_regimes, dtype=jnp.int32) >= labels
     known = known_targets(state, config) | (early & by_variable & unlabelled)
-    each = state.belonging * weight[:, None]
+    return _Phase(age, early, by_variable, known)
+
+
+def _climbed(state, x, begins, problem, config):
+    """The state with the graph of linear mechanisms, if it is time to look for it."""
+    age, early, _, known = _phase(state, config)
+    due = early | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
+    # The first graph was made for cells, without regimes: from nothing, too.
+    graphs = jnp.stack([state.graph, problem.required])
+    number = jnp.where(age == 0, 2, 1)
+    return climb_regimes(
+        state, x, graphs, number, due & ~begins, ~begins, known, problem, config
+    )
+
+
+def _regime_step(state, x, mean, problem, config):
+    """Densities, targets, then assignments by turns; graph and curves are there."""
+    weight, labels = state.weight, num_labels(config)
+    age, early, by_variable, known = _phase(state, config)
+    held = early & ~by_variable
     _, told = told_regimes(problem, config)
-    if config.mechanism == "linear":
-        due = early | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
-        # The first graph was made for cells, without regimes: from nothing, too.
-        begins = jnp.stack([state.graph, problem.required])
-        num_begins = jnp.where(age == 0, 2, 1)
-        state = climb_regimes(
-            state, x, each, begins, num_begins, due, known, problem, config
-        )
-    state, mean = fit_mechanisms(state, x, config)
     state, usual = fit_shapes(state, x, mean, config)
 
     # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
     pieces = (jnp.asarray(config.kind) > 0) & early
     due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))
     # Labels may be known while their targets are not.
-    waits = early & by_variable & (config.num_labels == 0 or config.targets_known)
+    waits = early & by_variable & ((labels == 0) | targets_known(config))
     as_they_are = state.belonging, state.targets, state.reference, 0 * state.reference
     begun, targets, reference, moves = jax.lax.cond(
         waits,
@@ -328,14 +366,14 @@ def _regime_step(state, x, problem, config):
     carry = begun, jnp.zeros_like(weight) + 0 * begun[:, 0]
     belonging, bounds = jax.lax.fori_loop(0, num_updates, update, carry)
 
-    if not config.targets_known:
-        # Late, and none that has targets: all other regimes would get them.
-        found = fewest_targets(belonging, targets, weight)
-        now = (age >= _REFERENCE_STEP) & (reference < 0)
-        now = now & (targets[found].max() < 0.5)
-        reference = jnp.where(now, found, reference)
-        is_reference = jnp.arange(config.max_regimes, dtype=jnp.int32) == reference
-        targets = jnp.where(is_reference[:, None], 0, targets)
+    # Late, and none that has targets: all other regimes would get them.
+    found = fewest_targets(belonging, targets, weight)
+    now = (age >= _REFERENCE_STEP) & (reference < 0) & ~targets_known(config)
+    now = now & (targets[found].max() < 0.5)
+    reference = jnp.where(now, found, reference)
+    is_reference = jnp.arange(config.max_regimes, dtype=jnp.int32) == reference
+    is_reference = is_reference & ~targets_known(config)
+    targets = jnp.where(is_reference[:, None], 0, targets)
     concentration = state.concentration
     sticks = regimes.sticks((belonging * weight[:, None]).sum(axis=0), concentration)
     divergence = regimes.stick_divergence(sticks, concentration)

@@ -142,9 +142,10 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     counted = problem.observed.all(axis=1) & (problem.weight > 0)
     weight = jnp.where(counted, problem.weight, 0)
     # Of any stretch of rows the same share is held out, and padding moves none.
-    share = min(_HELD_OUT, _MOST_HELD_OUT / n)
+    number = jnp.maximum(counted.sum(), 1).astype(dtype)
+    share = jnp.minimum(_HELD_OUT, _MOST_HELD_OUT / number)
     held = (jnp.cumsum(counted).astype(dtype) * _GOLDEN) % 1 < share
-    most = min(n, math.ceil(share * n) + 2)
+    most = min(n, math.ceil(min(_HELD_OUT * n, _MOST_HELD_OUT)) + 2)
     held_out = jnp.argsort(~(held & counted), stable=True)[:most]
 
     networks = mlp.init(
@@ -167,7 +168,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     trained: Any = networks
     return State(
         step=jnp.zeros((), jnp.int32),
-        networks=_relabelled(networks, places),
+        networks=mlp.take_variables(networks, places),
         moments=_ADAM.init(trained),
         belief=belief,
         evidence=jnp.zeros_like(belief),
@@ -253,17 +254,6 @@ def _places(x, weight):
     """The variables' places in an order that does not depend on their labels."""
     x = jnp.where(weight[:, None] > 0, x, 0)
     return jnp.argsort(jnp.argsort(jnp.sum(weight[:, None] * x**3, axis=0)))
-
-
-def _relabelled(networks, places):
-    """Networks that go with the variables when these change places."""
-    moved = jax.tree.map(lambda leaf: leaf[:, places], networks)
-    first, *rest = moved.weights
-    to_layer, to_scale = moved.reading
-    return moved._replace(
-        weights=(first[:, :, places], *rest),
-        reading=(to_layer[:, :, places], to_scale[:, :, places]),
-    )
 
 
 def _network(problem, counted, config):

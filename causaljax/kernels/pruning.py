@@ -31,7 +31,6 @@ of effects; Peters and Buehlmann 2014 for scores by the sizes of residuals.
 """
 
 import dataclasses
-import functools
 import math
 from typing import NamedTuple
 
@@ -40,17 +39,18 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.moves import list_moves, strongest, take_moves
+from causaljax.graphs.moves import Moves, list_moves, strongest, take_moves
 from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
 from causaljax.models.curve import Curve, first_curves
 from causaljax.models.families import (
     NOISE_SHARE,
     WORTH,
     Family,
+    Trials,
     fitted_rows,
     most_parents,
-    refit,
-    thin_families,
+    thinning,
+    work_off,
 )
 from causaljax.models.linear_gaussian import statistics
 from causaljax.models.sortability import explained_share
@@ -149,7 +149,7 @@ def check_config(config: Config) -> None:
 
 
 def init(key: Array, problem: Problem, config: Config) -> State:
-    """The candidates. Rows with a gap are left out, as those of weight 0 are."""
+    """What is believed beforehand. Rows with a gap or of weight 0 are left out."""
     n, d = problem.x.shape
     chex.assert_shape([problem.intervened, problem.observed], (n, d))
     chex.assert_shape([problem.allowed, problem.required], (d, d))
@@ -175,7 +175,6 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         belief = jnp.asarray(config.start)
     belief = jnp.where(problem.required, 1, jnp.where(free, belief, 0))
     belief = belief.astype(x.dtype)
-    parents = _candidates(belief, problem.required.T, config)
     third = matmul(jnp.where(counted, problem.weight, 0), x**3)
     places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
     begun = first_curves(key, d, d, config.hidden, x.dtype)
@@ -183,14 +182,14 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         inputs=begun.inputs[places][:, places], biases=begun.biases[places]
     )
     nothing = jnp.zeros_like(belief)
-    families = Family(parents, begun, nothing[0] + 1, nothing, nothing)
+    families = Family(problem.required.T, begun, nothing[0] + 1, nothing, nothing)
     state = State(
         step=jnp.zeros((), jnp.int32),
         belief=belief,
         families=families,
         first=begun,
         stale=jnp.ones(d, bool),
-        opened=parents,
+        opened=problem.required.T,
         known=Known(nothing + jnp.nan, jnp.zeros((d, d, d), bool), nothing + jnp.nan),
         rows=rows,
         weight=weight,
@@ -208,28 +207,21 @@ def step(
     # Which edges stay is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
     data = fitted_rows(state, problem)
-    begins = state.step == 0
-    reopens = state.step + 2 == config.num_steps
-    old = state.families.parents
-    families = thin_families(state, problem, data, config)
-    moves, possible = _moves(state, problem, families, config)
-    gains, known = _weighed(state, families, moves, possible, data, config)
+    state = _opened(state, config)
+    families, moves, gains, known = _worked_off(state, problem, data, config)
     parents = take_moves(families.parents, moves, gains, WORTH)
     moved = (parents != families.parents).any(axis=1)
-    # The order is settled: all candidates once more.
-    again = _candidates(state.belief, families.parents, config)
-    parents = jnp.where(reopens & ~begins, again, parents)
     loss = _loss(families, data, state.weight, config)
     new = state._replace(
         step=state.step + 1,
         families=families._replace(parents=parents),
-        stale=begins | reopens | moved,
+        stale=moved,
         opened=jnp.where(moved[:, None], parents, state.opened),
         known=known,
     )
     return new, Info(
         loss=loss,
-        moves=(parents != old).sum(),
+        moves=(parents != state.families.parents).sum(),
         converged=jnp.isfinite(loss),
         nonfinite=~jnp.isfinite(loss),
     )
@@ -240,18 +232,33 @@ def _free(problem):
     return problem.allowed & ~transitive_closure(problem.required).T
 
 
-def _candidates(belief, parents, config):
-    """Parents, a row a child: these, and the likeliest that close no cycle."""
-    graph = greedy_acyclic(belief, config.least_belief, parents.T)
-    few = functools.partial(strongest, most=most_parents(config, len(belief)))
-    return jax.vmap(few)(graph.T, jnp.where(parents, 2, belief.T))
+def _opened(state, config):
+    """Families with all their candidates, to begin with and when the order is settled.
+
+    All of them are fitted then, and a second time after the first step.
+    """
+    begins = state.step == 0
+    settled = (state.step > 1) & (state.step + 1 == config.num_steps)
+    opens = begins | settled
+    # Those there are, and the likeliest that close no cycle.
+    there = state.families.parents
+    least = jnp.where(opens, config.least_belief, jnp.inf)
+    graph = greedy_acyclic(state.belief, least, there.T)
+    strength = jnp.where(there, 2, state.belief.T)
+    few = strongest(graph.T, strength, most_parents(config, len(there)))
+    parents = jnp.where(opens, few, there)
+    return state._replace(
+        families=state.families._replace(parents=parents),
+        opened=jnp.where(begins, parents, state.opened),
+        stale=state.stale | opens | (state.step == 1),
+    )
 
 
 def _moves(state, problem, families, config):
     """All moves of variables, and which of them can be taken, ``[d, d]``."""
     d = len(state.belief)
-    free = _free(problem) & (state.belief > 0)
-    hopeful = free & (state.belief > config.least_belief)
+    free = state.belief > 0  # what knowledge forbids is not believed at all
+    hopeful = state.belief > config.least_belief
     most = most_parents(config, d)
     moves = list_moves(families.parents.T, hopeful, state.belief, most)
     # Where nobody intervened only the sizes of misfits tell directions.
@@ -266,49 +273,55 @@ def _moves(state, problem, families, config):
     return moves, possible & moving
 
 
-def _weighed(state, families, moves, possible, data, config):
-    """What moves gain in all, nats a row, ``[d, d]``; and all that is known of it."""
-    d = len(possible)
-    children = data.x.T, data.used.T
+def _worked_off(state, problem, data, config):
+    """Families thinned out, all moves, what they gain in all, nats a row, ``[d, d]``.
+
+    And all that is known of moves.
+    """
+    old, stale = state.known, state.stale
     weight = data.used.sum(axis=0) / jnp.maximum(state.weight.sum(), 1)
 
-    def change(case):
-        wanted, old, which, parents = case
-        family = jax.tree.map(lambda leaf: leaf[which], families)
-        child = jax.tree.map(lambda leaf: leaf[which], children)
-        # Indexing stays out of what is conditional: shard_map cannot have it there.
-        rows_share = weight[which]
+    def net(families, moves, gains, losses):
+        """What moves gain if children lose their parent, or have others instead."""
+        costs = jnp.fmin(weight[None, :] * families.costs.T, losses)
+        return gains - jnp.where(moves.turned, costs[:, None, :], 0).sum(axis=-1)
 
-        def measured():
-            noise = refit(family.curve, parents, child, data, config)[1]
-            return rows_share * jnp.log(noise / family.noise)
+    def phase(number, carry):
+        """First families are thinned out; then come moves, then children that turn."""
+        trials, families, moves, possible, gains, losses = carry
+        families, costs = work_off(trials, families, state, problem, data, config)
+        costs = weight[:, None] * costs
+        gains = jnp.where(trials.wanted & (number == 1), -costs, gains)
+        losses = jnp.where(trials.wanted.T & (number == 2), costs.T, losses)
+        moves, possible = jax.lax.cond(
+            number == 0,
+            lambda: _moves(state, problem, families, config),
+            lambda: (moves, possible),
+        )
+        known = (moves.opened == old.tried).all(axis=-1) & ~jnp.isnan(old.gains)
+        known = known & ~stale[:, None]
+        # With other candidates instead, a child may lose less.
+        unmet = possible & (gains > WORTH)
+        unmet = unmet & (net(families, moves, gains, jnp.nan) < WORTH)
+        unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
+        trials = Trials(
+            whole=0 * trials.whole,
+            wanted=jnp.where(number == 0, possible & ~known, unknown.T),
+            parents=jnp.where(number == 0, moves.opened, moves.bereft.swapaxes(0, 1)),
+            thins=trials.thins & False,
+        )
+        return trials, families, moves, possible, gains, losses
 
-        return jax.lax.cond(wanted, measured, lambda: old)
-
-    def changes(wanted, old, which, parents):
-        cases = wanted.ravel(), old.ravel(), which.ravel(), parents.reshape(d * d, d)
-        return jax.lax.map(change, cases).reshape(d, d)
-
-    old, stale = state.known, state.stale
-    first = jnp.broadcast_to(jnp.arange(d)[:, None], (d, d))
-    known = (moves.opened == old.tried).all(axis=-1) & ~jnp.isnan(old.gains)
-    known = known & ~stale[:, None]
-    gains = -changes(possible & ~known, -old.gains, first, moves.opened)
-    tried = jnp.where(possible[:, :, None], moves.opened, old.tried)
-    costs = weight[None, :] * families.costs.T
+    trials = thinning(state)
+    nothing = trials.parents
     losses = jnp.where(stale[None, :], jnp.nan, old.losses)
-
-    def net(costs):
-        lost = jnp.where(moves.turned, costs[:, None, :], 0).sum(axis=-1)
-        return jnp.where(possible, gains - lost, -jnp.inf)
-
-    # With other candidates instead, a child may lose less.
-    unmet = possible & (net(costs) < WORTH) & (gains > WORTH)
-    unknown = (unmet[:, :, None] & moves.turned).any(axis=1) & jnp.isnan(losses)
-    losses = changes(unknown, losses, first.T, moves.bereft)
-    won = net(jnp.fmin(costs, losses))
-    gains = jnp.where(stale[:, None] & ~possible, jnp.nan, gains)
-    return won, Known(gains, tried, losses)
+    carry = trials, state.families, Moves(nothing, nothing, nothing), trials.wanted
+    carry = jax.lax.fori_loop(0, 3, phase, (*carry, old.gains, losses))
+    _, families, moves, possible, gains, losses = carry
+    tried = jnp.where(possible[:, :, None], moves.opened, old.tried)
+    known = jnp.where(stale[:, None] & ~possible, jnp.nan, gains)
+    won = jnp.where(possible, net(families, moves, gains, losses), -jnp.inf)
+    return families, moves, won, Known(known, tried, losses)
 
 
 def _loss(families, data, weight, config):

@@ -1,27 +1,19 @@
-"""Likelihoods of tables given a graph."""
+"""Likelihoods of tables given a graph.
 
-from causaljax.models import (
-    bge,
-    familiarity,
-    linear_gaussian,
-    linear_nongaussian,
-    mlp,
-    order_score,
-    reinsertion,
-    sortability,
-    spline,
-    tableau,
-)
+They load on first use.
+"""
 
-__all__ = [
-    "bge",
-    "familiarity",
-    "linear_gaussian",
-    "linear_nongaussian",
-    "mlp",
-    "order_score",
-    "reinsertion",
-    "sortability",
-    "spline",
-    "tableau",
-]
+import importlib
+import pkgutil
+
+__all__ = [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

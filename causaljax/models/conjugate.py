@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
+import numpy as np
 from jax.scipy.special import digamma, gammaln
 
 from causaljax.graphs.ops import matmul
@@ -52,25 +52,36 @@ def statistics(weight: Array, features: Array, residual: Array) -> Statistics:
       residual: ``[n]`` float, x - b0'f.
     """
     m = features.shape[1]
-    # Of a symmetric matrix one half is enough; both are most of the work. Slices and no
-    # indexing: shard_map cannot have that in what is conditional.
-    half = [features[:, i : i + 1] * features[:, : i + 1] for i in range(m)]
-    squares = matmul(weight.T, jnp.concatenate(half, axis=1))
-    begins = [i * (i + 1) // 2 for i in range(m)]
-    lower = jnp.stack(
-        [
-            jnp.pad(squares[:, begin : begin + i + 1], ((0, 0), (0, m - i - 1)))
-            for i, begin in enumerate(begins)
-        ],
-        axis=1,
-    )
-    below = lower * (1 - jnp.eye(m, dtype=lower.dtype))[None]
+
+    # Of a symmetric matrix one half is enough, diagonal by diagonal: f_i f_(i + s), of
+    # indices modulo m. One small program, where slices of all pairs would be m.
+    def diagonal(turned, _):
+        sums = matmul(weight.T, features * turned)
+        return jnp.concatenate([turned[:, 1:], turned[:, :1]], axis=1), sums
+
+    _, diagonals = jax.lax.scan(diagonal, features, length=m // 2 + 1)
+    # The first, and of even m the last, are there twice once the other half is added.
+    twice = np.where(2 * np.arange(m // 2 + 1) % m == 0, 0.5, 1)
+    diagonals = diagonals * jnp.asarray(twice, diagonals.dtype)[:, None, None]
+    half = _wrapped(diagonals.transpose(1, 2, 0))
     return Statistics(
         count=weight.sum(axis=0),
-        features=lower + below.swapaxes(1, 2),
+        features=half + half.swapaxes(1, 2),
         product=matmul(weight.T, features * residual[:, None]),
         square=matmul(weight.T, residual**2),
     )
+
+
+def _wrapped(rows):
+    """Entries [k, i, s], s up to m / 2, moved to [k, i, (i + s) mod m], ``[k, m, m]``.
+
+    Shapes alone do that: shard_map cannot have indexing in what is conditional.
+    """
+    k, m, number = rows.shape
+    rows = jnp.pad(rows, ((0, 0), (0, 0), (0, 2 * m - number))).reshape(k, -1)
+    # Rows that are shorter by one begin one place further left each.
+    shifted = rows[:, : m * (2 * m - 1)].reshape(k, m, 2 * m - 1)
+    return shifted[:, :, :m] + jnp.pad(shifted[:, :, m:], ((0, 0), (0, 0), (0, 1)))
 
 
 def pad(sums: Statistics, number: int) -> Statistics:
@@ -94,10 +105,11 @@ def fit(given: Statistics) -> tuple[Fit, Array]:
     eye = jnp.broadcast_to(jnp.eye(m, dtype=given.product.dtype), given.features.shape)
     rounding = _ROUNDING * jnp.finfo(eye.dtype).eps * jnp.maximum(given.features, 0)
     precision = given.features + (_PRECISION + rounding) * eye
-    root = jnp.linalg.cholesky(precision)
-    mean = cho_solve((root, True), given.product[..., None])[..., 0]
+    root = _root(precision)
+    white = _solve(root, given.product[..., None])
+    mean = _solve(root, white, transposed=True)[..., 0]
     shape = _SHAPE + given.count / 2
-    explained = (mean * given.product).sum(axis=-1)
+    explained = (white[..., 0] ** 2).sum(axis=-1)
     rate = _RATE + jnp.maximum(given.square - explained, 0) / 2
     log_root = jnp.log(jnp.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
     evidence = (
@@ -112,6 +124,22 @@ def fit(given: Statistics) -> tuple[Fit, Array]:
     return Fit(mean, root, shape, rate), evidence
 
 
+def _root(matrix):
+    """The lower Cholesky factor; of one number without a call of LAPACK."""
+    if matrix.shape[-1] == 1:
+        return jnp.sqrt(matrix)
+    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+def _solve(root, right, transposed=False):
+    """What ``root`` times it, or its transpose, is ``right``."""
+    if root.shape[-1] == 1:
+        return right / root
+    return jax.lax.linalg.triangular_solve(
+        root, right, left_side=True, lower=True, transpose_a=transposed
+    )
+
+
 def expected_log_density(fit: Fit, features: Array, residual: Array) -> Array:
     """E log Normal(x; b'f, v) under the posteriors of k groups, ``[n, k]``, nats.
 
@@ -124,8 +152,7 @@ def expected_log_density(fit: Fit, features: Array, residual: Array) -> Array:
 
     def of_group(one):
         # A small inverse and a product are faster than solving for all rows.
-        unit = jnp.eye(m, dtype=features.dtype)
-        inverse = jax.scipy.linalg.solve_triangular(one.root, unit, lower=True)
+        inverse = _solve(one.root, jnp.eye(m, dtype=features.dtype))
         spread = (matmul(features, inverse.T) ** 2).sum(axis=1)
         error = residual - matmul(features, one.mean)
         scaled = error**2 * (one.shape / one.rate)

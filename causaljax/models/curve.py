@@ -42,12 +42,17 @@ def first_curves(
     key_inputs, key_biases = jax.random.split(key)
     shape = (number, num_inputs, num_hidden)
     return Curve(
-        inputs=_FIRST_SIZE * jax.random.normal(key_inputs, shape, dtype),
+        inputs=_FIRST_SIZE * _normal(key_inputs, shape, dtype),
         passed=jnp.zeros((number, num_inputs), dtype),
-        biases=jax.random.normal(key_biases, (number, num_hidden), dtype),
+        biases=_normal(key_biases, (number, num_hidden), dtype),
         outputs=jnp.zeros((number, num_hidden), dtype),
         offset=jnp.zeros(number, dtype),
     )
+
+
+def _normal(key, shape, dtype):
+    """``jax.random.normal``, drawn in a row: five times as fast to compile."""
+    return jax.random.normal(key, math.prod(shape), dtype).reshape(shape)
 
 
 def predict(curve: Curve, x: Array) -> Array:
@@ -89,59 +94,10 @@ def fit(
     Differentiable: no use is made of it; the steps accepted are a search.
     Source: Levenberg 1944; Marquardt 1963, with scaling by the diagonal.
     """
-    total = jnp.maximum(weight.sum(), 1)
-    root = jnp.sqrt(weight)
-    layout = jax.tree.map(jnp.shape, curve)
-
-    def normal(theta):
-        """Normal equations of the linear regression around a curve."""
-        columns, residual = _linearised(_unflatten(theta, layout), x, y, root)
-        square = jnp.sum(residual**2) / total
-        square = jnp.maximum(square, _LEAST_NOISE**2)
-        return (
-            matmul(columns.T, columns) / square,
-            matmul(columns.T, residual) / square,
-            square,
-        )
-
-    def objective(theta, square):
-        return 0.5 * (total * jnp.log(square) + decay * jnp.sum(theta**2))
-
-    def iterate(carry):
-        number, _, theta, (curvature, slope, square), damping = carry
-        diagonal = jnp.diagonal(curvature) + decay
-        scale = diagonal**-0.5
-        system = curvature * scale[:, None] * scale[None, :]
-        ridge = damping + decay * scale**2
-        factor = jax.scipy.linalg.cho_factor(system + jnp.diag(ridge))
-        step = jax.scipy.linalg.cho_solve(factor, scale * (slope - decay * theta))
-        moved = theta + scale * step
-        tried = normal(moved)
-        # A comparison with NaN fails, so that a spoilt step is not taken.
-        gain = objective(theta, square) - objective(moved, tried[2])
-        better = gain > 0
-        ends = better & (gain < least_gain * total)
-        damping = damping * jnp.where(better, _EASED, _RAISED).astype(damping.dtype)
-        taken = jax.tree.map(
-            lambda a, b: jnp.where(better, a, b),
-            (moved, tried),
-            (theta, (curvature, slope, square)),
-        )
-        damping = jnp.clip(damping, _DAMPING[0], _DAMPING[2])
-        return (number + 1, ends, *taken, damping)
-
-    def goes_on(carry):
-        return (carry[0] < num_iterations) & ~carry[1]
-
-    theta = jnp.concatenate([leaf.ravel() for leaf in curve])
-    damping = jnp.full_like(theta[0], _DAMPING[1])
-    # As local as the data, which shard_map asks of what a loop carries.
-    number = 0 * jnp.argmax(theta).astype(jnp.int32)
-    begun = normal(theta)
-    number = number + 0 * jnp.argmax(begun[1]).astype(jnp.int32)
-    carry = number, number > 0, theta, begun, damping
-    _, _, theta, (_, _, square), _ = jax.lax.while_loop(goes_on, iterate, carry)
-    return _unflatten(theta, layout), jnp.sqrt(square)
+    num = x.shape[1]
+    number = jnp.full((), num, jnp.int32)
+    settings = decay, num_iterations, least_gain
+    return _minimise(curve, number, num, (), x, y, weight, *settings)
 
 
 def fit_some(
@@ -160,20 +116,115 @@ def fit_some(
 
     ``by_size`` says what ``most`` and ``eighths`` are. No more than the most are used.
     """
+    there, which = jax.lax.top_k(chosen.astype(x.dtype), most)
+    few = curve._replace(
+        inputs=curve.inputs[which] * there[:, None], passed=curve.passed[which] * there
+    )
+    few_x = x[:, which] * there[None, :]
+    number, settings = chosen.sum(), (decay, num_iterations, least_gain)
+    found, noise = _minimise(few, number, most, eighths, few_x, y, weight, *settings)
+    inputs = jnp.zeros_like(curve.inputs).at[which].set(found.inputs * there[:, None])
+    passed = jnp.zeros_like(curve.passed).at[which].set(found.passed * there)
+    return found._replace(inputs=inputs, passed=passed), noise
 
-    def of_size(num, curve, chosen):
-        there, which = jax.lax.top_k(chosen.astype(x.dtype), num)
-        inputs = curve.inputs[which] * there[:, None]
-        small = curve._replace(inputs=inputs, passed=curve.passed[which] * there)
-        few = x[:, which] * there[None, :]
-        small, noise = fit(small, few, y, weight, decay, num_iterations, least_gain)
-        inputs = (
-            jnp.zeros_like(curve.inputs).at[which].add(small.inputs * there[:, None])
+
+def _minimise(
+    curve, number, most, eighths, x, y, weight, decay, num_iterations, least_gain
+):
+    """``fit`` where just so many inputs, the first, count: the others are 0.
+
+    A number's size (``by_size``) decides on the regressions, and on nothing else:
+    whatever depends on it is compiled for each size.
+
+    The constant is one input more, the first. Parameters are in the order: outputs,
+    then of each input what is passed on and the weights of the hidden units.
+    """
+    h = len(curve.biases)
+    root = jnp.sqrt(weight)[:, None]
+    total = jnp.maximum(weight.sum(), 1)
+    x = jnp.concatenate([jnp.ones_like(x[:, :1]), x], axis=1)
+    y = y[:, None] * root
+
+    def linearised(theta):
+        """Of rows the residual, and derivatives: by the outputs, and by [1, inner]."""
+        outputs = theta[:h, None]
+        inner = matmul(x, theta[h:].reshape(-1, 1 + h))
+        unit, slope = _units(inner[:, 1:])
+        residual = y - root * (inner[:, :1] + matmul(unit, outputs))
+        by_inner = jnp.concatenate([root, root * slope * outputs.T], axis=1)
+        return residual, root * unit, by_inner
+
+    def next_try(size, better, rows, theta, products, square, damping):
+        """Solves the regression on the derivatives, which are new if it got better."""
+        length = 1 + h + (1 + size) * (1 + h)
+
+        def measured():
+            residual, by_outputs, by_inner = rows
+            by_weights = x[:, : 1 + size, None] * by_inner[:, None, :]
+            by_weights = by_weights.reshape(len(x), -1)
+            columns = jnp.concatenate([residual, by_outputs, by_weights], axis=1)
+            return matmul(columns.T, columns)
+
+        some = products[:length, :length]
+        some = jax.lax.cond(better, measured, lambda: some)
+        curvature, slope = some[1:, 1:], some[0, 1:]
+        decayed = decay * square
+        diagonal = curvature.ravel()[::length] + decayed
+        scale = jax.lax.rsqrt(diagonal)
+        system = curvature * scale[:, None] * scale[None, :]
+        ridge = jnp.diag(damping + decayed * scale**2)
+        factor = jax.lax.linalg.cholesky(system + ridge, symmetrize_input=False)
+        slope = scale * (slope - decayed * theta[: length - 1])
+        step = scale * jax.scipy.linalg.cho_solve((factor, True), slope)
+        missing = (0, len(products) - length)
+        return jnp.pad(some, (missing, missing)), theta + jnp.pad(step, missing)
+
+    def iterate(carry):
+        times, _, theta, products, square, height, damping, tried = carry
+        rows = linearised(tried)
+        noise = jnp.maximum(jnp.sum(rows[0] ** 2) / total, _LEAST_NOISE**2)
+        now = 0.5 * (total * jnp.log(noise) + decay * jnp.sum(tried**2))
+        # A comparison with NaN fails, so that a spoilt step is not taken.
+        gain = height - now
+        better = gain > 0
+        ends = better & (gain < least_gain * total)
+        theta, square, height = jax.tree.map(
+            lambda a, b: jnp.where(better, a, b),
+            (tried, noise, now),
+            (theta, square, height),
         )
-        passed = jnp.zeros_like(curve.passed).at[which].add(small.passed * there)
-        return small._replace(inputs=inputs, passed=passed), noise
+        damping = damping * jnp.where(better, _EASED, _RAISED).astype(damping.dtype)
+        damping = jnp.clip(damping, _DAMPING[0], _DAMPING[2])
+        operands = better, rows, theta, products, square, damping
+        products, tried = by_size(number, most, eighths, next_try, *operands)
+        return times + 1, ends, theta, products, square, height, damping, tried
 
-    return by_size(chosen.sum(), most, eighths, of_size, curve, chosen)
+    def goes_on(carry):
+        return (carry[0] <= num_iterations) & ~carry[1]
+
+    weights = jnp.concatenate([curve.biases[None, :], curve.inputs])
+    passed = jnp.concatenate([curve.offset[None], curve.passed])
+    weights = jnp.concatenate([passed[:, None], weights], axis=1)
+    theta = jnp.concatenate([curve.outputs, weights.ravel()])
+    # As local as the data, which shard_map asks of what a loop carries. What is tried
+    # first is the beginning itself, which is better than nothing.
+    local = jnp.argmax(theta) + jnp.argmax(y) + jnp.argmax(x) + jnp.argmax(root)
+    times = 0 * (local + number).astype(jnp.int32)
+    zero = times.astype(theta.dtype)
+    damping, nothing = zero + _DAMPING[1] / _EASED, zero + jnp.inf
+    products = jnp.zeros((len(theta) + 1,) * 2, theta.dtype) + zero
+    theta = theta + zero
+    carry = times, times > 0, theta, products, nothing, nothing, damping, theta
+    _, _, theta, _, square, *_ = jax.lax.while_loop(goes_on, iterate, carry)
+    weights = theta[h:].reshape(-1, 1 + h)
+    found = Curve(
+        inputs=weights[1:, 1:],
+        passed=weights[1:, 0],
+        biases=weights[0, 1:],
+        outputs=theta[:h],
+        offset=weights[0, 0],
+    )
+    return found, jnp.sqrt(square)
 
 
 def by_size(
@@ -196,31 +247,10 @@ def by_size(
 
 def _hidden(curve, x):
     """Hidden units and their derivatives by what they take in, ``[n, h]`` each."""
-    inner = matmul(x, curve.inputs) + curve.biases[None, :]
+    return _units(matmul(x, curve.inputs) + curve.biases[None, :])
+
+
+def _units(inner):
     gate = jax.nn.sigmoid(inner)
     unit = inner * gate
     return unit, gate + unit * (1 - gate)
-
-
-def _linearised(curve, x, y, root):
-    """Derivatives by the parameters, in their order, ``[n, k]``, and residuals.
-
-    All times the roots of the rows' weights.
-    """
-    unit, slope = _hidden(curve, x)
-    residual = matmul(unit, curve.outputs) + matmul(x, curve.passed) + curve.offset
-    residual = (y - residual) * root
-    root = root[:, None]
-    slope = slope * curve.outputs[None, :] * root
-    inputs = (x[:, :, None] * slope[:, None, :]).reshape(len(x), -1)
-    columns = jnp.concatenate([inputs, x * root, slope, unit * root, root], axis=1)
-    return columns, residual
-
-
-def _unflatten(theta, layout):
-    leaves, start = [], 0
-    for shape in layout:
-        size = math.prod(shape)
-        leaves.append(theta[start : start + size].reshape(shape))
-        start += size
-    return Curve(*leaves)

@@ -70,42 +70,95 @@ def refit(found, parents, child, data, config):
 
 
 def slopes_at(found, parents, data):
-    """Root mean squares of a curve's derivatives by its parents."""
+    """Root mean squares of a curve's derivatives by its parents, of others 0."""
     at_rows = curve.slopes(found, jnp.where(parents[None, :], data.x, 0))
     square = matmul((at_rows**2).T, data.share)
     return jnp.where(parents, jnp.sqrt(square), 0)
 
 
-def thin_families(state, problem, data, config):
-    """The families, those that are stale fitted and without what they can spare."""
+class Trials(NamedTuple):
+    """Fits that are asked for, a row a variable."""
+
+    whole: Array  # [d] int32, how many more of the family as it is
+    wanted: Array  # [d, d] bool, others
+    parents: Array  # [d, d, d] bool, of those others
+    thins: Array  # [] bool, they are of the family without one parent, which may go
+
+
+def thinning(state):
+    """Fits of families that are stale, the first time at length, to thin them out."""
     begins = state.step == 0
+    parents = state.families.parents
+    return Trials(
+        whole=jnp.where(state.stale, jnp.where(begins, _FIRST_FITS, 1), 0),
+        wanted=parents & state.stale[:, None] & ~begins,
+        parents=jnp.zeros_like(state.known.tried),
+        thins=state.step >= 0,
+    )
+
+
+def work_off(trials, families, state, problem, data, config):
+    """The families, and by how many nats a row each fit was worse, ``[d, d]``.
+
+    Fits are done one after another by one program, which takes long to compile. When
+    families are thinned out, the parent of least effect is tried first, and goes if
+    it can be spared.
+    """
     ends = state.step + 1 == config.num_steps
-    scale = state.families.noise
+    scale = state.families.noise**NOISE_SHARE
+    thins = trials.thins
 
-    def visited(column):
-        family, stale, required, child = column
+    def goes_on(carry):
+        whole, wanted, *_ = carry
+        return (whole > 0).any() | wanted.any()
 
-        def thinned():
-            fitted = _fit(family, child, begins, data, config)
-            size = fitted.slopes * scale**NOISE_SHARE
-            order = jnp.argsort(jnp.where(fitted.parents, size, jnp.inf))
-            attempts = jnp.where(begins, 0, fitted.parents.sum())
-            left = jax.lax.fori_loop(
-                0 * attempts,
-                attempts,
-                lambda place, left: _spared(
-                    left, order[place], required, child, ends, data, config
-                ),
-                fitted,
-            )
-            size = slopes_at(left.curve, left.parents, data)
-            return left._replace(slopes=jnp.where(left.parents, size, fitted.slopes))
+    def fit_next(carry):
+        whole, wanted, families, slopes, costs = carry
+        child = jnp.argmax((whole > 0) | wanted.any(axis=1))
+        family = jax.tree.map(lambda leaf: leaf[child], families)
+        all_stay = whole[child] > 0
+        size = slopes[child] * scale
+        which = jnp.argmin(jnp.where(wanted[child], size, jnp.inf))
+        left_out = (jnp.arange(len(scale)) == which) & ~all_stay
+        parents = family.parents & ~left_out
+        parents = jnp.where(thins, parents, trials.parents[child, which])
 
-        return jax.lax.cond(stale, thinned, lambda: family)
+        y, used = data.x[:, child], data.used[:, child]
+        found, noise = refit(family.curve, parents, (y, used), data, config)
+        cost = jnp.log(noise / family.noise)
+        # The less noise there is, the more misfit stands out.
+        bar = _SPARED**2 * family.noise**-_MISFIT
+        least = jnp.where(ends, 0.5 * jnp.log1p(bar), WORTH)
+        spared = (cost < least) & ~problem.required[which, child]
 
-    children = data.x.T, data.used.T
-    columns = state.families, state.stale, problem.required.T, children
-    families = jax.lax.map(visited, columns)
+        # Of parents that go, slopes stay those of the curve with all.
+        now = slopes_at(found, parents, data)
+        whole_slopes = jnp.where(parents & all_stay, now, slopes[child])
+        new = Family(
+            parents=parents,
+            curve=found,
+            noise=noise,
+            slopes=jnp.where(parents, now, whole_slopes),
+            costs=family.costs,
+        )
+        better = thins & (all_stay | spared)
+        families = jax.tree.map(
+            lambda leaf, a, b: leaf.at[child].set(jnp.where(better, a, b)),
+            families,
+            new,
+            family,
+        )
+        tried = costs[child, which]
+        return (
+            whole.at[child].add(-all_stay.astype(whole.dtype)),
+            wanted.at[child, which].set(wanted[child, which] & all_stay),
+            families,
+            slopes.at[child].set(jnp.where(thins, whole_slopes, slopes[child])),
+            costs.at[child, which].set(jnp.where(all_stay, tried, cost)),
+        )
+
+    carry = trials.whole, trials.wanted, families, families.slopes, families.costs
+    *_, families, _, costs = jax.lax.while_loop(goes_on, fit_next, carry)
     # Without inputs the prior has made all hidden units alike: nothing to go on from.
     alone = ~families.parents.any(axis=1)
     restarted = jax.tree.map(
@@ -113,35 +166,5 @@ def thin_families(state, problem, data, config):
         state.first,
         families.curve,
     )
-    return families._replace(curve=restarted)
-
-
-def _fit(family, child, begins, data, config):
-    """A family with its curve fitted, the first time at length."""
-
-    def again(found):
-        return refit(found, family.parents, child, data, config)
-
-    found, noise = jax.lax.fori_loop(
-        0,
-        jnp.where(begins, _FIRST_FITS - 1, 0),
-        lambda _, fitted: again(fitted[0]),
-        again(family.curve),
-    )
-    size = slopes_at(found, family.parents, data)
-    size = jnp.where(family.parents, size, family.slopes)
-    return family._replace(curve=found, noise=noise, slopes=size)
-
-
-def _spared(family, which, required, child, ends, data, config):
-    """The family without this parent if it can spare it."""
-    others = family.parents.at[which].set(False)
-    found, noise = refit(family.curve, others, child, data, config)
-    cost = jnp.log(noise / family.noise)
-    # The less noise there is, the more misfit stands out.
-    bar = _SPARED**2 * family.noise**-_MISFIT
-    least = jnp.where(ends, 0.5 * jnp.log1p(bar), WORTH)
-    spared = (cost < least) & ~required[which]
-    family = family._replace(costs=family.costs.at[which].set(cost))
-    without = family._replace(parents=others, curve=found, noise=noise)
-    return jax.tree.map(lambda a, b: jnp.where(spared, a, b), without, family)
+    costs_now = jnp.where(thins, costs, families.costs)
+    return families._replace(curve=restarted, costs=costs_now), costs

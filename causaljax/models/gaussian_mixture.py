@@ -25,6 +25,7 @@ _SCATTER = 0.01  # of a group beforehand: a variance, of one row
 _ROUNDS = 40  # of joining, at most
 _LLOYD = 20  # iterations of k-means
 _EM = 10  # iterations of the mixture
+_LAST_ROUNDS = 2  # of joining, after those
 
 
 def gaussian_mixture(
@@ -36,6 +37,7 @@ def gaussian_mixture(
     most: int,
     concentration: ArrayLike,
     asked: ArrayLike = True,
+    kept: ArrayLike | None = None,
 ) -> Array:
     """Responsibilities ``[n, most]`` of a mixture of normal densities of x.
 
@@ -44,76 +46,83 @@ def gaussian_mixture(
       features: ``[n, m]`` float, by which rows are grouped at first.
       x: ``[n, d]`` float.
       weight: ``[n]`` float, at least 0; rows of weight 0 move nothing.
-      num_groups: at first, static.
+      num_groups: at first, static; at least ``most``.
       most: in the end, static; groups left over are empty.
       concentration: ``[]``, of a Dirichlet process over groups.
+      kept: ``[]`` int, of ``most`` how many there can be, and in proportion at first;
+        None: all.
       asked: ``[]`` bool; if not, groups are as good as none and take little time.
     """
     some = jnp.asarray(asked).astype(jnp.int32)
-    group = _kmeans(key, features, weight, num_groups, some * _LLOYD).astype(jnp.int32)
-    belonging = (
-        group[:, None] == jnp.arange(num_groups, dtype=jnp.int32)[None, :]
-    ).astype(x.dtype)
+    kept = jnp.asarray(most if kept is None else kept).astype(jnp.int32)
+    first = num_groups // most * kept
+    group = _kmeans(key, features, weight, num_groups, first, some * _LLOYD)
+    index = jnp.arange(num_groups, dtype=jnp.int32)
+    belonging = (group[:, None] == index[None, :]).astype(x.dtype)
 
-    def moments(belonging):
-        return _moments(belonging * weight[:, None], x)
-
-    def join(belonging, known):
+    def join(carry):
+        belonging, known, _, number = carry
         into, moves = regimes.join(_gains(known, concentration))
         # Moments of groups add up.
         known = jax.tree.map(lambda leaf: regimes.gather(into, leaf, axis=0), known)
-        return regimes.gather(into, belonging, axis=1), known, moves
+        return regimes.gather(into, belonging, axis=1), known, moves, number + 1
 
-    def join_again(carry):
-        belonging, known, _, number = carry
-        return *join(belonging, known), number + 1
+    def phase(number, belonging):
+        """Groups join, and those that are kept are fitted; then they join again."""
+        begins = number == 0
+        rounds = jnp.where(begins, _ROUNDS, _LAST_ROUNDS).astype(jnp.int32)
+        known = _moments(belonging * weight[:, None], x)
+        carry = belonging, known, rounds, 0 * rounds
+        belonging, *_ = jax.lax.while_loop(
+            lambda carry: (carry[2] > 0) & (carry[3] < rounds), join, carry
+        )
+        size = matmul(weight[None, :], belonging)[0]
+        order = jnp.where(begins, jnp.argsort(-size).astype(jnp.int32), index)
+        few = jnp.where((index < kept)[None, :], belonging[:, order], 0)[:, :most]
+        few = jax.lax.fori_loop(
+            0,
+            jnp.where(begins, _EM, 0),
+            lambda _, few: _responsibilities(few * weight[:, None], x, kept),
+            few,
+        )
+        return jnp.pad(few, ((0, 0), (0, num_groups - most)))
 
-    def goes_on(carry):
-        *_, moves, number = carry
-        return (moves > 0) & (number < some * _ROUNDS)
-
-    begun = *join(belonging, moments(belonging)), 1
-    belonging, *_ = jax.lax.while_loop(goes_on, join_again, begun)
-    size = matmul(weight[None, :], belonging)[0]
-    belonging = belonging[:, jnp.argsort(-size)[:most]]
-    belonging = jnp.pad(belonging, ((0, 0), (0, most - belonging.shape[1])))
-
-    def again(_, belonging):
-        return _responsibilities(belonging * weight[:, None], x)
-
-    belonging = jax.lax.fori_loop(0, some * _EM, again, belonging)
-    belonging, known, _ = join(belonging, moments(belonging))
-    return join(belonging, known)[0]
+    return jax.lax.fori_loop(0, 2 * some, phase, belonging)[:, :most]
 
 
-def _kmeans(key, x, weight, num_groups, num_iterations):
-    """The group of each row, ``[n]`` int."""
+def _kmeans(key, x, weight, num_groups, first, num_iterations):
+    """The group of each row, ``[n]`` int32, of the ``first`` ``[]`` groups."""
     x = jnp.where((weight > 0)[:, None], x, 0)
+    numbers = jnp.arange(num_groups, dtype=jnp.int32)
 
     def begin(nearest, number):
         # Cumulative sums and not categorical draws: padding must change nothing.
         part = jnp.cumsum(nearest * weight)
         drawn = jax.random.uniform(jax.random.fold_in(key, number), (), x.dtype)
-        row = jnp.searchsorted(part, drawn * part[-1], side="right")
-        mean = x[jnp.minimum(row, len(x) - 1)]
+        # The first that is beyond, or the last of any weight.
+        mean = x[((part <= drawn * part[-1]) & (part < part[-1])).sum()]
         return jnp.minimum(nearest, ((x - mean[None, :]) ** 2).sum(axis=1)), mean
 
     # The first is drawn by weight alone.
     far = jnp.full_like(weight, 1e9)
-    _, means = jax.lax.scan(begin, far, jnp.arange(num_groups))
+    _, means = jax.lax.scan(begin, far, numbers)
 
-    def nearest(means):
-        square = (means**2).sum(axis=1)[None, :]
-        return jnp.argmin(square - 2 * matmul(x, means.T), axis=1)
+    def member(means):
+        square = (means**2).sum(axis=1)[None, :] - 2 * matmul(x, means.T)
+        square = jnp.where((numbers < first)[None, :], square, jnp.inf)
+        return jnp.argmin(square, axis=1).astype(jnp.int32)
 
-    def iterate(_, means):
-        member = nearest(means)[:, None] == jnp.arange(num_groups)[None, :]
-        member = member.astype(x.dtype) * weight[:, None]
-        count = member.sum(axis=0)[:, None]
-        moved = matmul(member.T, x) / jnp.maximum(count, 1e-6)
-        return jnp.where(count > 0, moved, means)
+    def iterate(_, carry):
+        means, _ = carry
+        group = member(means)
+        mine = (group[:, None] == numbers[None, :]).astype(x.dtype) * weight[:, None]
+        count = mine.sum(axis=0)[:, None]
+        moved = matmul(mine.T, x) / jnp.maximum(count, 1e-6)
+        return jnp.where(count > 0, moved, means), group
 
-    return nearest(jax.lax.fori_loop(0, num_iterations, iterate, means))
+    # Groups are those of the means that are left; the last are moved for nothing.
+    group = 0 * jnp.argmax(means[0]).astype(jnp.int32) + jnp.zeros(len(x), jnp.int32)
+    return jax.lax.fori_loop(0, num_iterations + 1, iterate, (means, group))[1]
 
 
 def _moments(each, x):
@@ -139,9 +148,10 @@ def _evidence(count, total, square):
     freedom = d + count
     value = -0.5 * freedom * log_det + multigammaln(freedom / 2, d)
     value = value + 0.5 * d * jnp.log(_PRECISION / (_PRECISION + count))
-    nothing = 0.5 * d * d * math.log(_SCATTER) - multigammaln(
-        jnp.full_like(count, d / 2), d
-    )
+    # log Gamma_d(d / 2), which is the same for all.
+    gamma = sum(math.lgamma((d - i) / 2) for i in range(d))
+    gamma += d * (d - 1) / 4 * math.log(math.pi)
+    nothing = 0.5 * d * d * math.log(_SCATTER) - gamma
     return value + nothing - 0.5 * d * count * math.log(math.pi)
 
 
@@ -168,7 +178,7 @@ def _gains(moments, concentration):
     return jnp.where(able & jnp.isfinite(gains), gains, -jnp.inf)
 
 
-def _responsibilities(each, x):
+def _responsibilities(each, x, kept):
     count, total, square = _moments(each, x)
     d = x.shape[1]
     mean = total / (_PRECISION + count)[:, None]
@@ -181,4 +191,6 @@ def _responsibilities(each, x):
 
     density = jax.vmap(log_density, out_axes=1)(mean, root)
     joint = density + jnp.log(jnp.maximum(count, 1e-12))[None, :]
+    index = jnp.arange(len(count), dtype=jnp.int32)
+    joint = jnp.where((index < kept)[None, :], joint, -jnp.inf)
     return jax.nn.softmax(joint, axis=1)

@@ -17,7 +17,8 @@ from causaljax.models import conjugate, curve, noise_shape
 from causaljax.types import Array
 
 _SHAPE_ITERATIONS = 20
-_EIGHTHS = 2, 4  # of the places for parents: sizes that are compiled
+_EIGHTHS = 2, 4  # of the places for parents: sizes that are compiled for curves
+_FEW_EIGHTHS = (4,)  # and for what takes less time
 _LEAST_GAIN = 1e-5  # nats a row, of an iteration: curves are fitted on, step by step
 
 
@@ -31,30 +32,25 @@ def fit_mechanisms(state, x, config):
     few, weight = x[state.rows], state.weight[state.rows]
     weight = weight * state.weight.sum() / jnp.maximum(weight.sum(), 1e-6)
 
-    def fit_on(size, begun, inputs, y, used):
-        found, scale = curve.fit(
-            _first_inputs(begun, size),
-            inputs[:, :size],
-            y,
-            used,
-            config.decay,
-            config.num_iterations,
-            _LEAST_GAIN,
-        )
-        # Joined and not set: shard_map cannot have indexing in what is conditional.
-        return begun._replace(
-            inputs=jnp.concatenate([found.inputs, begun.inputs[size:]]),
-            passed=jnp.concatenate([found.passed, begun.passed[size:]]),
-            biases=found.biases,
-            outputs=found.outputs,
-            offset=found.offset,
-        ), scale
+    most, hidden = state.curves.inputs.shape[1:]
+    # Without hidden units what is largest is small, and there is one size.
+    eighths = _EIGHTHS if hidden else ()
 
     def of_variable(j):
         begun = jax.tree.map(lambda leaf: leaf[j], state.curves)
         used = (1 - state.cells[state.rows, j]) * weight
-        inputs = inputs_of(state, few, j)
-        found, scale = _by_size(state, j, fit_on, begun, inputs, few[:, j], used)
+        found, scale = curve.fit_some(
+            begun,
+            state.there[j],
+            inputs_of(state, few, j),
+            few[:, j],
+            used,
+            config.decay,
+            config.num_iterations,
+            most,
+            eighths,
+            _LEAST_GAIN,
+        )
         return found, scale, curve.predict(found, inputs_of(state, x, j))
 
     curves, scale, mean = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
@@ -64,7 +60,8 @@ def fit_mechanisms(state, x, config):
 def _by_size(state, j, function, *operands):
     """``curve.by_size`` for j's parents, whose places are taken in order."""
     most, number = state.parents.shape[1], state.there[j].sum()
-    return curve.by_size(number, most, _EIGHTHS, function, *operands)
+    eighths = _FEW_EIGHTHS if state.curves.biases.shape[1] else ()
+    return curve.by_size(number, most, eighths, function, *operands)
 
 
 def _first_inputs(own, size):
@@ -84,33 +81,35 @@ def fit_shapes(state, x, mean, config):
 
     Curves are fitted already, and ``mean`` ``[n, d]`` are their heights.
     """
-    if config.mechanism == "flow":
-        weight = state.weight[state.rows]
+    if config.mechanism != "flow":
+        return state, log_normal(x - mean, state.scale[None, :])
+    weight = state.weight[state.rows]
 
-        def of_variable(j):
-            used = (1 - state.cells[state.rows, j]) * weight
-            features = features_of(state, x, j)[state.rows]
-            noise = ((x[:, j] - mean[:, j]) / state.scale[j])[state.rows]
-            return noise_shape.fit(
-                state.shapes[j], features, noise, used, config.decay, _SHAPE_ITERATIONS
-            )
+    def of_variable(j):
+        used = (1 - state.cells[state.rows, j]) * weight
+        features = features_of(state, x, j)[state.rows]
+        noise = ((x[:, j] - mean[:, j]) / state.scale[j])[state.rows]
+        shape = noise_shape.fit(
+            state.shapes[j], features, noise, used, config.decay, _SHAPE_ITERATIONS
+        )
+        return shape, _usual(state, shape, x, mean[:, j], j)
 
-        shapes = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
-        state = state._replace(shapes=shapes)
-    usual = jax.lax.map(
-        lambda j: usual_log_density(state, x, mean[:, j], j), jnp.arange(x.shape[1])
-    )
-    return state, usual.T
+    shapes, usual = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
+    return state._replace(shapes=shapes), usual.T
 
 
 def usual_log_density(state, x, mean, j):
     """Log-density of a variable that is left alone, ``[n]``, nats."""
+    return _usual(state, state.shapes[j], x, mean, j)
+
+
+def _usual(state, shape, x, mean, j):
     residual = x[:, j] - mean
     normal = log_normal(residual, state.scale[j])
-    if not state.shapes.size:
+    if not shape.size:
         return normal
     noise = residual / state.scale[j]
-    shaped = noise_shape.log_density(state.shapes[j], features_of(state, x, j), noise)
+    shaped = noise_shape.log_density(shape, features_of(state, x, j), noise)
     # What has no causes stays normal: any mixture is a shape, and what was done to it
     # would hide there.
     return jnp.where(state.there[j].any(), shaped - jnp.log(state.scale[j]), normal)
@@ -141,13 +140,14 @@ def statistics_of_regimes(state, x, mean, each, intervention):
     def of_variable(j):
         own = jax.tree.map(lambda leaf: leaf[j], state.curves)
         residual = x[:, j] - mean[:, j]
-        shared = _by_size(state, j, of_size, own, inputs_of(state, x, j), residual)
-        if intervention == "imperfect":
-            return shared, shared
-        own = conjugate.statistics(each, jnp.ones_like(x[:, :1]), x[:, j])
-        return own, shared
+        inputs = inputs_of(state, x, j)
+        return _by_size(state, j, of_size, own, inputs, residual)
 
-    return jax.lax.map(of_variable, jnp.arange(x.shape[1]))
+    shared = jax.lax.map(of_variable, jnp.arange(x.shape[1]))
+    own = shared
+    if intervention == "perfect":
+        own = conjugate.normal_statistics(each, x)
+    return own, shared
 
 
 def log_normal(residual: ArrayLike, scale: ArrayLike) -> Array:
@@ -213,7 +213,8 @@ def log_densities_of_targets(state, x, mean, intervention, each, targets):
     def of_variable(j):
         own = jax.tree.map(lambda leaf: leaf[j], state.curves)
         residual = x[:, j] - mean[:, j]
-        found = _by_size(state, j, of_size, own, inputs_of(state, x, j), residual)
+        inputs = inputs_of(state, x, j)
+        found = _by_size(state, j, of_size, own, inputs, residual)
         return found * targets[:, j][None, :]
 
     return jax.lax.map(of_variable, jnp.arange(x.shape[1])).sum(axis=0)

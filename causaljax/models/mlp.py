@@ -105,6 +105,21 @@ def init(
     return jax.tree.map(lambda leaf: jnp.stack([leaf] * num_regimes), one)
 
 
+def take_variables(params: Params, order: ArrayLike) -> Params:
+    """The networks with their variables in another order.
+
+    Args:
+      params: of d variables.
+      order: ``[d]`` int, the variable that comes to each place.
+    """
+    moved = jax.tree.map(lambda leaf: leaf[:, order], params)
+    first, *rest = moved.weights
+    reading = moved.reading
+    if reading is not None:
+        reading = tuple(leaf[:, :, order] for leaf in reading)
+    return moved._replace(weights=(first[:, :, order], *rest), reading=reading)
+
+
 def conditional(networks: Params, parents: Array, x: Array, values: Array) -> Array:
     """Log density of one variable's cells given one set of parents.
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logit
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import matmul, transitive_closure
+from causaljax.graphs.ops import label_free_places, matmul, transitive_closure
 from causaljax.models import conjugate, curve, regimes
 from causaljax.models.regime_starts import odds_of_cells
 from causaljax.types import Array
@@ -96,6 +96,9 @@ def turn_edges(
     first = jax.tree.map(
         lambda leaf: leaf[0], curve.first_curves(key, 1, d, _HIDDEN, dtype)
     )
+    # Random numbers go with the variables, whatever their labels.
+    places = label_free_places(sample.x, sample.weight)
+    first = first._replace(inputs=first.inputs[places])
     itself = jnp.eye(d, dtype=bool)
 
     def evidence(case):
@@ -265,23 +268,18 @@ def _evidence(first, sample, j, parents, decay, sparsity, perfect):
             there, which = jax.lax.top_k(parents.astype(dtype), size)
             inputs = x[:, which] * there[None, :]
             features = jnp.concatenate([one, unit, inputs], axis=1)
-            sums = own = conjugate.statistics(each, features, residual)
-            if perfect:
-                own = conjugate.statistics(each, one, y)
-            own = conjugate.fit(own)[1]
-            furthest = regimes.furthest_targets(sums, own, told, known, odds)
-            starts = jnp.stack([targets, furthest, jnp.ones_like(own)])
-            starts = jnp.where(known[None, :], told[None, :], starts)
-            return jax.lax.map(
-                lambda start: regimes.find_targets(sums, own, start, known, odds),
-                starts,
+            return conjugate.pad(
+                conjugate.statistics(each, features, residual), d - size
             )
 
-        # Each size takes long to compile.
-        tried, scores = curve.by_size(parents.sum(), d, (2,), of_size)
-        best = jnp.argmax(scores)
-        cells = jnp.clip(matmul(sample.belonging, tried[best]), 0, 1)
-        return cells, tried[best], scores[best]
+        sums = own = curve.by_size(parents.sum(), d, (2,), of_size)
+        if perfect:
+            own = conjugate.statistics(each, one, y)
+        own = conjugate.fit(own)[1]
+        begin = jnp.where(known, told, targets)
+        found, score = regimes.best_targets(sums, own, begin, known, odds)
+        cells = jnp.clip(matmul(sample.belonging, found), 0, 1)
+        return cells, found, score
 
     def update(carry, number):
         found, cells, targets = carry

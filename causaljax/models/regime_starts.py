@@ -10,7 +10,7 @@ from jax.scipy.special import logit
 from causaljax.graphs.ops import matmul
 from causaljax.models import conjugate
 from causaljax.models.gaussian_mixture import gaussian_mixture
-from causaljax.models.mechanisms import fit_mechanisms, log_normal
+from causaljax.models.mechanisms import log_normal
 
 CELL_STEPS = 6  # before there are regimes
 WIDE = 1.5  # standard deviation of disturbed cells, for two steps
@@ -18,20 +18,28 @@ _SHARE = (0.005, 0.5)  # of a variable's cells that are disturbed
 _PER_REGIME = 4  # groups of rows that a regime may begin with
 
 
-def cell_step(key, state, x, problem, config):
-    """Each variable is a mixture of its mechanism and of something else."""
-    state, mean = fit_mechanisms(state, x, config)
+def num_labels(config):
+    """How many regimes have labels, ``[]`` int32."""
+    return jnp.asarray(config.num_labels).astype(jnp.int32)
+
+
+def targets_known(config):
+    """Whether intervened cells tell the targets of regimes with labels, ``[]`` bool."""
+    return jnp.asarray(config.targets_known).astype(bool)
+
+
+def cell_step(key, state, x, mean, problem, config):
+    """Each variable is a mixture of its mechanism, of heights ``mean``, and of more."""
 
     def of_variable(column):
         x, residual, scale, cells = column
         return odds_of_cells(state.step, x, residual, scale, cells, state.weight)
 
     columns = x.T, (x - mean).T, state.scale, state.cells.T
-    odds, share = jax.lax.map(of_variable, columns)
+    odds, share = jax.vmap(of_variable)(columns)
     cells = jax.nn.sigmoid(odds.T)
-    if config.targets_known:
-        known = told_regimes(problem, config)[0]
-        cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
+    known = told_regimes(problem, config)[0] & targets_known(config)
+    cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
     moved = state._replace(cells=cells.astype(x.dtype))
     begun = jax.lax.cond(
         state.step == CELL_STEPS - 1,
@@ -81,7 +89,7 @@ def or_else(value, otherwise):
 
 def told_regimes(problem, config):
     """Which rows have labels, and log-probabilities of regimes given them."""
-    known = (problem.regime >= 0) & (problem.regime < config.num_labels)
+    known = (problem.regime >= 0) & (problem.regime < num_labels(config))
     label = jnp.where(known, problem.regime, 0)
     index = jnp.arange(config.max_regimes, dtype=label.dtype)
     its_own = label[:, None] == index[None, :]
@@ -93,20 +101,15 @@ def told_regimes(problem, config):
 
 def _begin(key, state, x, odds, share, problem, config):
     """Regimes: those that have labels, and in the places left those of a start."""
-    labels = config.num_labels
-    free = config.max_regimes - labels
+    labels, most = num_labels(config), config.max_regimes
+    index = jnp.arange(most, dtype=jnp.int32)
+    free = most - labels
     known, told = told_regimes(problem, config)
-    belonging = jax.nn.softmax(told, axis=1)
-    if not free:
-        targets = _likely_targets(belonging, state)
-        return state._replace(
-            belonging=belonging, targets=told_targets(targets, problem, config)
-        )
-
-    by_variable, of_variables = _by_variable(odds, share, free, labels == 0)
+    told_belonging = jax.nn.softmax(told, axis=1)
+    given = is_given(config.belonging)
     kind = jnp.asarray(config.kind).astype(jnp.int32)
     # Not all starts have a use for groups, which take long.
-    asked = (kind > 0) & ~is_given(config.belonging)
+    asked = (kind > 0) & ~given & (free > 0)
     # One mixture serves both kinds; columns of 0 move no row.
     cells = jnp.concatenate([2 * state.cells, state.cells * x], axis=1)
     columns = jnp.concatenate([x, jnp.zeros_like(x)], axis=1)
@@ -115,23 +118,24 @@ def _begin(key, state, x, odds, share, problem, config):
         jnp.where(kind == 1, cells, columns),
         x,
         jnp.where(known, 0, state.weight),
-        num_groups=_PER_REGIME * free,
-        most=free,
+        num_groups=_PER_REGIME * most,
+        most=most,
         concentration=config.concentration,
         asked=asked,
+        kept=free,
     )
-    found = jnp.where(kind == 0, by_variable, groups)
-    found = jnp.pad(found, ((0, 0), (labels, 0)))
-    belonging = jnp.where(known[:, None], belonging, found)
-    belonging = or_else(config.belonging, belonging)
+    # Moved past the labels, by a product: shard_map cannot have indexing here.
+    past = (index[:, None] + labels == index[None, :]).astype(x.dtype)
+    by_variable, of_variables = _by_variable(odds, share, labels, most)
+    found = jnp.where(kind == 0, by_variable, matmul(groups, past))
+    belonging = jnp.where((known | (free == 0))[:, None], told_belonging, found)
+    belonging = jnp.where(free > 0, or_else(config.belonging, belonging), belonging)
     targets = _likely_targets(belonging, state)
-    of_variables = jnp.concatenate([targets[:labels], of_variables])
-    named = (kind == 0) & ~is_given(config.belonging)
-    targets = jnp.where(named, of_variables, targets)
-    reference = state.reference
-    if labels == 0:
-        # The largest by far, and all the others are named by what they disturb.
-        reference = jnp.where(named, 0, reference)
+    named = (kind == 0) & ~given
+    of_start = (named & (index >= labels))[:, None]
+    targets = jnp.where(of_start, of_variables, targets)
+    # The largest by far, and all the others are named by what they disturb.
+    reference = jnp.where(named & (labels == 0), 0, state.reference)
     return state._replace(
         belonging=belonging,
         targets=told_targets(targets, problem, config),
@@ -146,29 +150,33 @@ def _likely_targets(belonging, state):
     return (matmul(each.T, state.cells) / size[:, None] > 0.5).astype(belonging.dtype)
 
 
-def _by_variable(odds, share, free, reference):
-    """Responsibilities ``[n, free]`` and targets: a regime a variable, one a place."""
-    d = len(share)
-    _, which = jax.lax.top_k(share, min(free - reference, d))
-    score = odds[:, which]
-    targets = which[:, None] == jnp.arange(d, dtype=which.dtype)[None, :]
-    if reference:
-        score = jnp.pad(score, ((0, 0), (1, 0)))
-        targets = jnp.pad(targets, ((1, 0), (0, 0)))
-    found, empty = jax.nn.softmax(score, axis=1), free - score.shape[1]
-    return (
-        jnp.pad(found, ((0, 0), (0, empty))),
-        jnp.pad(targets, ((0, empty), (0, 0))).astype(odds.dtype),
+def _by_variable(odds, share, labels, most):
+    """Responsibilities ``[n, most]`` and targets: a regime a variable, one a place.
+
+    Those with labels have none of it, and without labels the first has no target.
+    """
+    d, index = len(share), jnp.arange(most, dtype=jnp.int32)
+    _, which = jax.lax.top_k(share, min(most, d))
+    rank = jnp.arange(len(which), dtype=jnp.int32)
+    place = (rank[:, None] + jnp.maximum(labels, 1) == index[None, :]).astype(
+        odds.dtype
+    )
+    there = (place.sum(axis=0) > 0) | ((index == 0) & (labels == 0))
+    score = matmul(odds[:, which], place)
+    found = jax.nn.softmax(jnp.where(there[None, :], score, -jnp.inf), axis=1)
+    named = which[:, None] == jnp.arange(d, dtype=which.dtype)[None, :]
+    return jnp.where(there[None, :], found, 0), matmul(
+        place.T, named.astype(place.dtype)
     )
 
 
 def told_targets(targets, problem, config):
     """Targets of regimes with labels are what their rows say, if that is told."""
-    if not (config.targets_known and config.num_labels):
-        return targets
     known, _ = told_regimes(problem, config)
-    label = jnp.where(known, problem.regime, 0)
-    told = jnp.zeros(targets.shape, bool)
-    told = told.at[label].max(problem.intervened & known[:, None])
-    has_label = (jnp.arange(len(targets)) < config.num_labels)[:, None]
-    return jnp.where(has_label, told.astype(targets.dtype), targets)
+    index = jnp.arange(len(targets), dtype=problem.regime.dtype)
+    its_own = known[:, None] & (problem.regime[:, None] == index[None, :])
+    hit = matmul(
+        its_own.astype(targets.dtype).T, problem.intervened.astype(targets.dtype)
+    )
+    has_label = (index < num_labels(config)) & targets_known(config)
+    return jnp.where(has_label[:, None], (hit > 0).astype(targets.dtype), targets)

@@ -13,16 +13,19 @@ from causaljax.graphs.climb import climb
 from causaljax.graphs.ops import matmul, transitive_closure
 from causaljax.models import conjugate, regimes
 from causaljax.models.mechanisms import statistics_of_regimes
+from causaljax.models.regime_starts import num_labels, targets_known
 
 _BIG = 0.01  # the least share of the rows that a reference has
 
 
-def climb_regimes(state, x, each, begins, num_begins, due, known, problem, config):
+def climb_regimes(state, x, begins, num_begins, due, ever, known, problem, config):
     """The graph of linear mechanisms that has most evidence, targets found along.
 
-    It is climbed from the first ``num_begins`` ``[]`` of ``begins`` ``[b, d, d]``.
+    It is climbed from the first ``num_begins`` ``[]`` of ``begins`` ``[b, d, d]`` if
+    that is ``due``, and has been at some time if ``ever`` ``[]`` bool.
     """
     d = x.shape[1]
+    each = state.belonging * state.weight[:, None]
     free = problem.allowed & ~transitive_closure(problem.required).T
     prior = logit(jnp.asarray(config.sparsity, x.dtype))
     design = jnp.concatenate([jnp.ones_like(x[:, :1]), x], axis=1)
@@ -47,25 +50,29 @@ def climb_regimes(state, x, each, begins, num_begins, due, known, problem, confi
         begin = state.targets[:, j]
         return regimes.find_targets(sums, evidence, begin, known, prior)[1]
 
+    itself = jnp.eye(d, dtype=bool)
+
     def column(parents, j):
-        turned = parents[None, :] ^ (variables[:, None] == variables[None, :])
-        turned = jnp.concatenate([parents[None], turned & (variables != j)[None, :]])
+        turned = (parents[None, :] ^ itself) & (variables != j)[None, :]
         scores = jax.vmap(score, (0, None))(turned, j)
-        there, other = scores[0], scores[1:]
-        return jnp.where(parents, there - other, other - there)
+        # Without itself, that is as it is: the score of j comes back in that place.
+        own = jnp.where(variables == j, scores, 0).sum()
+        gains = jnp.where(parents, own - scores, scores - own)
+        return jnp.where(variables == j, own, gains)
 
     def climbed():
+        # As local as the data, which shard_map asks of what a loop carries.
+        zero = jnp.zeros_like(state.evidence) + 0 * counts[0]
+
         def attempt(number, best):
-            found = climb(column, begins[number], free, problem.required)
-            worth = jax.vmap(score)(found.graph.T, variables).sum()
-            new = found.graph, found.gains, worth
+            begun = begins[number] | (zero > 0)
+            found = climb(column, begun, free, problem.required)
+            worth = jnp.where(itself, found.gains, 0).sum()
+            new = found.graph, jnp.where(itself, 0, found.gains), worth
             better = worth > best[2]
             return jax.tree.map(lambda a, b: jnp.where(better, a, b), new, best)
 
-        # As local as the data, which shard_map asks of what a loop carries.
-        nothing = 0 * counts[0] - jnp.inf
-        zero = jnp.zeros_like(state.evidence) + 0 * counts[0]
-        first = begins[0] | (zero > 0), zero, nothing
+        first = begins[0] | (zero > 0), zero, 0 * counts[0] - jnp.inf
         graph, gains, _ = jax.lax.fori_loop(0, num_begins, attempt, first)
         return graph, gains
 
@@ -73,8 +80,12 @@ def climb_regimes(state, x, each, begins, num_begins, due, known, problem, confi
     graph, evidence = jax.lax.cond(due, climbed, lambda: as_it_was)
     most = state.there.shape[1]
     value, parents = jax.lax.top_k(graph.T.astype(x.dtype), most)
+    # A graph that was not climbed keeps its parents in the order of their beliefs.
     return state._replace(
-        graph=graph, evidence=evidence, parents=parents, there=value > 0
+        graph=graph,
+        evidence=evidence,
+        parents=jnp.where(ever, parents, state.parents),
+        there=jnp.where(ever, value > 0, state.there),
     )
 
 
@@ -91,7 +102,7 @@ def join_regimes(state, own, mechanism, due, config):
             state.concentration,
             state.reference,
         )
-        label = jnp.arange(config.max_regimes) < config.num_labels
+        label = jnp.arange(config.max_regimes, dtype=jnp.int32) < num_labels(config)
         gains = jnp.where(label[:, None] & label[None, :], -jnp.inf, gains)
         return regimes.join(gains)
 
@@ -101,18 +112,11 @@ def join_regimes(state, own, mechanism, due, config):
 
 
 def targets_of_all(begin, sums, own, usual, known, config):
-    """One at a time leads into dead ends: from three sides, and the best kept."""
+    """The best targets of every variable, ``[k, d]``."""
     prior = logit(jnp.asarray(config.sparsity, own.dtype))
 
     def of_variable(sums, own, usual, begin):
-        furthest = regimes.furthest_targets(sums, own, begin, known, prior)
-        starts = jnp.stack([begin, furthest, jnp.ones_like(begin)])
-        starts = jnp.where(known[None, :], begin[None], starts)
-        found, score = jax.lax.map(
-            lambda start: regimes.find_targets(sums, own, start, known, prior, usual),
-            starts,
-        )
-        return found[jnp.argmax(score)]
+        return regimes.best_targets(sums, own, begin, known, prior, usual)[0]
 
     return jax.vmap(of_variable, (0, 0, 0, 1), 1)(sums, own, usual, begin)
 
@@ -149,4 +153,4 @@ def known_targets(state, config):
     """Regimes whose targets are known, ``[k]`` bool."""
     index = jnp.arange(config.max_regimes, dtype=jnp.int32)
     known = index == state.reference
-    return known | (config.targets_known & (index < config.num_labels))
+    return known | (targets_known(config) & (index < num_labels(config)))

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jax.scipy.special import digamma, entr, gammaln, xlogy
 from jax.typing import ArrayLike
 
@@ -28,17 +27,20 @@ FEWEST_ROWS = 0.5  # rows of a regime that is there
 
 
 class Sticks(NamedTuple):
-    """Posterior of the weights: pi_k = v_k prod_{l < k} (1 - v_l), v ~ Beta(a, b)."""
+    """Posterior of the weights: pi_k = v_k prod_{l before k} (1 - v_l), v ~ Beta(a, b).
 
-    a: Array  # [k] float, of sticks in the order in which they are broken
-    b: Array  # [k] float; the last stick is all that is left and has no part
-    place: Array  # [k] int, where in that order a regime comes
+    The last stick is all that is left and has no part.
+    """
+
+    a: Array  # [k] float
+    b: Array  # [k] float
+    place: Array  # [k] int, in the order in which sticks are broken
 
 
 def sticks(counts: Array, concentration: ArrayLike) -> Sticks:
     """The best sticks for expected numbers of rows.
 
-        a_k = 1 + N_k,  b_k = concentration + sum_{l > k} N_l
+        a_k = 1 + N_k,  b_k = concentration + sum_{l after k} N_l
 
     Args:
       counts: ``[k]`` float, N, in any order: the largest regime breaks its stick first.
@@ -47,11 +49,14 @@ def sticks(counts: Array, concentration: ArrayLike) -> Sticks:
     Differentiable: in both.
     Source: Blei and Jordan 2006, equations 18 and 19.
     """
-    order = jnp.argsort(-counts)
-    broken = counts[order]
-    after = jnp.cumsum(broken[::-1])[::-1] - broken
-    b = after + jnp.asarray(concentration, after.dtype)
-    return Sticks(1 + broken, b, jnp.argsort(order))
+    index = jnp.arange(len(counts), dtype=jnp.int32)
+    # All pairs are compared: sorts and cumulative sums take longer to compile.
+    alike = counts[None, :] == counts[:, None]
+    after = counts[None, :] < counts[:, None]
+    after = after | (alike & (index[None, :] > index[:, None]))
+    b = jnp.where(after, counts[None, :], 0).sum(axis=1)
+    b = b + jnp.asarray(concentration, b.dtype)
+    return Sticks(1 + counts, b, after.sum(axis=0, dtype=jnp.int32))
 
 
 def expected_log_weights(posterior: Sticks) -> Array:
@@ -63,18 +68,29 @@ def expected_log_weights(posterior: Sticks) -> Array:
       >>> [round(float(p), 2) for p in jnp.exp(expected_log_weights(even))]
       [0.5, 0.5]
     """
+    place = posterior.place
+    broken, left = _expected_logs(posterior)
+    before = place[None, :] < place[:, None]
+    return broken + jnp.where(before, left[None, :], 0).sum(axis=1)
+
+
+def _expected_logs(posterior):
+    """E log v and E log(1 - v), ``[k]`` each; 0 of the last."""
     a, b, place = posterior
-    total = digamma(a + b)
-    broken = (digamma(a) - total).at[-1].set(0)
-    left = jnp.cumsum(digamma(b) - total) - (digamma(b) - total)
-    return (broken + left)[place]
+    of_a, of_b, total = digamma(jnp.stack([a, b, a + b]))
+    breaks = place < len(a) - 1
+    return jnp.where(breaks, of_a - total, 0), jnp.where(breaks, of_b - total, 0)
 
 
 def stick_divergence(posterior: Sticks, concentration: ArrayLike) -> Array:
     """KL(q || p) of the sticks from Beta(1, concentration), ``[]``, nats."""
-    a, b, _ = posterior
-    prior = dist.Beta(jnp.ones_like(a), jnp.asarray(concentration, b.dtype))
-    return dist.kl_divergence(dist.Beta(a, b), prior)[:-1].sum()
+    a, b, place = posterior
+    concentration = jnp.asarray(concentration, b.dtype)
+    of_a, of_b, total = gammaln(jnp.stack([a, b, a + b]))
+    broken, left = _expected_logs(posterior)
+    each = total - of_a - of_b - jnp.log(concentration)
+    each = each + (a - 1) * broken + (b - concentration) * left
+    return jnp.where(place < len(a) - 1, each, 0).sum()
 
 
 def expected_concentration(posterior: Sticks) -> Array:
@@ -92,9 +108,8 @@ def expected_concentration(posterior: Sticks) -> Array:
       >>> bool(expected_concentration(few) < expected_concentration(many))
       True
     """
-    a, b, _ = posterior
-    left = (digamma(b) - digamma(a + b))[:-1].sum()
-    return len(a) / (1 - left)
+    _, left = _expected_logs(posterior)
+    return len(left) / (1 - left.sum())
 
 
 def target_divergence(targets: Array, prior: ArrayLike, reference: ArrayLike) -> Array:
@@ -141,19 +156,27 @@ def find_targets(
 
     def update(found, regime):
         index, alone, as_it_is = regime
-        others = 1 - jnp.where(index == order, 1, found)
-        pair = jnp.stack([others, jnp.where(index == order, 1, others)])
+        its_own = index == order
+        others = 1 - jnp.where(its_own, 1, found)
+        pair = jnp.stack([others, jnp.where(its_own, 1, others)])
         # One call: batches of LAPACK side by side can wait for each other for ever.
         without, joined = conjugate.fit(_weighted(pair, sums))[1]
         more = jnp.maximum(as_it_is - joined + without, 0)
         new = jax.nn.sigmoid(prior + alone - joined + without - more)
-        return jnp.where((index == order) & ~known, new, found), more
+        return jnp.where(its_own & ~known, new, found), (more, joined)
 
     order = jnp.arange(len(own), dtype=jnp.int32)
     usual = jnp.broadcast_to(jnp.asarray(usual, own.dtype), own.shape)
-    found, more = jax.lax.scan(update, begin, (order, own, usual))
-    worth = found * (own + prior) + (1 - found) * more + entr(found) + entr(1 - found)
-    return found, conjugate.fit(_weighted(1 - found, sums))[1] + worth.sum()
+    # After the last regime comes none: the mechanism's rows as they are in the end.
+    each = (
+        jnp.arange(len(own) + 1, dtype=jnp.int32),
+        jnp.pad(own, (0, 1)),
+        jnp.pad(usual, (0, 1), constant_values=-jnp.inf),
+    )
+    found, (more, joined) = jax.lax.scan(update, begin, each)
+    worth = found * (own + prior) + (1 - found) * more[:-1]
+    worth = worth + entr(found) + entr(1 - found)
+    return found, joined[-1:].sum() + worth.sum()
 
 
 def furthest_targets(
@@ -190,11 +213,36 @@ def furthest_targets(
 
     def add(carry):
         found, gain = carry
-        found = jnp.where(jnp.arange(k) == jnp.argmax(gain), 1, found)
+        first = (jnp.arange(k) == jnp.argmax(gain)) & (gain < jnp.inf)
+        found = jnp.where(first, 1, found)
         return found, gains(found)
 
+    # At first nothing is added: outside the loop gains would be compiled once more.
     found = jnp.where(known, begin, 0) + 0 * own
-    return jax.lax.while_loop(goes_on, add, (found, gains(found)))[0]
+    return jax.lax.while_loop(goes_on, add, (found, 0 * own + jnp.inf))[0]
+
+
+def best_targets(
+    sums: conjugate.Statistics,
+    own: Array,
+    begin: Array,
+    known: Array,
+    prior: ArrayLike,
+    usual: ArrayLike = -jnp.inf,
+) -> tuple[Array, Array]:
+    """``find_targets`` from three sides, the best kept: one alone leads into dead ends.
+
+    They are ``begin``, ``furthest_targets``, and all that are not known to be none;
+    arguments and results are those of ``find_targets``.
+    """
+    furthest = furthest_targets(sums, own, begin, known, prior)
+    starts = jnp.stack([begin, furthest, jnp.ones_like(begin)])
+    starts = jnp.where(known[None, :], begin[None, :], starts)
+    found, score = jax.lax.map(
+        lambda start: find_targets(sums, own, start, known, prior, usual), starts
+    )
+    best = jnp.arange(len(score)) == jnp.argmax(score)
+    return jnp.where(best[:, None], found, 0).sum(axis=0), score.max()
 
 
 def _weighted(each, sums):
@@ -289,8 +337,10 @@ def join(gains: Array) -> tuple[Array, Array]:
     above = index[:, None] < index[None, :]
     gains = jnp.where(above, gains, -jnp.inf)
     gains = jnp.maximum(gains, gains.T)
-    best = jnp.argmax(gains, axis=1).astype(jnp.int32)
-    joined = (best[best] == index) & (gains.max(axis=1) > 0)
+    top = gains.max(axis=1)
+    first = jnp.where(gains == top[:, None], index[None, :], len(gains) - 1)
+    best = first.min(axis=1)
+    joined = (best[best] == index) & (top > 0)
     into = jnp.where(joined, jnp.minimum(index, best), index)
     return into, joined.sum(dtype=jnp.int32) // 2
 

@@ -134,13 +134,17 @@ def own_matrices(
         correlation = correlation_of(filled, weight * rows)
         return correlation, precision_of(correlation, ridge)
 
-    def pooled():
-        matrices = over(jnp.ones_like(weight))
-        return jax.tree.map(
-            lambda matrix: jnp.broadcast_to(matrix, (d, d, d)), matrices
-        )
+    # One program: where nobody set anything, the first matrices serve for all.
+    shared = jnp.all(natural > 0)
 
-    def each():
-        return jax.lax.map(over, natural.T)
+    def of_variable(last, row):
+        number, rows = row
+        known = shared & (number > 0)
+        found = jax.lax.cond(known, lambda: last, lambda: over(rows))
+        return found, found
 
-    return jax.lax.cond(jnp.all(natural > 0), pooled, each)
+    nothing = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype) + 0 * weight[0],
+        jax.eval_shape(over, weight),
+    )
+    return jax.lax.scan(of_variable, nothing, (jnp.arange(d), natural.T))[1]

@@ -68,11 +68,11 @@ def pair_statistics(problem: Problem) -> Array:
     num_rows = jnp.maximum(weight.sum(), 1)
     ridge = jnp.clip(0.1 * d / num_rows, 3e-4, 0.5)
 
-    score = fill_gaps(columns.score, weight, observed, ridge)
+    score, basis = _filled(columns, weight, observed, ridge)
     correlations, precisions = own_matrices(score, weight, untouched, ridge)
     coefficients, partial, noise = regressions(precisions)
     linear = score.values - matmul(score.values, coefficients)
-    cubic, blocks = _additive(columns, weight, observed, ridge)
+    cubic, blocks = _additive(basis, weight, ridge)
     functions = _row_functions(columns, weight, observed, linear, cubic)
     cells = (functions, weight, observed, natural)
 
@@ -112,9 +112,9 @@ def pair_statistics(problem: Problem) -> Array:
         3 * first, _z_score(first, root),
         shifts,
     ], -1)  # fmt: skip
-    least = jnp.concatenate(
-        [least_dependence(correlations), least_dependence(precisions)], -1
-    )
+    # One program serves both.
+    least = jax.lax.map(least_dependence, jnp.stack([correlations, precisions]))
+    least = jnp.concatenate([*least], -1)
     least = jnp.concatenate([3 * least, _z_score(least, root)], -1)
     diagonal = jnp.eye(d, dtype=bool)[..., None]
     pair, least = (jnp.where(diagonal, 0, part) for part in (pair, least))
@@ -137,18 +137,43 @@ def _z_score(statistic, root):
     return jnp.arcsinh(statistic * root)
 
 
-def _additive(columns, weight, observed, ridge):
-    """Each variable regressed on a cubic of every other, over all rows.
+def _filled(columns, weight, observed, ridge):
+    """Scores without gaps, and without gaps a cubic basis of every column.
 
     The basis is the score and the second and third Legendre polynomial of the ranks.
-    Returns the residuals ``[n, d]`` and ``[d, d, 9]`` normalised blocks of the
-    precision of the basis.
+    One program fills both: scores stand beside columns of 0, which have no gaps.
     """
     d = observed.shape[1]
-    basis = jnp.concatenate(
-        [columns.score, columns.legendre[..., 1], columns.legendre[..., 2]], -1
+    legendre = columns.legendre[..., 1], columns.legendre[..., 2]
+    values = jnp.stack([
+        jnp.pad(columns.score, [(0, 0), (0, 2 * d)]),
+        jnp.concatenate([columns.score, *legendre], -1),
+    ])  # fmt: skip
+    seen = jnp.stack([
+        jnp.pad(observed, [(0, 0), (0, 2 * d)], constant_values=1),
+        jnp.tile(observed, (1, 3)),
+    ])  # fmt: skip
+    both = jax.lax.map(
+        lambda case: fill_gaps(case[0], weight, case[1], ridge), (values, seen)
     )
-    filled = fill_gaps(basis, weight, jnp.tile(observed, (1, 3)), ridge)
+    scores, basis = (jax.tree.map(lambda leaf, k=k: leaf[k], both) for k in (0, 1))
+    scores = type(basis)(
+        values=scores.values[:, :d],
+        gap=scores.gap[:, :d],
+        alone=scores.alone[:d],
+        together=scores.together[:d, :d],
+        wider=scores.wider[:d, :d],
+    )
+    return scores, basis
+
+
+def _additive(filled, weight, ridge):
+    """Each variable regressed on a cubic of every other, over all rows.
+
+    Of the basis of ``_filled``. Returns the residuals ``[n, d]`` and ``[d, d, 9]``
+    normalised blocks of the precision of the basis.
+    """
+    d = filled.values.shape[1] // 3
     precision = precision_of(correlation_of(filled, weight), ridge)
     diagonal = jnp.diagonal(precision)
     normal = precision * jax.lax.rsqrt(diagonal[:, None] * diagonal[None])

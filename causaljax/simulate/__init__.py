@@ -13,6 +13,8 @@ Everything is pure, jit-able with sizes and names static, and may be vmapped ove
 keys.
 """
 
+from causaljax.simulate import knowledge as knowledge
+from causaljax.simulate import training_mix as training_mix
 from causaljax.simulate.avici import avici_table
 from causaljax.simulate.columns import SCALINGS
 from causaljax.simulate.dcdi import DcdiTruth, dcdi_table
