@@ -22,7 +22,10 @@ _ASKED_FOR_NONE = "jax_disable_most_optimizations"
 
 
 def quick_jit(
-    function: Callable | None = None, *, once: bool = False, **options: Any
+    function: Callable | None = None,
+    *,
+    once: bool | Callable[..., bool] = False,
+    **options: Any,
 ) -> Callable:
     """``jax.jit`` for functions that are called from the host, and compile soon.
 
@@ -32,7 +35,9 @@ def quick_jit(
 
     Args:
       function: pure, of arrays; left out, a decorator is returned.
-      once: the program runs once a fit and is small: it is not optimised at all.
+      once: the program runs once a fit and does little: it is not optimised at all.
+        If that depends on the arguments (their shapes, what is static), a function
+        of them.
       **options: of ``jax.jit``.
 
     Returns:
@@ -51,13 +56,14 @@ def quick_jit(
     def call(*args, **kwargs):
         if jax.config.values.get(_ASKED_FOR_NONE) or _is_traced(args, kwargs):
             return plain(*args, **kwargs)
-        backend = jax.default_backend()
-        if backend not in compiled:
-            settings = _known_options(backend)
-            if once and settings:
+        idle = once(*args, **kwargs) if callable(once) else once
+        which = jax.default_backend(), idle
+        if which not in compiled:
+            settings = _known_options(which[0])
+            if idle and settings:
                 settings = settings | {"xla_backend_optimization_level": 0}
-            compiled[backend] = jax.jit(function, compiler_options=settings, **options)
-        return compiled[backend](*args, **kwargs)
+            compiled[which] = jax.jit(function, compiler_options=settings, **options)
+        return compiled[which](*args, **kwargs)
 
     return call
 

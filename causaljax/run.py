@@ -8,8 +8,19 @@ import jax.numpy as jnp
 from causaljax.compiling import quick_jit
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
+_SMALL = 2**15  # cells of a table
 
-@quick_jit(static_argnames=("kernel", "num_steps"))
+
+def _is_small(*arguments):
+    problem = next(leaf for leaf in arguments if isinstance(leaf, Problem))
+    return problem.x.size <= _SMALL
+
+
+def _is_brief(kernel, *arguments, **others):
+    return kernel.brief and _is_small(*arguments, *others.values())
+
+
+@quick_jit(static_argnames=("kernel", "num_steps"), once=_is_brief)
 def advance(
     kernel: Kernel,
     key: Array,
@@ -48,7 +59,7 @@ def advance(
 _keys = quick_jit(lambda key: tuple(jax.random.split(key, 3)), once=True)
 
 
-@quick_jit(static_argnames="kernel")
+@quick_jit(static_argnames="kernel", once=_is_small)
 def _init(kernel, key, problem, config):
     return kernel.init(key, problem, config)
 

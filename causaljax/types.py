@@ -62,12 +62,15 @@ class Kernel(NamedTuple):
 
     ``state`` is a NamedTuple with a field ``step`` (int32 scalar, the number of
     steps taken); ``config`` is a frozen dataclass pytree whose static field
-    ``num_steps`` is the number of steps a full run takes.
+    ``num_steps`` is the number of steps a full run takes. ``brief`` is True of a method
+    that is done with a small table before a program that the compiler has taken pains
+    over would even begin.
     """
 
     init: Callable[..., PyTree]
     step: Callable[..., tuple[PyTree, PyTree]]
     finalise: Callable[..., Posterior]
+    brief: bool = False
 
 
 def make_problem(

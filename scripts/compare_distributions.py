@@ -208,7 +208,7 @@ def fit(
 
 _START = {
     "flat": lambda problem: np.full(problem.allowed.shape, 0.5),
-    "found": neural._start,
+    "found": lambda problem: neural._start(problem, 0),
 }
 
 

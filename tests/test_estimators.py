@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 
+import hypothesis
 import jax
 import networkx as nx
 import numpy as np
@@ -21,6 +22,7 @@ from causaljax import (
     LatentInterventionDAG,
     LinearDAG,
     NeuralDAG,
+    frame,
 )
 from causaljax.estimators.base import BaseGraphEstimator, Learned
 from causaljax.kernels import dagma, order
@@ -58,6 +60,74 @@ def chain():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_contract():
     check_estimator(LinearDAG(noise="equal_variance", num_steps=20))
+
+
+# Another order of columns
+
+
+@st.composite
+def shuffled(draw):
+    """A table of few rows, some of its cells set, and an order of its columns."""
+    d = draw(st.sampled_from([2, 3, 6]))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    values = rng.normal(size=(20, d)) * 10.0 ** draw(st.integers(-3, 6))
+    if draw(st.booleans()):  # ties: classes of two values, as often as not
+        values = np.sign(values) * np.where(np.arange(20) % 2, 1, -1)[:, None]
+    names = [f"c{k}" for k in range(d)]
+    hit = pd.DataFrame(rng.random((20, d)) < 0.2, columns=names)
+    edge = draw(st.permutations(names))[:2]
+    return pd.DataFrame(values, columns=names), hit, draw(st.permutations(names)), edge
+
+
+@given(shuffled())
+@settings(max_examples=50, deadline=None)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_method_meets_variables_in_an_order_that_belongs_to_the_data(made):
+    table, hit, order, edge = made
+    distinct = len({tuple(column) for column in table.to_numpy().T}) == len(order)
+    varying = (table.std() > 0).all()
+    hypothesis.assume(distinct and varying)
+    knowledge = Knowledge(required=[edge])
+
+    def met(names):
+        problem, columns = frame.to_problem(
+            table[list(names)], interventions=hit[list(names)], knowledge=knowledge
+        )
+        problem, columns, places = frame.sort_variables(problem, columns)
+        assert [columns.names[k] for k in places] == list(names)
+        return problem, columns
+
+    (one, names), (other, others) = met(table.columns), met(order)
+    assert names.names == others.names
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("d", [2, 3, 6])
+@pytest.mark.parametrize("noise", ["auto", "nongaussian", "equal_variance"])
+def test_another_order_of_columns_is_the_same_answer(noise, d):
+    """Of x normal and y = x + uniform noise one order said ->, the other --."""
+    options = {} if noise == "equal_variance" else {"num_steps": 3}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=300)
+        rest = rng.normal(size=(300, d - 2)) + x[:, None]
+        table = pd.DataFrame(np.column_stack([x, x + rng.uniform(size=300), rest]))
+        table.columns = [f"c{k}" for k in range(d)]
+        model = LinearDAG(noise=noise, **options).fit(table)
+        order = list(rng.permutation(table.columns))
+        other = LinearDAG(noise=noise, **options).fit(table[order])
+        assert other.info_["noise"] == model.info_["noise"]
+        for name in ("adjacency_", "cpdag_", "edge_probabilities_", "weights_"):
+            expected = getattr(model, name)
+            found = getattr(other, name).loc[expected.index, expected.columns]
+            np.testing.assert_array_equal(found, expected)
+        graphs = other.posterior_.graphs[0]
+        np.testing.assert_array_equal(graphs, other.adjacency_)
+
+
+# Options
 
 
 def test_every_option_is_one_of_a_kernel():

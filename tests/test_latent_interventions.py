@@ -14,7 +14,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
+from causaljax.estimators import regime_search
 from causaljax.estimators.linear_regime_search import likelihoods, search_linear
+from causaljax.estimators.progress import Progress
 from causaljax.estimators.regime_search import (
     Turn,
     _with_edges,
@@ -34,6 +36,7 @@ from causaljax.simulate import (
 )
 from causaljax.types import Posterior, make_problem
 
+QUIET = Progress("", False)
 NAMES = ["a", "b", "c", "d"]
 OPTIONS = {"mechanism": "linear", "max_regimes": 8}
 
@@ -280,8 +283,8 @@ def test_the_concentration_can_be_learned(made, hidden):
     options = OPTIONS | {"concentration": "learned"}
     model, _ = fit(made, options=options)
     assert_found(model, made)
-    assert model.info_["config"]["concentration_learned"]
-    assert not hidden[0].info_["config"]["concentration_learned"]
+    assert model.info_["config"]["regimes"]["concentration_learned"]
+    assert not hidden[0].info_["config"]["regimes"]["concentration_learned"]
     assert model.score(made.table) != hidden[0].score(made.table)
 
 
@@ -292,7 +295,8 @@ def test_of_fits_as_good_that_with_fewest_disturbed_cells_is_kept():
     def turn(targets, loss, price=0.02):
         extra = {"belonging": belonging, "targets": np.array(targets, float)}
         last = latent_interventions.Info(loss, 0, True, False)
-        return Turn(None, Posterior(None, None, None, extra), last, 0, price)
+        share = np.full(4, 0.25)
+        return Turn(None, Posterior(None, None, None, extra), last, 0, price, share)
 
     apart, together = [[1, 0], [0, 1]], [[1, 1], [1, 1]]
     assert turn(apart, 2.0).loss < turn(together, 1.99).loss
@@ -322,8 +326,8 @@ def test_edges_that_regimes_confirm_the_wrong_way_round_are_turned(seed):
             intervention="imperfect",
             max_regimes=6,
         )
-        (misled,) = starts(jax.random.key(0), problem, config, [0])
-        found = search_linear(jax.random.key(0), problem, config, [0])
+        (misled,) = starts(jax.random.key(0), problem, config, [0], QUIET)
+        found = search_linear(jax.random.key(0), problem, config, [0], QUIET)
     np.testing.assert_array_equal(misled.regimes.graphs[0], graph.T)
     np.testing.assert_array_equal(found.regimes.graphs[0], graph)
 
@@ -338,7 +342,8 @@ def test_turning_goes_on_from_the_best_so_far():
         found = Posterior(
             graphs[0].astype(np.float32), jnp.asarray(graphs), None, extra
         )
-        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 2, 0)
+        last = latent_interventions.Info(loss, 0, True, False)
+        return Turn(found, found, last, 2, 0, np.full(2, 0.5))
 
     def begun(start, kind):
         assert kind == 2
@@ -356,13 +361,90 @@ def test_turning_goes_on_from_the_best_so_far():
     np.testing.assert_array_equal(np.argwhere(found.graph.graphs[0]), tried[0])
 
 
+def test_a_graph_tried_before_keeps_the_probabilities_it_was_judged_by(monkeypatch):
+    """Edges that had been candidates came back with probabilities of 0 and 1."""
+    judged = np.array([[0, 0.7, 0.1], [0, 0, 0.9], [0, 0, 0]], np.float32)
+
+    def stub(kernel, key, problem, config, **_):
+        d, k = len(problem.allowed), config_regimes
+        if kernel is regime_search.pruning.KERNEL:
+            return Posterior(judged, (judged > 0.5)[None], np.zeros(1)), None
+        graph = np.asarray(config.start) > 0
+        rows = len(problem.x)
+        extra = {
+            "belonging": np.full((rows, k), 1 / k),
+            "targets": np.zeros((k, d)),
+            "reference": np.array(0),
+            "model": None,
+        }
+        last = latent_interventions.Info(1.0, 0, True, False)
+        return Posterior(graph.astype(float), graph[None], np.zeros(1), extra), last
+
+    config_regimes = 2
+    monkeypatch.setattr(regime_search, "run", stub)
+    monkeypatch.setattr(regime_search, "begin", lambda *_: None)
+    monkeypatch.setattr(regime_search, "parted", lambda turn, *_: turn)
+    monkeypatch.setattr(
+        regime_search, "turned", lambda k, p, c, graph, *_: (graph, np.zeros((3, 3, 3)))
+    )
+    problem = make_problem(np.random.default_rng(0).normal(size=(50, 3)))
+    problem = jax.tree.map(np.asarray, problem)
+    config = latent_interventions.Config(max_regimes=config_regimes)
+    for mechanism in ("network", "flow"):
+        config = dataclasses.replace(config, mechanism=mechanism)
+        key = jax.random.key(0)
+        found, used = regime_search.search(
+            key, problem, config, [0, 1], lambda _: judged, QUIET
+        )
+        np.testing.assert_array_equal(found.graph.edge_prob, judged)
+        # What is recorded is what was used, not what the config began with.
+        assert used["regimes"]["num_rows"] == 2048
+        assert used["quick_graph"]["num_rows"] == 2048
+        assert used["graph"]["num_rows"] == 4096
+        assert used["search"]["prices"][mechanism] > 0
+
+
+@pytest.mark.filterwarnings("ignore:columns .* have more than")
+@pytest.mark.parametrize("mechanism", ["network", "flow"])
+def test_the_search_finds_a_small_graph_and_its_regimes(mechanism):
+    problem, truth = faria_table(
+        jax.random.key(2), mechanism="network", num_variables=3, num_rows=600
+    )
+    table = pd.DataFrame(np.array(problem.x), columns=NAMES[:3])
+    model = LatentInterventionDAG(mechanism=mechanism, max_regimes=5)
+    with pytest.warns(UserWarning, match="reference"):
+        model.fit(table)
+    assert adjusted_rand_score(np.array(truth.regime), model.regimes_) > 0.8
+    graph = np.array(truth.graph)
+    joined = model.adjacency_.to_numpy() > 0
+    assert ((joined | joined.T) == (graph | graph.T)).mean() > 0.7
+    prob = model.edge_probabilities_.to_numpy()
+    assert ((prob > 0) & (prob < 1)).any()
+    assert model.regime_probabilities_.shape[0] == len(table)
+
+
+def test_another_order_of_columns_is_the_same_answer(made, hidden):
+    model, _ = hidden
+    order = ["c", "a", "d", "b"]
+    other, _ = fit(made, made.table[order])
+    for name in ("adjacency_", "edge_probabilities_", "cpdag_"):
+        expected = getattr(model, name)
+        assert getattr(other, name).loc[NAMES, NAMES].equals(expected)
+    assert other.regime_probabilities_.equals(model.regime_probabilities_)
+    assert other.intervention_targets_[NAMES].equals(model.intervention_targets_)
+    told = other.predict_regimes(made.table[order])
+    assert told.equals(model.predict_regimes(made.table))
+    assert other.score(made.table[order]) == pytest.approx(
+        model.score(made.table), abs=1e-9
+    )
+
+
 def test_kinds_of_start_that_are_far_behind_do_not_go_on():
     def turn(kind, loss):
         cells = {"belonging": np.ones((3, 1)), "targets": np.zeros((1, 2))}
         found = Posterior(None, None, None, cells)
-        return Turn(
-            found, found, latent_interventions.Info(loss, 0, True, False), kind, 0
-        )
+        last = latent_interventions.Info(loss, 0, True, False)
+        return Turn(found, found, last, kind, 0, np.full(3, 1 / 3))
 
     best, far = turn(2, 5.0), turn(0, 25.0)
     assert kinds_after(best, [best, far]) == [2]
@@ -380,7 +462,8 @@ def test_edges_that_cost_little_are_spared():
         found = Posterior(
             jnp.asarray(graph, jnp.float32), jnp.asarray(graph)[None], None, extra
         )
-        return Turn(found, found, latent_interventions.Info(loss, 0, True, False), 0, 0)
+        last = latent_interventions.Info(loss, 0, True, False)
+        return Turn(found, found, last, 0, 0, np.full(2, 0.5))
 
     full, fewer = np.triu(np.ones((3, 3), bool), 1), np.eye(3, k=1, dtype=bool)
     old = turn(full, 2.0)
@@ -428,7 +511,7 @@ def test_the_loss_is_the_bound_of_rows_held_out_and_the_divergences(made):
 def test_every_option_is_one_of_the_kernel():
     options = set(inspect.signature(LatentInterventionDAG.__init__).parameters)
     fields = {field.name for field in dataclasses.fields(latent_interventions.Config)}
-    assert options - fields == {"self", "random_state"}
+    assert options - fields == {"self", "progress", "random_state"}
 
 
 def test_rows_are_asked_about_after_a_fit_and_by_the_same_columns(made, hidden):

@@ -12,7 +12,7 @@ import pytest
 
 from causaljax import Knowledge, NeuralDAG, run
 from causaljax.graphs.ops import is_acyclic
-from causaljax.kernels import neural
+from causaljax.kernels import neural, pruning
 from causaljax.models import mlp
 from causaljax.types import make_problem
 
@@ -235,7 +235,37 @@ def test_the_graph_has_names(fitted):
     assert set(model.graph_.edges) == {("x", "y"), ("y", "z")}
     assert model.edge_probabilities_.loc["x", "y"] > 0.9
     assert (model.cpdag_ == model.adjacency_).all(axis=None)
-    assert model.info_["config"]["hidden"] == 16
+    # Each kernel's own settings: both have hidden units.
+    assert model.info_["config"]["equations"]["hidden"] == 16
+    assert model.info_["config"]["pruning"]["hidden"] == pruning.Config().hidden
+
+
+def test_another_order_of_columns_is_the_same_answer(fitted):
+    model, frame, hit = fitted
+    order = ["z", "x", "y"]
+    hit = pd.DataFrame(hit, columns=list("xyz"))
+    other = NeuralDAG(**OPTIONS).fit(frame[order], interventions=hit[order])
+    for name in ("adjacency_", "edge_probabilities_", "effects_"):
+        expected = getattr(model, name)
+        found = getattr(other, name).loc[list("xyz"), list("xyz")]
+        np.testing.assert_array_equal(found, expected)
+    assert other.score(frame[order], interventions=hit[order]) == pytest.approx(
+        model.score(frame, interventions=hit), abs=1e-4
+    )
+    effects = [m.average_causal_effect("x", (0.0, 1.0)) for m in (model, other)]
+    assert effects[1]["y"] == pytest.approx(effects[0]["y"], abs=0.1)
+
+
+@pytest.mark.parametrize("order", ["xy", "yx"])
+def test_probabilities_of_a_pair_leave_room_for_no_edge(order):
+    """Both directions of a pair were stated with .75 each."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300)
+    frame = pd.DataFrame({"x": x, "y": x + rng.uniform(-1, 1, size=300)})
+    model = NeuralDAG(num_updates=10).fit(frame[list(order)])
+    prob = model.edge_probabilities_.to_numpy()
+    assert (prob + prob.T).max() <= 1 + 1e-6
+    assert (prob > prob.T)[model.adjacency_.to_numpy() > 0].all()
 
 
 def test_score_is_in_the_units_of_the_table(fitted):

@@ -152,7 +152,8 @@ def turn(x, belonging, targets, loss):
     extra["model"] = model(targets)
     regimes = Posterior(np.zeros((2, 2)), np.zeros((1, 2, 2), bool), np.zeros(1), extra)
     info = latent_interventions.Info(loss, 0, True, False)
-    return regime_search.Turn(regimes, regimes, info, 2, 0.0)
+    share = np.full(len(x), 1 / len(x))
+    return regime_search.Turn(regimes, regimes, info, 2, 0.0, share)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ class Progress:
 def _make_bar():
     from rich import progress
     from rich.console import Console
+    from rich.table import Column
     from rich.text import Text
 
     begun = time.monotonic()
@@ -87,12 +88,16 @@ def _make_bar():
             text = _clock(time.monotonic() - begun)
             left = task.time_remaining
             if task.total is not None and left is not None and not task.finished:
-                text += f", about {_clock(left)} left of this stage"
-            return Text(text)
+                text += f", about {_clock(left)} left"
+            return Text(text, no_wrap=True)
 
     return progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
+        progress.TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        ),
+        progress.BarColumn(bar_width=16),
         Times(),
         console=Console(stderr=True),
         transient=True,

@@ -45,7 +45,8 @@ def climb(
     graph, allowed = jnp.asarray(graph, bool), jnp.asarray(allowed, bool)
     required = jnp.asarray(required, bool)
     d = graph.shape[0]
-    variables = jnp.arange(d)
+    # As local as the graph, which shard_map asks of what is conditional or carried on.
+    variables = jnp.arange(d) + 0 * jnp.argmax(graph[0])
 
     def best_change(graph, gains):
         reach = transitive_closure(graph)
@@ -88,7 +89,6 @@ def climb(
         return jax.lax.cond(state.stale.any(), lambda: state, lambda: change(state))
 
     dtype = jax.eval_shape(column, graph[:, 0], variables[0]).dtype
-    # All as local as the graph, which shard_map asks of what a loop carries.
     begun = _Search(
         graph=graph,
         gains=0 * graph.astype(dtype),

@@ -34,10 +34,13 @@ def transitive_closure(graph: ArrayLike) -> Array:
     """
     reach = jnp.asarray(graph, bool)
     d = reach.shape[0]
-    for _ in range(math.ceil(math.log2(max(d, 2)))):
+
+    def lengthen(_, reach):
         paths = reach.astype(jnp.float32)
-        reach = reach | (matmul(paths, paths) > 0)
-    return reach
+        return reach | (matmul(paths, paths) > 0)
+
+    # A loop: unrolled, it was much of what several kernels had to compile.
+    return jax.lax.fori_loop(0, math.ceil(math.log2(max(d, 2))), lengthen, reach)
 
 
 def is_acyclic(graph: ArrayLike) -> Array:
@@ -117,6 +120,24 @@ def greedy_acyclic(
         lambda state: state[0] < num_candidates, add_edge, start
     )
     return graph
+
+
+def pair_probabilities(logits: Array) -> Array:
+    """Probabilities of the three states of each pair: i -> j, j -> i, or no edge.
+
+    P(i -> j) = exp(l_ij) / (1 + exp(l_ij) + exp(l_ji))
+
+    Args:
+      logits: ``[d, d]`` float, of i -> j against no edge; -inf where it is ruled out.
+
+    Returns:
+      ``[d, d]`` float; P(i -> j) + P(j -> i) is at most 1.
+
+    Differentiable: in logits that are finite.
+    """
+    top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
+    sizes = jnp.exp(logits - top)
+    return sizes / (jnp.exp(-top) + sizes + sizes.T)
 
 
 def dag_to_cpdag(graph: ArrayLike) -> Array:

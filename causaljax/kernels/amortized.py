@@ -25,7 +25,11 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import greedy_acyclic, transitive_closure
+from causaljax.graphs.ops import (
+    greedy_acyclic,
+    pair_probabilities,
+    transitive_closure,
+)
 from causaljax.models import familiarity
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree, static
 
@@ -265,10 +269,7 @@ def _possible(allowed, reach):
 
 def _probabilities(logits, possible, required):
     """The softmax over (0, logits[i, j], logits[j, i]) of what is possible."""
-    logits = jnp.where(possible, logits, -jnp.inf)
-    top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
-    sizes = jnp.exp(logits - top)
-    prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
+    prob = pair_probabilities(jnp.where(possible, logits, -jnp.inf))
     return jnp.where(required, 1, jnp.where(possible, prob, 0)).astype(prob.dtype)
 
 
@@ -350,4 +351,4 @@ def _sample(key, state, config):
     return jax.lax.map(one_graph, numbers, batch_size=size)[: config.num_graphs]
 
 
-KERNEL = Kernel(init, step, finalise)
+KERNEL = Kernel(init, step, finalise, brief=True)

@@ -142,7 +142,8 @@ def _prepare(key, problem, config):
 
 
 def _settled(order, parents, stats, criterion):
-    search = order_score.settle(order_score.fit(order, parents, criterion), criterion)
+    start = order_score.unfitted(order, criterion)
+    search = order_score.settle(start, criterion, parents)
     score = order_score.score(search, criterion)
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -163,24 +164,22 @@ def step(
     """
     criterion_key, search_key = jax.random.split(key)
     criterion = _criterion(criterion_key, problem, state.statistics, config)
-    best = order_score.fit(state.order, state.graph.T, criterion)
+    # Measured in any case: the evidence is made of it.
+    measured = criterion._replace(shape_counts=jnp.array(config.noise != "gaussian"))
+    best = order_score.fit(state.order, state.graph.T, measured)
 
     num_rows = jax.lax.stop_gradient(linear_gaussian.num_rows(problem))
     gaussian_steps = config.num_steps - -(-config.num_steps // 3)
     evidence, counts = state.nongaussian_evidence, jnp.array(False)
     if config.noise != "gaussian":
-        per_row = linear_nongaussian.residual_negentropy(
-            jnp.arange(best.order.shape[0]), best.own, best.parents, criterion.table
-        )
-        excess = criterion.rows * per_row
-        measured = linear_nongaussian.evidence(excess, num_rows)
+        found = linear_nongaussian.evidence(best.excess, num_rows)
         # Settled at the change of scores, or the steps after it had no one score.
-        evidence = jnp.where(state.step <= gaussian_steps, measured, evidence)
+        evidence = jnp.where(state.step <= gaussian_steps, found, evidence)
         counts = state.step >= gaussian_steps
         if config.noise == "auto":
             counts = counts & (evidence > 0)
         criterion = criterion._replace(shape_counts=counts)
-        best = best._replace(excess=jnp.where(counts, excess, 0))
+        best = best._replace(excess=jnp.where(counts, best.excess, 0))
     # With a new score, every variable is tried first, and none moved at random.
     fresh = (state.step == 0) | (counts & (state.step == gaussian_steps))
 
@@ -228,9 +227,9 @@ def _criterion(key, problem, stats, config):
     problem, stats = jax.lax.stop_gradient((problem, stats))
     d = problem.x.shape[1]
     num_rows = linear_gaussian.num_rows(problem)
-    empty = jnp.zeros((d, d), bool)
     rows = jnp.broadcast_to(stats.share, (d,)) * num_rows
     penalty = jax.lax.stop_gradient(jnp.asarray(config.penalty, rows.dtype))
+    variances = linear_gaussian.variances(stats)
     required = problem.required.T
     table = None
     if config.noise != "gaussian":
@@ -242,7 +241,8 @@ def _criterion(key, problem, stats, config):
         rows=rows,
         price=penalty * jnp.log(jnp.maximum(rows, 1)) / 2,
         most=jnp.clip(rows / _ROWS_PER_PARENT, 1, d).astype(int),
-        unit=linear_gaussian.bic(empty, stats, num_rows).sum(),
+        # The BIC of the empty graph.
+        unit=-(rows / 2 * jnp.log(jnp.where(variances > 0, variances, 1))).sum(),
         allowed=(problem.allowed.T | required) & ~jnp.eye(d, dtype=bool),
         required=required,
         table=table,
@@ -250,7 +250,7 @@ def _criterion(key, problem, stats, config):
     )
     # Loops carry what depends on the key, the data and the settings. Inside
     # shard_map they must start with something that varies over all the same axes.
-    zero = jax.random.randint(key, (), 0, 1).astype(rows.dtype)
+    zero = (jax.random.key_data(key).sum() & 0).astype(rows.dtype)
     same = (zero * penalty * num_rows == 0) | True
     varying = jax.tree.map(lambda leaf: jnp.where(same, leaf, leaf), criterion)
     # Unmapped by vmap, the choice of the score stays a branch.

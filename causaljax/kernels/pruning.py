@@ -40,7 +40,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from causaljax.graphs.moves import Moves, list_moves, strongest, take_moves
-from causaljax.graphs.ops import greedy_acyclic, matmul, transitive_closure
+from causaljax.graphs.ops import (
+    greedy_acyclic,
+    matmul,
+    pair_probabilities,
+    transitive_closure,
+)
 from causaljax.models.curve import Curve, first_curves
 from causaljax.models.families import (
     NOISE_SHARE,
@@ -351,14 +356,16 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     with b^2 = least_effect^2 + (hidden + 1) / rows, the second of which is about what
     chance can do, p its probability beforehand and q the share of candidates that are
     edges: the fixed point of the mean probability of all candidates (one of each kind
-    more keeps it off 0 and 1). ``extra`` holds ``effects`` ``[d, d]`` and ``noise``
-    ``[d]``, the standard deviations of the curves' residuals.
+    more keeps it off 0 and 1). Where both directions of a pair were measured, their
+    probabilities and that of no edge add up to 1. ``extra`` holds ``effects``
+    ``[d, d]`` and ``noise`` ``[d]``, the standard deviations of the curves' residuals.
     """
     del key
     effects, graph = _effects(state), state.families.parents.T
     odds = _log_odds(effects, state, config)
     odds = jnp.where(graph, odds, jnp.minimum(odds, 0))
-    prob = jax.nn.sigmoid(odds)
+    # A pair has one of three states, whatever was measured of its two directions.
+    prob = pair_probabilities(odds)
     return Posterior(
         edge_prob=jnp.where(problem.required, 1, prob).astype(prob.dtype),
         graphs=((graph & (odds >= 0)) | problem.required)[None],

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import digamma, gammaln
 
 from causaljax.graphs.ops import matmul
@@ -61,8 +60,8 @@ def statistics(weight: Array, features: Array, residual: Array) -> Statistics:
 
     _, diagonals = jax.lax.scan(diagonal, features, length=m // 2 + 1)
     # The first, and of even m the last, are there twice once the other half is added.
-    twice = np.where(2 * np.arange(m // 2 + 1) % m == 0, 0.5, 1)
-    diagonals = diagonals * jnp.asarray(twice, diagonals.dtype)[:, None, None]
+    twice = 2 * jnp.arange(m // 2 + 1)[:, None, None] % m == 0
+    diagonals = jnp.where(twice, diagonals / 2, diagonals)
     half = _wrapped(diagonals.transpose(1, 2, 0))
     return Statistics(
         count=weight.sum(axis=0),

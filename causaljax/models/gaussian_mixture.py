@@ -72,7 +72,9 @@ def gaussian_mixture(
         begins = number == 0
         rounds = jnp.where(begins, _ROUNDS, _LAST_ROUNDS).astype(jnp.int32)
         known = _moments(belonging * weight[:, None], x)
-        carry = belonging, known, rounds, 0 * rounds
+        # As local as the data, which shard_map asks of what a loop carries.
+        moves = rounds + 0 * jnp.argmax(belonging[0]).astype(jnp.int32)
+        carry = belonging, known, moves, 0 * rounds
         belonging, *_ = jax.lax.while_loop(
             lambda carry: (carry[2] > 0) & (carry[3] < rounds), join, carry
         )

@@ -169,6 +169,24 @@ class Model(NamedTuple):
     own: conjugate.Fit  # leaves [d, k, ...], densities of the regimes' own
 
 
+def take_variables(model: Model, order: Array) -> Model:
+    """The model with its variables in another order.
+
+    Args:
+      model: of d variables.
+      order: ``[d]`` int, the variable that comes to each place.
+    """
+    # Those of regimes have no axis of variables, or another.
+    own = model._replace(targets=None, log_weights=None)
+    moved = jax.tree.map(lambda leaf: leaf[order], own)
+    place = order.argsort()
+    return moved._replace(
+        parents=place[moved.parents],
+        targets=model.targets[:, order],
+        log_weights=model.log_weights,
+    )
+
+
 def regime_log_likelihoods(model: Model, x: Array, intervention: str) -> Array:
     """The bound on log p(x_n, regime k), ``[n, k]``, nats in the units of x.
 

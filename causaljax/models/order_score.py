@@ -151,6 +151,23 @@ def inverse_order(order):
     return jnp.zeros_like(order).at[order].set(jnp.arange(order.shape[0]))
 
 
+def unfitted(order: Array, criterion: Criterion) -> Fit:
+    """An order whose variables have no parents yet."""
+    d = order.shape[0]
+    tableaux = jnp.broadcast_to(criterion.correlation, (d, d, d))
+    # As local as the data, which shard_map asks of what a loop carries.
+    nothing = criterion.required & False
+    return Fit(
+        order=order,
+        place=inverse_order(order),
+        parents=nothing,
+        tableaux=tableaux,
+        diagonals=jnp.diagonal(tableaux, axis1=1, axis2=2),
+        own=tableau.own_rows(tableaux),
+        excess=jnp.zeros_like(criterion.rows),
+    )
+
+
 def fit(order: Array, parents: Array, criterion: Criterion) -> Fit:
     """The regressions of a graph, made afresh from the correlations.
 
@@ -162,26 +179,28 @@ def fit(order: Array, parents: Array, criterion: Criterion) -> Fit:
     Returns:
       The fit.
     """
-    d = order.shape[0]
-    tableaux = jnp.broadcast_to(criterion.correlation, (d, d, d))
-    tableaux, diagonals, own, parents = toggle_parents(
-        tableaux, jnp.zeros_like(parents), parents
-    )
-    excess = negentropy_excess(
-        criterion, jnp.arange(d), parents, own, jnp.diagonal(diagonals)
-    )
-    place = inverse_order(order)
-    return Fit(order, place, parents, tableaux, diagonals, own, excess)
+    return _measured(_toggled(unfitted(order, criterion), parents), criterion)
 
 
-def settle(fitted: Fit, criterion: Criterion) -> Fit:
-    """The best single change of parents for every variable, until none gains."""
+def settle(fitted: Fit, criterion: Criterion, toggles: Array | None = None) -> Fit:
+    """The best single change of parents for every variable, until none gains.
+
+    Args:
+      fitted: where to begin.
+      criterion: what is searched for.
+      toggles: ``[d, d]`` bool, [w, u] if u is to become a parent of w, or to be one
+        no more, before all else; None: nothing.
+
+    Returns:
+      The fit.
+    """
     d = fitted.order.shape[0]
     nodes = jnp.arange(d)
     earlier = fitted.place[None, :] < fitted.place[:, None]
 
     def change(carry):
-        fitted, _, count = carry
+        fitted, toggles, _, count = carry
+        fitted = _toggled(fitted, toggles)
         ratios = variance_ratios(
             criterion,
             nodes,
@@ -193,18 +212,28 @@ def settle(fitted: Fit, criterion: Criterion) -> Fit:
         )
         best = nodes[None, :] == jnp.argmin(ratios, axis=1)[:, None]
         toggles = best & is_gain(ratios)
-        tableaux, diagonals, own, parents = toggle_parents(
-            fitted.tableaux, fitted.parents, toggles
-        )
-        fitted = fitted._replace(
-            tableaux=tableaux, diagonals=diagonals, own=own, parents=parents
-        )
-        return fitted, toggles.any(), count + 1
+        return fitted, toggles, toggles.any(), count + 1
 
-    start = (fitted, fitted.parents[0, 0] | True, jnp.zeros_like(fitted.order[0]))
+    nothing = fitted.parents & False
+    first = nothing if toggles is None else toggles | nothing
+    start = (fitted, first, nothing[0, 0] | True, jnp.zeros_like(fitted.order[0]))
     fitted, *_ = jax.lax.while_loop(
-        lambda carry: carry[1] & (carry[2] < 4 * d), change, start
+        lambda carry: carry[2] & (carry[3] <= 4 * d), change, start
     )
+    return _measured(fitted, criterion)
+
+
+def _toggled(fitted, toggles):
+    tableaux, diagonals, own, parents = toggle_parents(
+        fitted.tableaux, fitted.parents, toggles
+    )
+    return fitted._replace(
+        tableaux=tableaux, diagonals=diagonals, own=own, parents=parents
+    )
+
+
+def _measured(fitted, criterion):
+    nodes = jnp.arange(fitted.order.shape[0])
     return fitted._replace(
         excess=negentropy_excess(
             criterion, nodes, fitted.parents, fitted.own, fitted.variance

@@ -120,14 +120,11 @@ def _walk(fitted, v, others, place, criterion):
         own, variance = tableaux[:, v], tableaux[:, v, v]
         table = (diagonals, own, parents, variance)
         earlier = others[None, :] < at[:, None]
-        ratios = variance_ratios(criterion, nodes, *table, earlier)
+        everything = variance_ratios(criterion, nodes, *table, True)
+        ratios = jnp.where(earlier | parents, everything, jnp.inf)
         settled = ~is_gain(ratios.min(axis=1))
         # A variable beyond the right walk that would gain as soon as it is passed.
-        right = (diagonals[1:], own[1:], parents[1:], variance[1:])
-        ahead = (
-            is_gain(variance_ratios(criterion, nodes[1:], *right, ~earlier[1:]))[0]
-            & ~parents[1]
-        )
+        ahead = is_gain(everything[1]) & ~earlier[1] & ~parents[1]
         last = jnp.where(parents[0], others, -1)
         following = jnp.where(ahead & (others >= at[1]), others, d)
         event = jnp.stack([last.max(), following.min()])

@@ -120,9 +120,8 @@ def least_dependence(matrices):
     def at(values, chosen):
         return jnp.where(chosen, values, 0).sum(-1)
 
-    least = jnp.full((d, d), jnp.inf)
-    found, taken = [], []
-    for _ in range(3):
+    def take(carry, number):
+        row_i, row_j, diagonal, closed, least, taken, pivots = carry
         pivot = jnp.maximum(diagonal, 1e-5)
         cross = at(row_i, is_j)[..., None] - row_i * row_j / pivot
         own = at(row_i, is_i)[..., None] - row_i**2 / pivot
@@ -132,17 +131,31 @@ def least_dependence(matrices):
         best = jnp.argmin(partial, -1)
         chosen = index[None, None, :] == best[..., None]
         least = jnp.minimum(least, partial.min(-1))
-        found.append(least)
         row = jnp.take_along_axis(matrices, best[..., None], 1)
-        for earlier, its_pivot in taken:
-            row = row - earlier * (at(earlier, chosen) / its_pivot)[..., None]
+        for k in range(2):  # rows of 0 until they are taken
+            share = at(taken[k], chosen) / pivots[k]
+            row = row - taken[k] * share[..., None]
         its_pivot = jnp.maximum(at(row, chosen), 1e-5)
         row_i, row_j = (
             side - row * (at(side, chosen) / its_pivot)[..., None]
             for side in (row_i, row_j)
         )
         diagonal = diagonal - row**2 / its_pivot[..., None]
-        closed = closed | chosen
-        taken.append((row, its_pivot))
-    result = jnp.stack(found, -1).transpose(1, 0, 2)
+        taken = taken.at[number].set(row, mode="drop")
+        pivots = pivots.at[number].set(its_pivot, mode="drop")
+        carry = row_i, row_j, diagonal, closed | chosen, least, taken, pivots
+        return carry, least
+
+    like = matrices * 0  # as local as the data, which shard_map asks of a carry
+    start = (
+        row_i,
+        row_j,
+        diagonal,
+        closed | (like > 0),
+        like[0] + jnp.inf,
+        jnp.stack([like, like]),
+        jnp.stack([like[0], like[0]]) + 1,
+    )
+    found = jax.lax.scan(take, start, jnp.arange(3))[1]
+    result = found.transpose(2, 1, 0)
     return jnp.where(jnp.isfinite(result), result, 0)

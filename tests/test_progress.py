@@ -1,0 +1,155 @@
+"""Progress bars, and Ctrl-C."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_weights
+
+from causaljax import AmortizedDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
+from causaljax.compiling import quick_jit
+from causaljax.estimators import progress
+from causaljax.interrupts import INTERRUPTED
+
+ESTIMATORS = AmortizedDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def attach(monkeypatch):
+    """Puts a terminal in the place of the error stream, once the test has begun."""
+
+    def terminal():
+        shown = Terminal()
+        monkeypatch.setattr(sys, "stderr", shown)
+        monkeypatch.setattr(progress, "_DELAY", 0)
+        monkeypatch.setenv("TERM", "xterm")
+        return shown
+
+    return terminal
+
+
+def wait_for(shown, text):
+    deadline = time.monotonic() + 20
+    while text not in shown.getvalue():
+        assert time.monotonic() < deadline, shown.getvalue()
+        time.sleep(0.05)
+
+
+def test_a_stage_of_known_length_has_a_time_left_and_others_have_none(attach):
+    terminal = attach()
+    with progress.Progress("A fit", None) as bar:
+        bar.stage("the search")
+        wait_for(terminal, "A fit: the search")
+        assert " left" not in terminal.getvalue()
+        bar.stage("the steps", 1000)
+        for step in range(1, 6):
+            bar.steps(step)
+            time.sleep(0.02)
+        wait_for(terminal, "A fit: the steps")
+        wait_for(terminal, " left")
+
+
+def test_compiling_is_said_as_such(attach):
+    terminal = attach()
+    with progress.Progress("A fit", None) as bar:
+        bar.stage("the steps", 10)
+        bar._heard(progress._LOWERED, 0.1, fun_name="f")
+        wait_for(terminal, "A fit: the steps: compiling")
+        bar._heard(progress._COMPILED, 0.1, fun_name="f")
+        before = terminal.getvalue().count("compiling")
+        wait_for(terminal, "A fit: the steps ")
+        time.sleep(0.3)
+        assert terminal.getvalue().count("compiling") <= before + 2
+
+
+def test_the_compiler_is_heard(monkeypatch):
+    heard = []
+    monkeypatch.setattr(
+        progress.Progress, "_heard", lambda self, event, *_, **__: heard.append(event)
+    )
+    with progress.Progress("A fit", True):
+        quick_jit(lambda x: jnp.sin(x) + 41)(jnp.ones(17)).block_until_ready()
+    assert heard.index(progress._LOWERED) < heard.index(progress._COMPILED)
+    heard.clear()
+    quick_jit(lambda x: jnp.cos(x) + 43)(jnp.ones(17)).block_until_ready()
+    assert heard == []  # the bar is gone
+
+
+def test_names_are_no_markup(attach):
+    terminal = attach()
+    with progress.Progress("A fit", True) as bar:
+        bar.stage("[red]column[/min]")
+        wait_for(terminal, "[red]column[/min]")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_bar_is_for_terminals_unless_it_is_asked_for(monkeypatch, attach):
+    terminal = attach()
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 3)))
+    model = AmortizedDAG(weights=make_weights())
+    model.fit(table)
+    assert "AmortizedDAG" in terminal.getvalue()
+    terminal.truncate(0)
+    model.set_params(progress=False).fit(table)
+    assert terminal.getvalue() == ""
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    model.set_params(progress=None).fit(table)
+    assert pipe.getvalue() == ""
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_estimator_has_the_option(estimator):
+    assert estimator().get_params()["progress"] is None
+
+
+def start_command(tmp_path, method):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(600, 8)), columns=list("abcdefgh"))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    command = ["fit", str(tmp_path / "t.csv"), "--method", method, "--no-cache"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "causaljax.cli", *command, "--out", "made/here"],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwait"), reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("method", "seconds"),
+    [
+        ("neural", 6),
+        pytest.param("latent-interventions", 25, marks=pytest.mark.slow),
+        pytest.param("linear", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_ends_the_command_within_seconds_and_leaves_nothing(
+    tmp_path, method, seconds
+):
+    process = start_command(tmp_path, method)
+    time.sleep(seconds)
+    assert process.poll() is None, "the fit has ended before"
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - start < 6
+    assert process.returncode == INTERRUPTED, errors
+    assert "interrupted; nothing was written" in errors
+    assert "Traceback" not in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
