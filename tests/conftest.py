@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -62,18 +63,33 @@ def make_weights(**changes):
     return made._replace(**changes)
 
 
+# Rows of the contract whose programs are alike.
+ROWS = re.compile(r"\b(dagma|order|amortized|neural|pruning|latent-\w+)\b")
+# What takes longest begins first, so that no worker waits at the end.
+LONG = "latent_interventions", "examples", "contract", "pruning", "neural", "regime"
+
+
 def pytest_collection_modifyitems(items):
+    """Puts tests that take long first; else leaves the order as it is."""
+    place = {f"test_{name}": rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """Tests of a file, or of a row of the contract, go to one worker together.
 
     So a program is compiled once and the fixtures of a file are made once.
     """
-    for item in items:
-        group = item.path.stem
-        if group == "test_contract":
-            names = getattr(item, "callspec", None)
-            names = names.params if names else {}
-            group += f" {names.get('row') or names.get('name')}"
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPrograms(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            row = ROWS.search(test) if file.endswith("test_contract.py") else None
+            return f"{file} {row[0] if row else ''}"
+
+    return ByPrograms(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 _compiled = {"programs": 0, "seconds": 0.0}
@@ -94,6 +110,7 @@ def pytest_sessionfinish(session):
         worker["compiled"] = _compiled
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
     for name, value in getattr(node, "workeroutput", {}).get("compiled", {}).items():
         _compiled[name] += value

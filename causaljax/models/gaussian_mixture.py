@@ -46,7 +46,7 @@ def gaussian_mixture(
       features: ``[n, m]`` float, by which rows are grouped at first.
       x: ``[n, d]`` float.
       weight: ``[n]`` float, at least 0; rows of weight 0 move nothing.
-      num_groups: at first, static; at least ``most``.
+      num_groups: at first, static.
       most: in the end, static; groups left over are empty.
       concentration: ``[]``, of a Dirichlet process over groups.
       kept: ``[]`` int, of ``most`` how many there can be, and in proportion at first;
@@ -55,9 +55,9 @@ def gaussian_mixture(
     """
     some = jnp.asarray(asked).astype(jnp.int32)
     kept = jnp.asarray(most if kept is None else kept).astype(jnp.int32)
-    first = num_groups // most * kept
+    first, room = num_groups * kept // most, max(num_groups, most)
     group = _kmeans(key, features, weight, num_groups, first, some * _LLOYD)
-    index = jnp.arange(num_groups, dtype=jnp.int32)
+    index = jnp.arange(room, dtype=jnp.int32)
     belonging = (group[:, None] == index[None, :]).astype(x.dtype)
 
     def join(carry):
@@ -87,7 +87,7 @@ def gaussian_mixture(
             lambda _, few: _responsibilities(few * weight[:, None], x, kept),
             few,
         )
-        return jnp.pad(few, ((0, 0), (0, num_groups - most)))
+        return jnp.pad(few, ((0, 0), (0, room - most)))
 
     return jax.lax.fori_loop(0, 2 * some, phase, belonging)[:, :most]
 

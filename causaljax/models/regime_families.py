@@ -10,7 +10,6 @@ its mechanism fitted on the cells that R leaves alone, its read-out integrated o
 (``regimes.find_targets``), and its h hidden weights a parent charged for as by BIC.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import logit
 from jax.typing import ArrayLike
 
+from causaljax.compiling import quick_jit
 from causaljax.graphs.ops import label_free_places, matmul, transitive_closure
 from causaljax.models import conjugate, curve, regimes
 from causaljax.models.regime_starts import odds_of_cells
@@ -56,7 +56,7 @@ class Turning(NamedTuple):
     number: Array  # [] int32, of turns
 
 
-@functools.partial(jax.jit, static_argnames=("perfect", "most"))
+@quick_jit(static_argnames=("perfect", "most"))
 def turn_edges(
     key: Array,
     sample: Sample,

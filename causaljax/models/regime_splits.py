@@ -8,11 +8,10 @@ regime k, cells of variable j are then a mixture,
 whose share s and density of its own are found by expectation and maximisation.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
+from causaljax.compiling import quick_jit
 from causaljax.models import conjugate, curve
 from causaljax.models.mechanisms import (
     Model,
@@ -29,7 +28,7 @@ _ITERATIONS = 10
 _LEAST_SHARE = 0.1  # share of a regime's rows that can be a regime
 
 
-@functools.partial(jax.jit, static_argnames="intervention")
+@quick_jit(static_argnames="intervention")
 def split_regime(
     model: Model,
     x: Array,
