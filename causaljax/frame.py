@@ -99,14 +99,18 @@ def to_problem(
     """
     values, names = _numbers(table, lenient)
     observed = np.isfinite(values)
-    means, large = np.nanmean(values, axis=0), np.nanmax(np.abs(values), axis=0)
-    exponent = np.frexp(large)[1]  # without it the squares of large numbers overflow
-    scales = np.ldexp(np.nanstd(np.ldexp(values, -exponent), axis=0), exponent)
+    large = np.nanmax(np.abs(values), axis=0)
+    # Without it sums and squares of large numbers overflow.
+    exponent = np.frexp(large)[1]
+    scaled = np.ldexp(values, -exponent)
+    centre, spread = np.nanmean(scaled, axis=0), np.nanstd(scaled, axis=0)
+    means, scales = np.ldexp(centre, exponent), np.ldexp(spread, exponent)
     values = np.where(observed, values, means)
     constant = scales <= _CONSTANT * large
     _judge_constant(values, constant, names, lenient)
-    scales[constant] = 1
-    centred = np.where(constant, 0, values - means)
+    scales[constant] = spread[constant] = 1
+    centred = np.where(constant | ~observed, 0, scaled - centre)
+    scores = centred / spread
     if len(values) <= len(names):
         warnings.warn(
             f"the table has {len(values)} rows for {len(names)} columns: a graph from "
@@ -114,9 +118,9 @@ def to_problem(
             stacklevel=3,
         )
     varying = np.flatnonzero(~constant)
-    _warn_collinear((centred / scales)[:, varying], [names[k] for k in varying])
+    _warn_collinear(scores[:, varying], [names[k] for k in varying])
     if not standardise:
-        scales = np.ones_like(scales)
+        scales, scores = np.ones_like(scales), np.ldexp(centred, exponent)
 
     intervened = _intervened(interventions, values.shape, names)
     _warn_far(values[~intervened.any(axis=1) & (not pooled)], names)
@@ -131,7 +135,7 @@ def to_problem(
     n, d = values.shape
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
     problem = Problem(
-        x=(centred / scales).astype(dtype),
+        x=scores.astype(dtype),
         observed=observed,
         intervened=intervened,
         regime=np.full(n, -1, np.int32) if regime is None else regime,

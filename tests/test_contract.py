@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable
 from operator import attrgetter
 from typing import NamedTuple
@@ -79,8 +78,10 @@ REGISTRY = {
         problem=linear_problem,
         sweep=("sparsity", "learning_rate"),
     )
-    for noise, acyclicity in itertools.product(
-        ("equal_variance", "gaussian"), ("logdet", "expm", "spectral")
+    for noise, acyclicity in (
+        ("equal_variance", "logdet"),
+        ("gaussian", "expm"),
+        ("gaussian", "spectral"),
     )
 }
 REGISTRY |= {
@@ -93,7 +94,7 @@ REGISTRY |= {
         short=2,
         smooth=False,
     )
-    for noise in ("gaussian", "nongaussian", "auto")
+    for noise in ("gaussian", "auto")  # which goes on to non-Gaussian noise
 }
 
 
@@ -425,7 +426,7 @@ def test_padding_changes_nothing(row):
     )
     rows = {name: getattr(problem, name)[:full] for name in problem._fields[:5]}
     _, params, answer = short_fit(row, padded)
-    _, expected_params, expected = eager_fit(row, problem._replace(**rows))
+    _, expected_params, expected = short_fit(row, problem._replace(**rows))
     answers = row.answer(answer), row.answer(expected)
     assert_same((params, answers[0]), (expected_params, answers[1]), 1e-3)
     heavy = padded._replace(weight=problem.weight)
@@ -638,7 +639,7 @@ def test_gradients_are_finite_in_float32(row):
 
 def test_a_whole_run_is_no_function_of_what_only_steers_its_descent():
     """As ``run`` says: the answer is estimated anew on the graph that was found."""
-    row = REGISTRY["dagma-gaussian-logdet"]
+    row = REGISTRY["dagma-gaussian-expm"]
     problem = row.problem(0)
 
     def answer(sparsity):
