@@ -5,6 +5,7 @@ calibrated and what they were trained on; nothing is ever looked for on the netw
 """
 
 import dataclasses
+import functools
 import importlib
 import importlib.resources
 import json
@@ -148,6 +149,12 @@ def _shipped_folder():
     return importlib.resources.files("causaljax") / "nets" / "weights"
 
 
+@functools.cache
+def _shapes(module, config):
+    """The shapes of an architecture's weights, traced once: that takes a while."""
+    return jax.eval_shape(lambda: module.init_params(jax.random.key(0), config))
+
+
 def _assemble(header, tensors):
     """Weights from the header and the tensors, once they are seen to fit."""
     if header["format"] != _FORMAT:
@@ -156,7 +163,7 @@ def _assemble(header, tensors):
     config = module.NetworkConfig(
         **{name: _hashable(value) for name, value in header["network"].items()}
     )
-    expected = jax.eval_shape(lambda: module.init_params(jax.random.key(0), config))
+    expected = _shapes(module, config)
     params = _take(tensors, expected, _PARAMS)
     reference = None
     if f"{_REFERENCE}mean" in tensors:

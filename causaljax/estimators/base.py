@@ -17,7 +17,7 @@ from causaljax.restarts import best_start
 from causaljax.run import run
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
 
-_CHUNKS = range(20, 41)  # parts of a run, after each of which Ctrl-C is heard
+_CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
 _SEEDS = 2**32  # how many there are
 _VARIABLE_AXES = {
@@ -334,6 +334,6 @@ class BaseGraphEstimator(ABC):
 
 
 def _num_chunks(num_steps):
-    """Some twenty chunks, of one length if that can be: it takes one program."""
+    """Some fifteen chunks, of one length if that can be: it takes one program."""
     even = (number for number in _CHUNKS if num_steps % number == 0)
     return num_steps if num_steps <= max(_CHUNKS) else next(even, min(_CHUNKS))
