@@ -134,17 +134,17 @@ def to_problem(
     regime, labels = _regimes(regimes, len(values))
     n, d = values.shape
     dtype = jax.dtypes.canonicalize_dtype(np.float64)
-    problem = Problem(
-        x=scores.astype(dtype),
-        observed=observed,
-        intervened=intervened,
-        regime=np.full(n, -1, np.int32) if regime is None else regime,
-        weight=np.ones(n, dtype),
-        allowed=allowed & ~np.eye(d, dtype=bool),
-        required=required,
-    )
+    arrays: dict[str, Any] = {
+        "x": scores.astype(dtype),
+        "observed": observed,
+        "intervened": intervened,
+        "regime": np.full(n, -1, np.int32) if regime is None else regime,
+        "weight": np.ones(n, dtype),
+        "allowed": allowed & ~np.eye(d, dtype=bool),
+        "required": required,
+    }
     columns = Columns(names=names, means=means, scales=scales, regimes=labels)
-    return pad_rows(problem, padded_size(n)), columns
+    return pad_rows(Problem(**arrays), padded_size(n)), columns
 
 
 def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Problem:

@@ -140,8 +140,8 @@ class BaseGraphEstimator(ABC):
                 lenient=self._lenient(),
                 pooled=self._pooled(),
             )
-            *ordered, places = frame.sort_variables(problem, columns)
-            learned = self._learn(*ordered, bar)
+            ordered, named, places = frame.sort_variables(problem, columns)
+            learned = self._learn(ordered, named, bar)
             learned = self._relabelled(learned, places)
         info = learned.info | {"seconds": time.perf_counter() - start}
         self._store(learned._replace(info=info), columns, X)

@@ -1,6 +1,7 @@
 """Linear structural equations."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -129,12 +130,13 @@ class LinearDAG(BaseGraphEstimator):
             info.pop("nongaussian_evidence", None)  # not asked for, not measured
         info["noise"] = noise
 
-        graph = np.asarray(posterior.graphs[0])
+        graph: Any = np.asarray(posterior.graphs[0])
         score_equivalent = noise == "gaussian"
-        essential = graph
+        essential: Any = graph
         if score_equivalent:
             essential = np.asarray(_essential(graph, problem))
-            probabilities = direction_probabilities(essential)
+            either: Any = essential
+            probabilities = direction_probabilities(either)
             posterior = posterior._replace(
                 edge_prob=probabilities.astype(posterior.edge_prob.dtype)
             )

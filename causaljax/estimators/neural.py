@@ -129,7 +129,7 @@ class NeuralDAG(BaseGraphEstimator):
         )
 
         # The networks of just this graph: there is nothing left to search.
-        graph = np.asarray(posterior.graphs[0])
+        graph: Any = np.asarray(posterior.graphs[0])
         if self.intervention == "imperfect":
             fitted, problem = _labelled(fitted, problem)
         settled = problem._replace(allowed=graph, required=graph)
@@ -292,10 +292,9 @@ def _start(problem: Problem, seed: int) -> np.ndarray:
     learned, _ = run(amortized.KERNEL, key_network, problem, network)
     hit = bool(problem.intervened.any())
     with jax.enable_x64(True):
-        double = problem._replace(
-            x=np.asarray(problem.x, np.float64),
-            weight=np.asarray(problem.weight, np.float64),
-        )
+        x: Any = np.asarray(problem.x, np.float64)
+        weight: Any = np.asarray(problem.weight, np.float64)
+        double = problem._replace(x=x, weight=weight)
         config = order.Config(interventional=hit)
         linear, _ = run(order.KERNEL, key_linear, double, config)
         linear = np.asarray(linear.graphs[0])

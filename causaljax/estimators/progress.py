@@ -66,8 +66,8 @@ class Progress:
     def _text(self, *doing):
         return ": ".join(word for word in (self._title, self._stage, *doing) if word)
 
-    def _heard(self, event, seconds, **details):
-        del seconds, details
+    def _heard(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        del duration_secs, kwargs
         if event in (_LOWERED, _COMPILED):
             doing = ["compiling"] if event == _LOWERED else []
             self._bar.update(self._task, description=self._text(*doing))

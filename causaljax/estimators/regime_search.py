@@ -161,7 +161,8 @@ def search(
 
     def judged(cells, quick, among=beliefs):
         """The graph among likely edges that rows left alone speak for."""
-        disturbed = problem._replace(intervened=np.asarray(cells))
+        intervened: Any = np.asarray(cells)
+        disturbed = problem._replace(intervened=intervened)
         bar.stage("candidate edges")
         start = among(disturbed)
         pruned = pruning.Config(start=start, least_gain=_LEAST_GAIN, **quick)
@@ -388,14 +389,15 @@ def turned(
     told = np.arange(config.max_regimes) < config.num_labels
     # Padding is at the end: where rows are chosen, it is passed over.
     last = n - 1 if n <= config.num_rows else np.flatnonzero(weight).max()
-    sample = Sample(
-        x=x,
-        weight=weight,
-        fitted=np.linspace(0, last, min(n, config.num_rows)).astype(np.int32),
-        belonging=found["belonging"],
-        targets=found["targets"],
-        known=told & config.targets_known,
-    )
+    arrays: dict[str, Any] = {
+        "x": x,
+        "weight": weight,
+        "fitted": np.linspace(0, last, min(n, config.num_rows)).astype(np.int32),
+        "belonging": found["belonging"],
+        "targets": found["targets"],
+        "known": told & bool(config.targets_known),
+    }
+    sample = Sample(**arrays)
     old = graph.graphs[0]
     new, gains = turn_edges(
         jax.random.clone(key),

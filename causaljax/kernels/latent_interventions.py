@@ -30,7 +30,7 @@ truncated process; Heller and Ghahramani 2005 for joining by marginal likelihood
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -190,7 +190,7 @@ def check_config(config: Config) -> None:
             raise ValueError(
                 f"{name} must be a whole number of at least {least}, not {value!r}"
             )
-    number = config.num_labels
+    number: Any = config.num_labels
     if isinstance(number, bool) or number < 0 or number != int(number):
         raise ValueError(
             f"num_labels must be a whole number of at least 0, not {number!r}"

@@ -52,7 +52,7 @@ def first_curves(
 
 def _normal(key, shape, dtype):
     """``jax.random.normal``, drawn in a row: five times as fast to compile."""
-    return jax.random.normal(key, math.prod(shape), dtype).reshape(shape)
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def predict(curve: Curve, x: Array) -> Array:

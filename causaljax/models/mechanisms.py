@@ -177,7 +177,8 @@ def take_variables(model: Model, order: Array) -> Model:
       order: ``[d]`` int, the variable that comes to each place.
     """
     # Those of regimes have no axis of variables, or another.
-    own = model._replace(targets=None, log_weights=None)
+    nothing: Any = None
+    own = model._replace(targets=nothing, log_weights=nothing)
     moved = jax.tree.map(lambda leaf: leaf[order], own)
     place = order.argsort()
     return moved._replace(
