@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"causaljax: error: {_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("causaljax: interrupted; nothing was written", file=sys.stderr)
+        print("causaljax: interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
 

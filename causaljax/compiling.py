@@ -1,9 +1,9 @@
 """Programs that start soon: ``jax.jit`` with the compiler's cheaper settings.
 
 Most of a first fit is compilation. On CPUs, LLVM's first level of optimisation makes
-programs as fast as its highest for the small arrays of this package, and takes half
-the time; without any optimisation it takes a fifth, and the program several times as
-long to run, which is right for what runs once a fit.
+programs about as fast as its highest for the small arrays of this package, and is much
+sooner done. Without any optimisation it is done sooner still, and the program takes
+several times as long to run: that is right for what runs once a fit.
 """
 
 import functools

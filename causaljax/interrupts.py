@@ -40,7 +40,7 @@ def prompt_interrupts() -> Iterator[None]:
         with _shielded:
             _thread.interrupt_main()
         if not done.wait(_GRACE):
-            os.write(2, b"causaljax: interrupted; nothing was written\n")
+            os.write(2, b"causaljax: interrupted\n")
             os._exit(INTERRUPTED)
 
     waiting = threading.Thread(target=wait, daemon=True)

@@ -403,8 +403,9 @@ def test_a_graph_tried_before_keeps_the_probabilities_it_was_judged_by(monkeypat
 
 
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
-@pytest.mark.parametrize("mechanism", ["network", "flow"])
-def test_the_search_finds_a_small_graph_and_its_regimes(mechanism):
+# The flow had an index of .71 and the network one above .8 on this table.
+@pytest.mark.parametrize(("mechanism", "index"), [("network", 0.8), ("flow", 0.6)])
+def test_the_search_finds_a_small_graph_and_its_regimes(mechanism, index):
     problem, truth = faria_table(
         jax.random.key(2), mechanism="network", num_variables=3, num_rows=600
     )
@@ -412,8 +413,7 @@ def test_the_search_finds_a_small_graph_and_its_regimes(mechanism):
     model = LatentInterventionDAG(mechanism=mechanism, max_regimes=5)
     with pytest.warns(UserWarning, match="reference"):
         model.fit(table)
-    # Rows of three columns overlap; labels drawn at random have an index of 0.
-    assert adjusted_rand_score(np.array(truth.regime), model.regimes_) > 0.6
+    assert adjusted_rand_score(np.array(truth.regime), model.regimes_) > index
     graph = np.array(truth.graph)
     joined = model.adjacency_.to_numpy() > 0
     assert ((joined | joined.T) == (graph | graph.T)).mean() > 0.7

@@ -7,7 +7,7 @@ import pytest
 
 from causaljax import simulate, sortability
 from causaljax.models import linear_gaussian
-from causaljax.models.sortability import explained_share
+from causaljax.models.linear_gaussian import explained_share
 
 
 def counted(graph, criterion):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import matmul, transitive_closure
+from causaljax.graphs.ops import matmul, pair_probabilities, transitive_closure
 from causaljax.types import Array
 
 _TOLERANCE = 1e-3  # nats; less is rounding
@@ -125,10 +125,7 @@ def edge_probabilities(
     paths = matmul(graph.astype(gains.dtype), reach.astype(gains.dtype))
     # What reaches back to i by another way than an edge i -> j must stay behind it.
     possible = allowed & (~reach | (graph & ~(paths > 0))).T
-    logits = jnp.where(possible, gains, -jnp.inf)
-    top = jnp.maximum(jnp.maximum(logits, logits.T), 0)
-    sizes = jnp.exp(logits - top)
-    prob = sizes / (jnp.exp(-top) + sizes + sizes.T)
+    prob = pair_probabilities(jnp.where(possible, gains, -jnp.inf))
     free = allowed & ~transitive_closure(required).T
     return jnp.where(required, 1, jnp.where(free, prob, 0)).astype(gains.dtype)
 

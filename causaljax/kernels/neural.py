@@ -25,7 +25,11 @@ import optax
 from jax.typing import ArrayLike
 
 from causaljax.graphs.climb import climb, edge_probabilities
-from causaljax.graphs.ops import greedy_acyclic, transitive_closure
+from causaljax.graphs.ops import (
+    greedy_acyclic,
+    label_free_places,
+    transitive_closure,
+)
 from causaljax.models import mlp
 from causaljax.types import Array, Kernel, Posterior, Problem, PyTree, static
 
@@ -164,7 +168,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     if config.start is not None:
         belief = jnp.asarray(config.start).astype(dtype)
     belief = _obedient(belief, _free(problem), problem.required)
-    places = _places(problem.x, weight)
+    places = label_free_places(problem.x, weight)
     trained: Any = networks
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -248,12 +252,6 @@ def _free(problem):
 
 def _obedient(prob, free, required):
     return jnp.where(required, 1, jnp.where(free, prob, 0)).astype(prob.dtype)
-
-
-def _places(x, weight):
-    """The variables' places in an order that does not depend on their labels."""
-    x = jnp.where(weight[:, None] > 0, x, 0)
-    return jnp.argsort(jnp.argsort(jnp.sum(weight[:, None] * x**3, axis=0)))
 
 
 def _network(problem, counted, config):

@@ -42,7 +42,7 @@ from jax.typing import ArrayLike
 from causaljax.graphs.moves import Moves, list_moves, strongest, take_moves
 from causaljax.graphs.ops import (
     greedy_acyclic,
-    matmul,
+    label_free_places,
     pair_probabilities,
     transitive_closure,
 )
@@ -57,8 +57,7 @@ from causaljax.models.families import (
     thinning,
     work_off,
 )
-from causaljax.models.linear_gaussian import statistics
-from causaljax.models.sortability import explained_share
+from causaljax.models.linear_gaussian import explained_share, statistics
 from causaljax.types import Array, Kernel, Posterior, Problem, static
 
 _STEEPNESS = 4.0  # of an edge's probability in the log of its effect
@@ -76,8 +75,8 @@ class Config:
     ``start`` holds probabilities of edges from another method; edges of more than
     ``least_belief`` are candidates, of which a variable keeps the ``max_parents``
     likeliest. Without it the candidates are all edges along growing R2
-    (``models.sortability``), which is a guess. ``least_effect`` is the bar of
-    effects; it is the lower the likelier the edge was beforehand, by ``trust``, and
+    (``linear_gaussian.explained_share``), which is a guess. ``least_effect`` is the bar
+    of effects; it is the lower the likelier the edge was beforehand, by ``trust``, and
     the more edges there are (``finalise``). ``decay`` is the precision of a normal
     prior of the curves' parameters, which have ``hidden`` units and are fitted on
     ``num_rows`` rows at most, by ``num_iterations`` at a time, or fewer if one gains
@@ -180,8 +179,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         belief = jnp.asarray(config.start)
     belief = jnp.where(problem.required, 1, jnp.where(free, belief, 0))
     belief = belief.astype(x.dtype)
-    third = matmul(jnp.where(counted, problem.weight, 0), x**3)
-    places = jnp.argsort(jnp.argsort(third))  # whose random numbers are a variable's
+    places = label_free_places(x, jnp.where(counted, problem.weight, 0))
     begun = first_curves(key, d, d, config.hidden, x.dtype)
     begun = begun._replace(
         inputs=begun.inputs[places][:, places], biases=begun.biases[places]

@@ -217,3 +217,25 @@ def variances(stats: Statistics) -> Array:
     d = stats.covariance.shape[-1]
     own = jnp.diagonal(jnp.broadcast_to(stats.covariance, (d, d, d)), 0, 0, 1)
     return jnp.diagonal(own)
+
+
+def explained_share(covariance: Array) -> Array:
+    """R2 of each variable's linear regression on all others.
+
+    R2_j = 1 - 1 / (C_jj (C^-1)_jj)
+
+    Args:
+      covariance: ``[d, d]``; a ridge far below any noise keeps a singular one usable.
+
+    Returns:
+      ``[d]`` in [0, 1].
+
+    Source: Reisach et al. 2023, "A scale-invariant sorting criterion to find a
+    causal order in additive noise models", section 3.
+    """
+    identity = jnp.eye(covariance.shape[0], dtype=covariance.dtype)
+    scale = jnp.diagonal(covariance) ** -0.5
+    correlation = covariance * scale[:, None] * scale[None, :]
+    ridge = 10 * jnp.finfo(covariance.dtype).eps
+    precision = jnp.linalg.solve(correlation + ridge * identity, identity)
+    return jnp.clip(1 - 1 / jnp.diagonal(precision), 0, 1)
