@@ -66,7 +66,7 @@ def make_weights(**changes):
 # Rows of the contract whose programs are alike.
 ROWS = re.compile(r"\b(dagma|order|amortized|neural|pruning|latent-\w+)\b")
 # What takes longest begins first, so that no worker waits at the end.
-LONG = "latent_interventions", "examples", "contract", "pruning", "neural", "regime"
+LONG = "latent_interventions", "examples", "contract", "regime_likelihood", "neural"
 
 
 def pytest_collection_modifyitems(items):

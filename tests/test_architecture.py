@@ -58,7 +58,7 @@ DEVICE = {
 IMPORTS = (ast.Import, ast.ImportFrom)
 STANDARD = sys.stdlib_module_names
 DEVICE_MAY = {"jax", "chex", "numpy"}  # numpy for what is known at tracing
-ALSO = {"models": {"numpyro"}, "nets": {"flax", "optax"}, "kernels": {"optax"}}
+ALSO = {"nets": {"flax", "optax"}, "kernels": {"optax"}}
 FLAX = {"nets"}
 TABLES = {
     "frame",
@@ -151,7 +151,7 @@ def test_imports_go_down(path):
         ("kernels", "import scipy.linalg"),
         ("graphs", "import networkx"),
         ("run", "from rich import progress"),
-        ("parallel", "import pandas as pd"),
+        ("bootstrap", "import pandas as pd"),
         ("estimators", "from sklearn.base import BaseEstimator"),
         ("estimators", "from flax import nnx"),
     ],
@@ -165,7 +165,7 @@ def test_the_walk_notices_a_breach(room, source):
     [
         ("graphs", "import math\nimport jax\nfrom causaljax.types import Array"),
         ("kernels", "import optax\nfrom causaljax.nets import encoder"),
-        ("models", "import numpyro.distributions as dist"),
+        ("models", "import numpy as np\nfrom causaljax.graphs import ops"),
         ("estimators", "import pandas\nfrom causaljax import frame, kernels"),
     ],
 )
