@@ -3,9 +3,10 @@
 Everything loads on first use; importing the package starts nothing.
 """
 
-import importlib
 import pkgutil
 from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from causaljax.compilation_cache import (
@@ -24,29 +25,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AmortizedDAG": "estimators",
-    "Kernel": "types",
-    "Knowledge": "frame",
-    "LatentInterventionDAG": "estimators",
-    "LinearDAG": "estimators",
-    "NeuralDAG": "estimators",
-    "Posterior": "types",
-    "Problem": "types",
-    "enable_compilation_cache": "compilation_cache",
-    "make_problem": "types",
+    "compilation_cache": ["enable_compilation_cache"],
+    "estimators": ["AmortizedDAG", "LatentInterventionDAG", "LinearDAG", "NeuralDAG"],
+    "frame": ["Knowledge"],
+    "types": ["Kernel", "Posterior", "Problem", "make_problem"],
 }
-_ROOMS = [module.name for module in pkgutil.iter_modules(__path__)]
+"""Names that can be had from the package itself, by the module they live in."""
 
-__all__ = sorted([*_HOME, *_ROOMS])
-
-
-def __getattr__(name: str):
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+_FILES = [module.name for module in pkgutil.iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _FILES, _HOME)

@@ -1,8 +1,9 @@
 """One thin class a method, over DataFrames; each loads on first use."""
 
-import importlib
 import pkgutil
 from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from causaljax.estimators.amortized import AmortizedDAG as AmortizedDAG
@@ -14,24 +15,13 @@ if TYPE_CHECKING:
     from causaljax.estimators.neural import NeuralDAG as NeuralDAG
 
 _HOME = {
-    "AmortizedDAG": "amortized",
-    "BaseGraphEstimator": "base",
-    "LatentInterventionDAG": "latent_interventions",
-    "LinearDAG": "linear",
-    "NeuralDAG": "neural",
+    "amortized": ["AmortizedDAG"],
+    "base": ["BaseGraphEstimator"],
+    "latent_interventions": ["LatentInterventionDAG"],
+    "linear": ["LinearDAG"],
+    "neural": ["NeuralDAG"],
 }
+"""Names that can be had from the package itself, by the module they live in."""
+
 _FILES = [module.name for module in pkgutil.iter_modules(__path__)]
-
-__all__ = sorted([*_HOME, *_FILES])
-
-
-def __getattr__(name: str):
-    if name in _FILES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _FILES, _HOME)

@@ -3,17 +3,9 @@
 They load on first use.
 """
 
-import importlib
 import pkgutil
 
-__all__ = [module.name for module in pkgutil.iter_modules(__path__)]
+import lazy_loader
 
-
-def __getattr__(name: str):
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+_FILES = [module.name for module in pkgutil.iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _FILES)
