@@ -71,13 +71,14 @@ def enable_compilation_cache(path: str | os.PathLike | None = None) -> Path:
 def _default_folder():
     import platformdirs
 
-    # A program may use what only this kind of processor can do.
-    features = [platform.machine(), platform.processor()]
-    information = Path("/proc/cpuinfo")
+    # A program may use instructions that only this kind of processor has.
+    information, features = Path("/proc/cpuinfo"), ""
     if information.exists():
         lines = information.read_text().splitlines()
-        features += [line for line in lines if line.startswith(("flags", "Features"))]
-    kind = hashlib.sha256("\n".join(features[:3]).encode()).hexdigest()[:12]
+        listed = (line for line in lines if line.startswith(("flags", "Features")))
+        features = next(listed, "")
+    text = "\n".join((platform.machine(), platform.processor(), features))
+    kind = hashlib.sha256(text.encode()).hexdigest()[:12]
     return Path(platformdirs.user_cache_dir("causaljax")) / f"programs-{kind}"
 
 

@@ -27,17 +27,17 @@ def quick_jit(
     once: bool | Callable[..., bool] = False,
     **options: Any,
 ) -> Callable:
-    """``jax.jit`` for functions that are called from the host, and compile soon.
+    """``jax.jit`` with cheap compiler settings for functions called from the host.
 
-    Called while jax traces another function it is ``jax.jit`` as it is: the outermost
-    function decides on the compiler's settings. So it is on other devices than CPUs,
-    and where jax was told to optimise little (``jax_disable_most_optimizations``).
+    The function behaves as under plain ``jax.jit`` in three cases: while jax traces
+    another function, whose own settings then hold; on devices other than CPUs; and
+    where ``jax_disable_most_optimizations`` is set.
 
     Args:
       function: pure, of arrays; left out, a decorator is returned.
-      once: the program runs once a fit and does little: it is not optimised at all.
-        If that depends on the arguments (their shapes, what is static), a function
-        of them.
+      once: True if the program runs once a fit and does little; it is then not
+        optimised at all. A function of the arguments, if that depends on their shapes
+        or on what is static.
       **options: of ``jax.jit``.
 
     Returns:

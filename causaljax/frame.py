@@ -180,11 +180,11 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
 def sort_variables(
     problem: Problem, columns: Columns
 ) -> tuple[Problem, Columns, np.ndarray]:
-    """Variables in an order that belongs to the data, whatever that of the columns.
+    """Sorts variables by properties of the data, whatever the order of the columns.
 
-    Where graphs tie, what a method finds may hang on the order in which it meets the
-    variables. They come by their third standardised moments, then by the fourth, and
-    at last by the values themselves: only copies of a column can change places.
+    Where graphs tie, a method's answer may depend on the order of the variables. They
+    are sorted by their third standardised moments, then by the fourth, then by their
+    values, so only copies of a column can change places.
 
     Args:
       problem: of ``to_problem``, its arrays numpy's.
