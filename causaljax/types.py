@@ -62,8 +62,8 @@ class Kernel(NamedTuple):
 
     ``state`` is a NamedTuple with a field ``step`` (int32 scalar, the number of
     steps taken); ``config`` is a frozen dataclass pytree whose static field
-    ``num_steps`` is the number of steps a full run takes. ``brief`` is True for a method
-    that fits a small table so quickly that optimising its programs does not pay.
+    ``num_steps`` is the number of steps a full run takes. ``brief`` is True for
+    a method that fits small tables so fast that optimising its programs does not pay.
     """
 
     init: Callable[..., PyTree]
