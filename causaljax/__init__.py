@@ -12,23 +12,36 @@ if TYPE_CHECKING:
     from causaljax.compilation_cache import (
         enable_compilation_cache as enable_compilation_cache,
     )
+    from causaljax.core.types import Kernel as Kernel
+    from causaljax.core.types import Posterior as Posterior
+    from causaljax.core.types import Problem as Problem
+    from causaljax.core.types import make_problem as make_problem
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
+    from causaljax.estimators import ContinuousDAG as ContinuousDAG
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
-    from causaljax.frame import Knowledge as Knowledge
-    from causaljax.types import Kernel as Kernel
-    from causaljax.types import Posterior as Posterior
-    from causaljax.types import Problem as Problem
-    from causaljax.types import make_problem as make_problem
+    from causaljax.reports.evaluation import compare_graphs as compare_graphs
+    from causaljax.tables.datasets import load_sachs as load_sachs
+    from causaljax.tables.files import read_result as read_result
+    from causaljax.tables.knowledge import Knowledge as Knowledge
 
 __version__ = "0.1.0"
 
 _HOME = {
     "compilation_cache": ["enable_compilation_cache"],
-    "estimators": ["AmortizedDAG", "LatentInterventionDAG", "LinearDAG", "NeuralDAG"],
-    "frame": ["Knowledge"],
-    "types": ["Kernel", "Posterior", "Problem", "make_problem"],
+    "reports.evaluation": ["compare_graphs"],
+    "tables.datasets": ["load_sachs"],
+    "tables.files": ["read_result"],
+    "estimators": [
+        "AmortizedDAG",
+        "ContinuousDAG",
+        "LatentInterventionDAG",
+        "LinearDAG",
+        "NeuralDAG",
+    ],
+    "tables.knowledge": ["Knowledge"],
+    "core.types": ["Kernel", "Posterior", "Problem", "make_problem"],
 }
 """Names that can be had from the package itself, by the module they live in."""
 

@@ -6,9 +6,8 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from causaljax import LatentInterventionDAG
-from causaljax.datasets import load_sachs
-from causaljax.evaluation import compare_graphs
+from causaljax import LatentInterventionDAG, load_sachs
+from causaljax.reports.evaluation import compare_graphs
 
 sachs = load_sachs()
 # All 7466 cells take minutes; every 20th shows how it goes. `all` for the whole table.

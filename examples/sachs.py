@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from causaljax import Knowledge, LinearDAG
-from causaljax.datasets import load_sachs
-from causaljax.evaluation import compare_graphs
+from causaljax import Knowledge, LinearDAG, load_sachs
+from causaljax.reports.evaluation import compare_graphs
 
 sachs = load_sachs()
 table = np.log(sachs.observational)  # 853 cells, 11 proteins

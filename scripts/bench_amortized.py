@@ -36,7 +36,7 @@ import pandas as pd
 from rivals import RIVALS
 
 import causaljax
-from causaljax.evaluation import baselines, compare_graphs
+from causaljax.reports.evaluation import baselines, compare_graphs
 
 _LAYOUT = "{:24} {:5} {:>3} {:>5} {:15} {:>7} {:>6} {:>6} {:>6} {:>6} {:>7} {:>8}  {}"
 _HEADER = (
@@ -325,7 +325,7 @@ def _strengths(model, frames):
 
 
 def _amortized(options):
-    given = {"weights": options.weights} if options.weights else {}
+    given = {"pretrained": options.weights} if options.weights else {}
     return causaljax.AmortizedDAG(**given)
 
 

@@ -27,8 +27,8 @@ import numpy as np
 import rivals
 
 import causaljax
-from causaljax.evaluation import compare_graphs
 from causaljax.graphs import metrics
+from causaljax.reports.evaluation import compare_graphs
 
 
 def answers(cell, options):

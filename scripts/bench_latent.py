@@ -37,7 +37,7 @@ from bench_methods import mark
 from bench_tables import SEED, chosen
 from latent_scores import score
 
-from causaljax.evaluation import compare_graphs
+from causaljax.reports.evaluation import compare_graphs
 
 _LAYOUT = (
     "{:23} {:9} {:>5} {:>6} {:>5} {:>6} {:>5} {:>5} {:>6} {:>6} {:>5} {:>5} {:>7} "

@@ -28,11 +28,9 @@ import numpy as np
 import rivals
 
 import causaljax
-from causaljax import run, simulate
+from causaljax import simulate
+from causaljax.graphs.cpdag import dag_to_cpdag
 from causaljax.graphs.metrics import shd
-from causaljax.graphs.ops import dag_to_cpdag
-from causaljax.kernels import order
-from causaljax.types import make_problem
 
 GRAPHS = {"ER2": simulate.erdos_renyi, "SF2": simulate.scale_free}
 NUM_ROWS = 1000
@@ -43,17 +41,16 @@ class Study(NamedTuple):
 
     noises: tuple[str, ...]
     data: dict[str, Any]  # of simulate_linear
-    settings: dict[str, dict[str, Any]]  # of LinearDAG, by name
+    settings: dict[str, Any]  # estimators by name
     rivals: tuple[str, ...]
     measure: str  # "SHD" of graphs or "CPDAG SHD" of equivalence classes
 
 
 UNEQUAL = {"noise_scale": (0.5, 2.0), "scaling": "standardised"}
-# The descent's other forms: a concave price, several starts, the order search from it.
+# The descent's other forms: a concave price and several starts.
 CONCAVE = {
     "noise": "gaussian",
-    "acyclicity": "logdet",
-    "sparsity": 0.1,
+    "l1": 0.1,
     "concavity": 0.3,
     "threshold": 0.05,
 }
@@ -62,7 +59,7 @@ STUDIES = {
         noises=("gaussian",),
         data={},
         settings={
-            acyclicity: {"noise": "equal_variance", "acyclicity": acyclicity}
+            acyclicity: causaljax.ContinuousDAG(acyclicity=acyclicity)
             for acyclicity in ("logdet", "spectral", "expm")
         },
         rivals=("dagma",),
@@ -72,12 +69,11 @@ STUDIES = {
         noises=("gaussian",),
         data=UNEQUAL,
         settings={
-            "gaussian": {"noise": "gaussian"},
-            "auto": {"noise": "auto"},
-            "descent": {"noise": "gaussian", "acyclicity": "logdet"},
-            "concave": CONCAVE,
-            "4 starts": CONCAVE | {"start_scale": 0.1, "n_starts": 4},
-            "searched on": CONCAVE | {"search_on": True},
+            "gaussian": causaljax.LinearDAG(noise="gaussian"),
+            "auto": causaljax.LinearDAG(),
+            "descent": causaljax.ContinuousDAG(noise="gaussian"),
+            "concave": causaljax.ContinuousDAG(**CONCAVE),
+            "4 starts": causaljax.ContinuousDAG(**CONCAVE, start_scale=0.1, n_starts=4),
         },
         rivals=("flop", "boss", "dagma"),
         measure="CPDAG SHD",
@@ -85,7 +81,10 @@ STUDIES = {
     "nongaussian": Study(
         noises=("exponential", "gumbel", "uniform", "laplace"),
         data=UNEQUAL,
-        settings={"nongaussian": {"noise": "nongaussian"}, "auto": {"noise": "auto"}},
+        settings={
+            "nongaussian": causaljax.LinearDAG(noise="nongaussian"),
+            "auto": causaljax.LinearDAG(),
+        },
         rivals=("direct_lingam", "flop"),
         measure="SHD",
     ),
@@ -102,31 +101,13 @@ def simulated(family, num_variables, noise, data, seed):
     return np.asarray(problem.x), np.asarray(truth.graph)
 
 
-def searched_on(table, graph):
-    """The answer of an order search that starts from a graph, and its class."""
-    with jax.enable_x64(True):
-        problem = make_problem(table)
-        config = order.Config(interventional=False)
-        state = order.init_from(jax.random.key(0), problem, config, graph)
-        step_key = jax.random.key(1)
-        state, _ = run.advance(
-            order.KERNEL, step_key, state, problem, config, config.num_steps
-        )
-        return np.asarray(state.graph), np.asarray(dag_to_cpdag(state.graph))
-
-
-def fitted(table, settings):
+def fitted(table, model):
     """(graph, its class, warm seconds, compile seconds)."""
-    settings = dict(settings)
-    search_on = settings.pop("search_on", False)
-    model = causaljax.LinearDAG(**settings)
 
     def fit():
         start = time.perf_counter()
         model.fit(table)
         answer = model.adjacency_.to_numpy(), model.cpdag_.to_numpy()
-        if search_on:
-            answer = searched_on(table, answer[0] > 0)
         return *answer, time.perf_counter() - start
 
     *_, first = fit()

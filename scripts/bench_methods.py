@@ -18,10 +18,11 @@ import rivals
 import scipy.stats
 
 import causaljax
-from causaljax import run, weights
+from causaljax.core import run
+from causaljax.core.types import Problem
 from causaljax.graphs import metrics
 from causaljax.kernels import amortized
-from causaljax.types import Problem
+from causaljax.networks import weights
 
 NUM_BINS = 10  # of stated probabilities
 SURE = 0.01  # pairs stated to be less likely flatter every method
@@ -122,7 +123,7 @@ def peak_memory() -> float:
 @functools.cache
 def kernel_config(name_or_path=None):
     """The kernel's settings for a trained network."""
-    return weights.kernel_config(weights.load_weights(*filter(None, [name_or_path])))
+    return amortized.configure(weights.load_weights(*filter(None, [name_or_path])))
 
 
 def linear_dag(problems: Problem, n_bootstrap: int = 0) -> Answer:

@@ -18,7 +18,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from causaljax import datasets
+from causaljax.tables import datasets
 
 _TIERED = ("airfoil-self-noise", "auto-mpg", "pima-diabetes", "wine-quality")
 

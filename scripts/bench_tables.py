@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from causaljax import simulate
+from causaljax.core.types import Problem
 from causaljax.simulate import avici
-from causaljax.types import Problem
 
 SEED = 20_261_124  # of the benchmark; training counts its seeds from 0
 GRAPHS = {"ER": simulate.erdos_renyi, "SF": simulate.scale_free}

@@ -39,11 +39,12 @@ import optax
 from jax.scipy.special import logit
 
 import causaljax
-from causaljax.estimators import neural
-from causaljax.evaluation import compare_graphs
-from causaljax.graphs import acyclicity, ops
-from causaljax.models import mlp
-from causaljax.types import Array, Problem, PyTree
+from causaljax.core.types import Array, Problem, PyTree
+from causaljax.estimators.neural import shipped_candidates
+from causaljax.graphs import acyclicity, dags
+from causaljax.kernels.neural.candidates import candidate_edges
+from causaljax.mechanisms import mlp
+from causaljax.reports.evaluation import compare_graphs
 
 _DOUBT = 0.1  # of an edge, or of none, at the start
 _UNLIKELY = 0.05  # edges below are dropped after the first stage
@@ -88,7 +89,7 @@ def _independent_draw(key, logits):
 
 
 def _independent_graph(logits, alive):
-    return ops.greedy_acyclic(alive * jax.nn.sigmoid(logits), 0.5, alive & False)
+    return dags.greedy_acyclic(alive * jax.nn.sigmoid(logits), 0.5, alive & False)
 
 
 class Ordered(NamedTuple):
@@ -100,8 +101,8 @@ class Ordered(NamedTuple):
 
 def _ordered_init(start):
     """Scores are half of descendants less ancestors: an edge's ends are 1 apart."""
-    likely = ops.greedy_acyclic(start, 0.5, jnp.zeros(start.shape, bool))
-    reach = ops.transitive_closure(likely).astype(start.dtype)
+    likely = dags.greedy_acyclic(start, 0.5, jnp.zeros(start.shape, bool))
+    reach = dags.transitive_closure(likely).astype(start.dtype)
     scores = 0.5 * (reach.sum(axis=1) - reach.sum(axis=0))
     return Ordered(scores, logit(jnp.maximum(start, start.T)))
 
@@ -208,7 +209,9 @@ def fit(
 
 _START = {
     "flat": lambda problem: np.full(problem.allowed.shape, 0.5),
-    "found": lambda problem: neural._start(problem, 0),
+    "found": lambda problem: candidate_edges(
+        jax.random.key(0), problem, shipped_candidates(problem)
+    ),
 }
 
 

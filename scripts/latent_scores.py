@@ -7,8 +7,8 @@ import scipy.optimize
 from latent_tables import Drawn
 from sklearn.metrics import adjusted_rand_score, average_precision_score
 
-from causaljax.evaluation import sid
 from causaljax.graphs import metrics
+from causaljax.reports.evaluation import sid
 
 _NOTABLE = 0.01  # share of the rows of a regime that counts
 

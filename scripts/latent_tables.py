@@ -18,8 +18,9 @@ import pandas as pd
 import scipy.special
 from bench_tables import SEED
 
-from causaljax import datasets, simulate
+from causaljax import simulate
 from causaljax.simulate import MECHANISMS
+from causaljax.tables import datasets
 
 FRESH = 6  # every sixth row is kept from the fit
 LABELLED = 0.1  # of the rows, where some labels are known

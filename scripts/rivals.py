@@ -41,10 +41,12 @@ class RivalResult(NamedTuple):
     seconds: float
     cpu_seconds: float  # all threads together
     version: str  # of the rival's package, with the package's name
+    targets: np.ndarray | None = None  # [k, d], 1 where experiment k touched column j
 
 
 # A loader runs in the rival's environment: it imports, untimed, and returns the timed
-# `fit(x, **options) -> (graph, weights or None)`, both as in `RivalResult`.
+# `fit(x, **options) -> (graph, weights or None)`, or with targets as a third part, all
+# as in `RivalResult`.
 
 
 def _dagma():
@@ -99,6 +101,20 @@ def _andrey():
     return fit
 
 
+def _permscore():
+    from permscore import PermScore
+
+    def fit(x, regimes, **options):  # regimes: [n] int, 0 the reference
+        tables = [x[regimes == k] for k in range(regimes.max() + 1)]
+        result = PermScore(seed=0, **options).fit(tables).result_
+        targets = np.zeros((len(tables) - 1, x.shape[1]))
+        for k, target in enumerate(result.target_array()):
+            targets[k, target] = target >= 0
+        return result.graph, None, targets
+
+    return fit
+
+
 def _sdcd():
     import torch
     from sdcd.models import SDCD
@@ -125,6 +141,7 @@ RIVALS = {
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
+    "permscore": ("numpy==2.4.6 scipy==1.17.1 permscore==0.1.0", _permscore),
     "sdcd": (
         "torch==2.13.0 setuptools==80.9.0 numpy==1.26.4 scipy==1.13.1 sdcd==0.1.4",
         _sdcd,
@@ -222,10 +239,11 @@ def _fit(name: str, given: str, found: str) -> None:
     options, (requirements, load) = _load(given), RIVALS[name]
     x, fit = options.pop("x"), load()
     wall, cpu = time.perf_counter(), time.process_time()
-    graph, weights = fit(x, **options)
+    graph, weights, *others = fit(x, **options)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     package = requirements.split()[-1].split("==")[0]
     result: dict[str, Any] = {} if weights is None else {"weights": weights}
+    result |= {"targets": others[0]} if others else {}
     result["version"] = f"{package} {installed_version(package)}"
     np.savez(found, graph=graph.astype("i1"), seconds=wall, cpu_seconds=cpu, **result)
 
@@ -248,7 +266,10 @@ def _check() -> None:
     print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
     for name in RIVALS:
         for kind, true in truths.items():
-            result = run(name, data[kind], timeout=900)
+            given: dict[str, Any] = {}
+            if name == "permscore":
+                given["regimes"] = np.arange(1000) % 2
+            result = run(name, data[kind], timeout=900, **given)
             graph, wrong = result.graph, result.graph != true
             both, links = graph & graph.T, (graph | graph.T) != (true | true.T)
             counts = [int(np.triu(m).sum()) for m in (links, both, wrong | wrong.T)]

@@ -31,18 +31,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from causaljax.graphs.metrics import auroc
 from causaljax.kernels.amortized import decide
-from causaljax.models.familiarity import fit_reference, summarise
-from causaljax.nets import pair_transformer
-from causaljax.nets.beliefs import Beliefs
-from causaljax.nets.training import Losses, losses
-from causaljax.simulate.training_mix import HIDDEN_SHARE, draw_table
-from causaljax.weights import (
+from causaljax.networks import pair_transformer
+from causaljax.networks.network import GraphLogits
+from causaljax.networks.out_of_distribution import fit_reference, summarise
+from causaljax.networks.training import Losses, losses
+from causaljax.networks.weights import (
     Calibration,
     Weights,
     load_weights,
     network_of,
     save_weights,
 )
+from causaljax.simulate.training_mix import HIDDEN_SHARE, draw_table
 
 
 class Plan(NamedTuple):
@@ -510,7 +510,9 @@ def calibrate(params, plan):
             nothing = jnp.zeros(graph.shape[1:], bool)
             each = jax.vmap(
                 lambda graph, edge, nothing=nothing: (
-                    losses(Beliefs(edge, edge, edge[0], edge[0]), graph, nothing).edge
+                    losses(
+                        GraphLogits(edge, edge, edge[0], edge[0]), graph, nothing
+                    ).edge
                 )
             )(graph, scaled(t, edge, rows))
             total = total + each.mean()

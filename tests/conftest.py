@@ -27,6 +27,8 @@ import numpy as np
 import optax
 import pytest
 
+from causaljax.networks import network
+
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_disable_most_optimizations", True)  # compiles sooner
 jax.config.update("jax_debug_key_reuse", True)
@@ -40,24 +42,23 @@ optax.tree.bias_correction = jax.numpy_dtype_promotion("standard")(
 
 # A stand-in for a trained network, where a weights file looks for an architecture.
 _path = pathlib.Path(__file__).with_name("stand_in_network.py")
-_spec = importlib.util.spec_from_file_location("causaljax.nets.stand_in", _path)
+_spec = importlib.util.spec_from_file_location("causaljax.networks.stand_in", _path)
 stand_in = sys.modules[_spec.name] = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(stand_in)
 
 
 def make_weights(**changes):
     """Random weights of the stand-in, as if they had been trained."""
-    from causaljax import weights
-    from causaljax.models import familiarity
+    from causaljax.networks import out_of_distribution, weights
 
     config = stand_in.NetworkConfig()
     rng = np.random.default_rng(0)
     summaries = 3 * rng.normal(size=(500, 2 * stand_in.NUM_STATISTICS))
     made = weights.Weights(
         params=stand_in.init_params(jax.random.key(7), config),
-        network=weights.network_of(stand_in, config),
-        calibration=weights.Calibration(np.array([0.1, 0.2, -0.1], np.float32), 0.3),
-        reference=familiarity.fit_reference(summaries.astype(np.float32)),
+        network=network.network_of(stand_in, config),
+        calibration=network.Calibration(np.array([0.1, 0.2, -0.1], np.float32), 0.3),
+        reference=out_of_distribution.fit_reference(summaries.astype(np.float32)),
         card={"name": "random", "max_columns": 12},
     )
     return made._replace(**changes)

@@ -1,6 +1,7 @@
 """A tiny network with the names of an architecture, and random weights.
 
-``conftest`` loads it as ``causaljax.nets.stand_in``, so that weights files can name it.
+``conftest`` loads it as ``causaljax.networks.stand_in``, so that weights files can
+name it.
 """
 
 import dataclasses
@@ -8,8 +9,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from causaljax.graphs.ops import matmul
-from causaljax.nets.beliefs import Beliefs
+from causaljax.core.linalg import matmul
+from causaljax.networks.network import GraphLogits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def edge_logits(params, inputs, allowed, required, config):
     hidden = jnp.tanh(hidden + matmul(told, jnp.asarray(layers["told"], dtype)))
     edge = matmul(hidden, jnp.asarray(layers["edge"], dtype))[..., 0]
     ancestor = matmul(hidden, jnp.asarray(layers["ancestor"], dtype))[..., 0]
-    return Beliefs(
+    return GraphLogits(
         edge=edge,
         ancestor=ancestor,
         order=edge.sum(axis=1) - edge.sum(axis=0),

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from causaljax import AmortizedDAG, Knowledge
 
 RANDOM = make_weights()
-MODEL = AmortizedDAG(weights=RANDOM)
+MODEL = AmortizedDAG(pretrained=RANDOM)
 D = 6
 
 
@@ -43,8 +43,8 @@ def test_what_is_learned_agrees_with_itself():
     assert model.target_probabilities_.index.tolist() == list("abcdef")
     assert list(model.ancestor_probabilities_) == list("abcdef")
     assert model.info_["config"]["threshold"] == pytest.approx(0.3)
-    assert repr(clone(MODEL)) == "AmortizedDAG(weights=Weights('random'))"
-    loose = AmortizedDAG(weights=RANDOM, threshold=0).fit(table())
+    assert repr(clone(MODEL)) == "AmortizedDAG(pretrained=Weights('random'))"
+    loose = AmortizedDAG(pretrained=RANDOM, threshold=0).fit(table())
     assert loose.adjacency_.to_numpy().sum() == D * (D - 1) / 2
     loose = clone(MODEL).set_params(random_state=np.random.default_rng(0)).fit(table())
     assert (loose.sample_graphs(5) == loose.sample_graphs(5)).all()
@@ -141,19 +141,19 @@ def test_wide_and_strange_tables_are_warned_of():
         clone(MODEL).fit(rng.normal(size=(50, 13)))
     far = RANDOM.reference._replace(mean=RANDOM.reference.mean + 50)
     with pytest.warns(UserWarning, match="unlike those that the network"):
-        model = AmortizedDAG(weights=make_weights(reference=far)).fit(table())
+        model = AmortizedDAG(pretrained=make_weights(reference=far)).fit(table())
     assert model.ood_score_ > 1
     assert model.info_["ood_score"] == model.ood_score_
-    blind = AmortizedDAG(weights=make_weights(reference=None)).fit(table())
+    blind = AmortizedDAG(pretrained=make_weights(reference=None)).fit(table())
     assert np.isnan(blind.ood_score_)
     assert blind.info_["ood_score"] is None
 
 
 def test_mistakes_are_named(tmp_path):
     for options, words in (
-        ({"threshold": 1}, "threshold must be at least 0 and below 1"),
-        ({"weights": "nothing"}, "no weights of the name 'nothing'"),
-        ({"weights": tmp_path / "a.safetensors"}, "no such file"),
+        ({"threshold": 1}, "threshold must be a number of at least 0 and below 1"),
+        ({"pretrained": "nothing"}, "no weights of the name 'nothing'"),
+        ({"pretrained": tmp_path / "a.safetensors"}, "no such file"),
         ({"random_state": 2**32}, "random_state must be a whole number"),
     ):
         with pytest.raises(ValueError, match=words):

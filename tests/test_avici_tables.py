@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from causaljax import simulate
-from causaljax.graphs import ops
+from causaljax.graphs import dags
 
 QUICK = {"xla_backend_optimization_level": 0}
 DOMAINS = ["linear", "rff"]
@@ -22,7 +22,7 @@ def tables(domain, out):
         problem, graph = simulate.avici_table(
             key, domain, out_of_distribution=out, num_rows=200, interventional=True
         )
-        return problem, graph, ops.is_acyclic(graph)
+        return problem, graph, dags.is_acyclic(graph)
 
     keys = jax.random.split(jax.random.key(0), 64)
     drawn = jax.jit(jax.vmap(draw), compiler_options=QUICK)(keys)

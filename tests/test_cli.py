@@ -14,19 +14,13 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import (
-    LatentInterventionDAG,
-    LinearDAG,
-    NeuralDAG,
-    cli,
-    datasets,
-    dcdi_format,
-    files,
-    weights,
-)
-from causaljax.frame import to_problem
+from causaljax import LatentInterventionDAG, LinearDAG, NeuralDAG
+from causaljax.cli import command_line
+from causaljax.networks import weights
+from causaljax.tables import datasets, dcdi_format, files
+from causaljax.tables.frame import to_problem
 
-FAST = ["--set", "num_steps=300", "--set", "noise=equal_variance"]
+FAST = ["--method", "continuous", "--set", "num_steps=300"]
 
 
 @pytest.fixture
@@ -47,7 +41,9 @@ COLUMNS = ["--interventions-column", "target"]
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_becomes_files(data, tmp_path, capsys):
     out = tmp_path / "out"
-    assert cli.main(["fit", str(data), "--out", str(out), *COLUMNS, *FAST]) == 0
+    assert (
+        command_line.main(["fit", str(data), "--out", str(out), *COLUMNS, *FAST]) == 0
+    )
     assert "3 columns" in capsys.readouterr().out
     edges = pd.read_csv(out / "edges.csv")
     assert set(zip(edges.source, edges.target, strict=True)) == {
@@ -59,10 +55,12 @@ def test_a_file_becomes_files(data, tmp_path, capsys):
     record = json.loads((out / "run.json").read_text())
     assert record["config"]["num_steps"] == 300
     assert record["config"]["noise"] == "equal_variance"
-    assert record["config"]["sparsity"] == 0.06  # what was not set, too
+    assert record["config"]["l1"] == 0.06  # what was not set, too
     assert record["seed"] == 0
     assert record["timings"]["fit_seconds"] > 0
-    assert {"loss", "penalty", "converged", "nonfinite"} <= set(record["convergence"])
+    assert {"loss", "acyclicity", "converged", "nonfinite"} <= set(
+        record["convergence"]
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -73,7 +71,7 @@ def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["fit", str(data), "--out", str(out), *COLUMNS, *FAST]
     command += ["--required", str(required), "--forbidden", str(forbidden)]
-    assert cli.main(command) == 0
+    assert command_line.main(command) == 0
     adjacency = pd.read_csv(out / "adjacency.csv", index_col=0)
     assert adjacency.loc["c", "a"] == 1
     assert adjacency.loc["b", "c"] == 0
@@ -83,12 +81,18 @@ def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (["--set", "sparsty=1"], "did you mean 'sparsity'"),
-        (["--set", "sparsity"], "KEY=VALUE"),
-        (["--set", "penalty=-1"], "penalty must be finite and at least 0"),
-        (["--set", "penalty=high"], "penalty must be a number, not 'high'"),
-        (["--set", "sparsity=1"], "sparsity=1 has no meaning for the search"),
-        (["--set", "num_steps=1.5"], "num_steps must be a positive whole number"),
+        (["--set", "bic_wieght=1"], "did you mean 'bic_weight'"),
+        (["--set", "perturb"], "KEY=VALUE"),
+        (
+            ["--set", "bic_weight=-1"],
+            "bic_weight must be a number of at least 0, not -1",
+        ),
+        (
+            ["--set", "bic_weight=high"],
+            "bic_weight must be a number of at least 0, not 'high'",
+        ),
+        (["--set", "l1=1"], "linear has no l1"),
+        (["--set", "num_steps=1.5"], "num_steps must be a whole number of at least 1"),
         (["--set", "noise=loud"], "noise must be one of"),
         (["--set", "random_state=1"], "has no random_state"),
         (["--interventions-column", "targt"], "did you mean 'target'"),
@@ -110,7 +114,7 @@ def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
             *extra,
         ]
     )
-    assert cli.main(["fit", str(data), "--out", str(out), *chosen]) == 2
+    assert command_line.main(["fit", str(data), "--out", str(out), *chosen]) == 2
     message = capsys.readouterr().err
     assert words in message
     assert message.startswith("causaljax: error: ")
@@ -119,7 +123,7 @@ def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
 
 
 def test_a_missing_file_is_one_line_and_exit_2(capsys):
-    assert cli.main(["fit", "nothing.csv"]) == 2
+    assert command_line.main(["fit", "nothing.csv"]) == 2
     assert capsys.readouterr().err == "causaljax: error: nothing.csv: no such file\n"
 
 
@@ -144,14 +148,14 @@ def folder(tmp_path):
 def test_a_folder_of_dcdi_is_compared_with_its_graph(folder, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["fit", str(folder), "--format", "dcdi", "--number", "3", *FAST]
-    assert cli.main([*command, "--out", str(out)]) == 0
+    assert command_line.main([*command, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     for word in ("table 3, 400 rows, 3 columns", "DAG3.npy", "this graph", "SID"):
         assert word in printed
     edges = pd.read_csv(out / "edges.csv")
     assert set(edges.source + edges.target) == {"x0x1", "x0x2", "x1x2"}
     (folder / "DAG3.npy").unlink()
-    assert cli.main(command) == 0
+    assert command_line.main(command) == 0
     assert "this graph" not in capsys.readouterr().out
 
 
@@ -165,21 +169,21 @@ def test_a_folder_of_dcdi_is_compared_with_its_graph(folder, tmp_path, capsys):
     ],
 )
 def test_mistakes_with_folders_exit_2(folder, capsys, options, words):
-    assert cli.main(["fit", str(folder), *options]) == 2
+    assert command_line.main(["fit", str(folder), *options]) == 2
     assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["fit"], ["fit", "x.csv", "--seed", "x"], []])
 def test_wrong_usage_exits_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(arguments)
+        command_line.main(arguments)
     assert stop.value.code == 2
     assert "usage" in capsys.readouterr().err
 
 
 def test_sachs_needs_no_file(tmp_path, capsys):
     out = tmp_path / "out"
-    assert cli.main(["fit", "sachs", "--out", str(out)]) == 0
+    assert command_line.main(["fit", "sachs", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     for word in ("853 rows, 11 columns", "17 edges", "empty graph", "random graph"):
         assert word in printed
@@ -191,7 +195,12 @@ def test_sachs_needs_no_file(tmp_path, capsys):
 
 def test_what_noise_means_for_the_result_is_said(tmp_path, capsys):
     out = tmp_path / "out"
-    assert cli.main(["fit", "sachs", "--set", "noise=gaussian", "--out", str(out)]) == 0
+    assert (
+        command_line.main(
+            ["fit", "sachs", "--set", "noise=gaussian", "--out", str(out)]
+        )
+        == 0
+    )
     assert "-- fit the data equally well in either direction" in capsys.readouterr().out
     cpdag = pd.read_csv(out / "cpdag.csv", index_col=0)
     adjacency = pd.read_csv(out / "adjacency.csv", index_col=0)
@@ -199,8 +208,8 @@ def test_what_noise_means_for_the_result_is_said(tmp_path, capsys):
     assert edges.undirected.any()
     twice = cpdag.to_numpy().sum() - adjacency.to_numpy().sum()
     assert twice == edges.undirected.sum()
-    options = ["--set", "noise=equal_variance", "--set", "num_steps=2000"]
-    assert cli.main(["fit", "sachs", *options]) == 0
+    options = ["--method", "continuous", "--set", "num_steps=2000"]
+    assert command_line.main(["fit", "sachs", *options]) == 0
     assert "all noise has one variance" in capsys.readouterr().out
 
 
@@ -212,8 +221,8 @@ def test_a_network_reads_a_file_with_gaps(data, tmp_path, capsys):
     trained, out = tmp_path / "own.safetensors", tmp_path / "out"
     weights.save_weights(trained, make_weights())
     command = ["fit", str(data), "--method", "amortized", "--out", str(out), *COLUMNS]
-    options = ["--set", f"weights={trained}", "--set", "threshold=0.1"]
-    assert cli.main([*command, *options]) == 0
+    options = ["--set", f"pretrained={trained}", "--set", "threshold=0.1"]
+    assert command_line.main([*command, *options]) == 0
     printed = capsys.readouterr().out
     assert "Pairs joined with probability above 0.10, by network random." in printed
     assert "weight" not in printed.split("edges in")[1]  # it has none
@@ -222,19 +231,19 @@ def test_a_network_reads_a_file_with_gaps(data, tmp_path, capsys):
     assert edges.probability.between(0.05, 1).all()
     assert edges.weight.isna().all()
     record = json.loads((out / "run.json").read_text())
-    assert record["config"]["weights"] == "random"
+    assert record["config"]["pretrained"] == "random"
     assert 0 < record["convergence"]["ood_score"] < 1
-    assert cli.main([*command, "--set", "weights=nothing"]) == 2
+    assert command_line.main([*command, "--set", "pretrained=nothing"]) == 2
     assert "no weights of the name 'nothing'" in capsys.readouterr().err
-    assert cli.main([*command, "--set", "progress=1"]) == 2
+    assert command_line.main([*command, "--set", "progress=1"]) == 2
     assert "amortized has no progress" in capsys.readouterr().err
 
 
 def test_datasets_and_version(capsys):
-    assert cli.main(["datasets"]) == 0
+    assert command_line.main(["datasets"]) == 0
     assert "sachs" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        cli.main(["--version"])
+        command_line.main(["--version"])
     assert capsys.readouterr().out.startswith("causaljax ")
 
 
@@ -257,7 +266,7 @@ def test_regimes_become_files(unrecorded, tmp_path, capsys):
     options = ["--set", "mechanism=linear", "--set", "max_regimes=3"]
     command = ["fit", str(unrecorded), "--method", "latent-interventions", *options]
     command += ["--regimes-column", "batch", "--out", str(out)]
-    assert cli.main(command) == 0
+    assert command_line.main(command) == 0
     printed = capsys.readouterr()
     assert "'idle' is taken for the reference" in printed.err
     for word in ("on b", "33.3%", "Regime idle is the reference", "Held-out"):
@@ -276,11 +285,11 @@ def test_regimes_become_files(unrecorded, tmp_path, capsys):
     assert record["convergence"]["broad_regimes"] == []
     # A method without regimes leaves none behind in the same folder.
     table.drop(columns="batch").to_csv(unrecorded, index=False)
-    assert cli.main(["fit", str(unrecorded), "--out", str(out), *FAST]) == 0
+    assert command_line.main(["fit", str(unrecorded), "--out", str(out), *FAST]) == 0
     assert not (out / "regimes.csv").exists()
     capsys.readouterr()
     wrong = [*command[:4], "--set", "mechanism=round"]
-    assert cli.main(wrong) == 2
+    assert command_line.main(wrong) == 2
     assert "mechanism must be one of" in capsys.readouterr().err
 
 
@@ -294,7 +303,7 @@ def told(monkeypatch, command, method):
 
     monkeypatch.setattr(method, "fit", fit)
     with pytest.raises(Whole):
-        cli.main(command)
+        command_line.main(command)
     return seen[0]
 
 
@@ -405,7 +414,7 @@ def spelled(name):
 @hypothesis.example(names=NASTY, regimes=NASTY, path=NASTY[0])
 def test_names_are_shown_as_they_are(names, regimes, path):
     stub = shown(names, regimes)
-    lines = lines_of(cli._show, stub, path, (5, 2))
+    lines = lines_of(command_line._show, stub, path, (5, 2))
     assert lines[0] == f"{spelled(path)}, 5 rows, 2 columns"
     rows = [line for line in lines if line.startswith("│")]
     assert len(rows) == len(names) - 1 + len(regimes)  # none is on two lines
@@ -422,7 +431,7 @@ def test_names_are_shown_as_they_are(names, regimes, path):
 def test_what_the_output_has_no_code_for_is_spelled_out(encoding):
     stub, out = shown(["名前", "b"], ["é"]), io.BytesIO()
     with contextlib.redirect_stdout(io.TextIOWrapper(out, encoding=encoding)) as text:
-        cli._show(stub, "前.csv", (5, 2))
+        command_line._show(stub, "前.csv", (5, 2))
         text.flush()
         printed = out.getvalue().decode(encoding)
     assert printed.startswith("\\u524d.csv, 5 rows")
@@ -432,14 +441,16 @@ def test_what_the_output_has_no_code_for_is_spelled_out(encoding):
 @pytest.mark.parametrize("name", NASTY)
 def test_a_truth_of_any_name_is_compared(name):
     stub = shown([name, "b"], ["0"])
-    loaded = cli._Loaded(None, "", truth=stub.adjacency_, truth_name="consensus graph")
-    assert "this graph" in "\n".join(lines_of(cli._compare, loaded, stub))
+    loaded = command_line._Loaded(
+        None, "", truth=stub.adjacency_, truth_name="consensus graph"
+    )
+    assert "this graph" in "\n".join(lines_of(command_line._compare, loaded, stub))
 
 
 @pytest.mark.parametrize("path", [name for name in NASTY if "//" not in name])
 def test_a_path_stays_on_its_line(path, capsys):
     path = path.replace("\x00", "\x01")
-    assert cli.main(["fit", path]) == 2
+    assert command_line.main(["fit", path]) == 2
     message = capsys.readouterr().err
     assert message.startswith(f"causaljax: error: {spelled(path)}: ")
     assert message.count("\n") == 1
@@ -449,7 +460,7 @@ def test_a_path_stays_on_its_line(path, capsys):
 def test_descriptions_are_shown_as_they_are(monkeypatch, capsys):
     sachs = dataclasses.replace(datasets.load_sachs(), description="[/a] :smile: [b]x")
     monkeypatch.setattr(datasets, "DATASETS", {"[/min]": lambda: sachs})
-    assert cli.main(["datasets"]) == 0
+    assert command_line.main(["datasets"]) == 0
     printed = capsys.readouterr().out
     assert "│ [/min] │ 7466 │ 11" in printed
     assert "[/a] :smile: [b]x" in printed
@@ -466,7 +477,7 @@ def test_descriptions_are_shown_as_they_are(monkeypatch, capsys):
 def test_what_the_reference_is_is_said(count, known, words):
     targets = np.array([[0.9] * count + [0.1] * (5 - count), [0.9] * 5])
     stub = Shown(list("abcde"), [0, 1], targets, reference_known=known)
-    printed = "\n".join(lines_of(cli._show, stub, "x.csv", (9, 5)))
+    printed = "\n".join(lines_of(command_line._show, stub, "x.csv", (9, 5)))
     assert f"Regime 0 {words}" in printed
     assert ("because it has the fewest targets" in printed) != known
 
@@ -481,7 +492,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_fit(
     monkeypatch.setattr(LinearDAG, "fit", None)  # would be an error of another kind
     (data.parent / "file").write_text("mine")
     out = data.parent / place
-    assert cli.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
+    assert command_line.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
     message = capsys.readouterr().err
     assert message.startswith(f"causaljax: error: {out}: ")
     assert message.count("\n") == 1
@@ -493,13 +504,13 @@ def test_a_fit_that_fails_leaves_no_folder(data, monkeypatch, capsys):
 
     monkeypatch.setattr(LinearDAG, "fit", fail)
     out = data.parent / "a" / "out"
-    assert cli.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
+    assert command_line.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
     assert [path.name for path in data.parent.iterdir()] == ["data.csv"]
     capsys.readouterr()
 
 
 def test_a_folder_without_tables_is_none_to_fit(tmp_path, capsys):
-    assert cli.main(["fit", str(tmp_path)]) == 2
+    assert command_line.main(["fit", str(tmp_path)]) == 2
     message = capsys.readouterr().err
     assert "is a folder; give a file, or a folder with --format dcdi" in message
 

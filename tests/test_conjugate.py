@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from scipy.special import digamma
 
-from causaljax.models import conjugate
+from causaljax.mechanisms import conjugate
 
 # The prior that the module states.
 PRECISION, SHAPE, RATE = 1e-3, 0.5, 0.005

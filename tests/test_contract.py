@@ -14,18 +14,19 @@ import pytest
 from conftest import stand_in
 from jax.sharding import AxisType, PartitionSpec
 
-from causaljax import run
-from causaljax.graphs.ops import is_acyclic, matmul
+from causaljax.core import run
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Kernel, Posterior, Problem, make_problem
+from causaljax.graphs.dags import is_acyclic
 from causaljax.kernels import (
     amortized,
-    dagma,
+    continuous,
     latent_interventions,
     neural,
-    order,
-    pruning,
+    order_search,
 )
-from causaljax.models import familiarity
-from causaljax.types import Kernel, Posterior, Problem, make_problem
+from causaljax.kernels.neural import equations, pruning
+from causaljax.networks import network, out_of_distribution
 
 NUM_ROWS = 40
 NUM_KEPT = 32  # of them, where the rest is padding
@@ -55,7 +56,7 @@ class Row(NamedTuple):
     config: object  # of NUM_STEPS steps
     problem: Callable[..., Problem]  # (seed, dtype) -> a table with a clear answer
     parameters: Callable = attrgetter("weights")  # what of a state is smooth in x
-    sweep: tuple[str, ...] = ("sparsity",)  # config leaves the parameters feel
+    sweep: tuple[str, ...] = ()  # config leaves the parameters feel
     short: int = 20  # steps taken one by one; few if each compiles loops of its own
     compiled: int = 0  # of them, first, even where the others are not
     smooth: bool = True  # a search has no gradients, and is soon at its end
@@ -63,20 +64,25 @@ class Row(NamedTuple):
     moves: bool = True  # later steps change the state
     samples: bool = False  # the graphs are drawn at random
     answer: Callable = lambda posterior: posterior  # what of it padding must not change
+    fewer: Callable = functools.partial(dataclasses.replace, num_steps=1)  # steps
 
+
+# Edges to begin with: those of `linear_problem`.
+STARTED = np.zeros((4, 4), np.float32)
+STARTED[[2, 0, 3, 2], [0, 3, 1, 1]] = 0.9, 0.8, 0.7, 0.6
 
 REGISTRY = {
     f"dagma-{noise}-{acyclicity}": Row(
-        kernel=dagma.KERNEL,
-        config=dagma.Config(
+        kernel=continuous.KERNEL,
+        config=continuous.Config(
             noise=noise,
             acyclicity=acyclicity,
             num_steps=NUM_STEPS,
             learning_rate=0.1,
-            sparsity=0.05,
+            l1=0.05,
         ),
         problem=linear_problem,
-        sweep=("sparsity", "learning_rate"),
+        sweep=("l1", "learning_rate"),
     )
     for noise, acyclicity in (
         ("equal_variance", "logdet"),
@@ -86,11 +92,12 @@ REGISTRY = {
 }
 REGISTRY |= {
     f"order-{noise}": Row(
-        kernel=order.KERNEL,
-        config=order.Config(noise=noise, num_steps=NUM_STEPS, perturb=2),
+        # Laws of arithmetic in the dtype of the problem, whatever `run` does with it.
+        kernel=order_search.KERNEL._replace(precision="single"),
+        config=order_search.Config(noise=noise, num_steps=NUM_STEPS, perturb=2),
         problem=linear_problem,
         parameters=attrgetter("score"),
-        sweep=("penalty",),
+        sweep=("bic_weight",),
         short=2,
         smooth=False,
     )
@@ -104,13 +111,13 @@ def random_network():
     params = stand_in.init_params(jax.random.key(7), config)
     rng = np.random.default_rng(0)
     statistics = 2 * stand_in.NUM_STATISTICS
-    reference = familiarity.fit_reference(rng.normal(size=(50, statistics)))
+    reference = out_of_distribution.fit_reference(rng.normal(size=(50, statistics)))
     double = functools.partial(np.asarray, dtype=np.float64)
     return {
         "params": jax.tree.map(double, params),
         "reference": jax.tree.map(double, reference),
         "temperature": np.array([0.1, 0.2, -0.1]),
-        "network": amortized.Network(stand_in.inputs, stand_in.edge_logits, config),
+        "network": network.Network(stand_in.inputs, stand_in.edge_logits, config),
     }
 
 
@@ -133,53 +140,55 @@ REGISTRY |= {
     for num_graphs in (0, 3)
 }
 
+# Few iterations: each takes its step or does not, so that rounding grows along a fit,
+# and an edge at the bar may then stay in one program and go in another.
+PRUNING = pruning.Config(
+    num_steps=NUM_STEPS, hidden=2, num_iterations=3, min_effect=0.8
+)
 REGISTRY["neural"] = Row(
     kernel=neural.KERNEL,
     config=neural.Config(
-        hidden=4,
-        layers=1,
-        num_steps=NUM_STEPS,
-        num_updates=2,
-        batch_size=16,
-        penalty=0.3,
-        learning_rate=0.03,
-        interventions="imperfect",
-        num_regimes=2,
+        prior=STARTED,
+        pruning=dataclasses.replace(PRUNING, num_steps=3),
+        equations=equations.Config(
+            hidden=4,
+            layers=1,
+            num_steps=NUM_STEPS - 3,
+            num_updates=2 * NUM_STEPS,
+            batch_size=16,
+            intervention="imperfect",
+            num_regimes=2,
+        ),
     ),
     problem=linear_problem,
-    parameters=lambda state: state.networks.weights[-1],
-    sweep=("learning_rate",),
-    smooth_steps=1,
+    parameters=lambda state: state.equations.networks.weights[-1],
+    sweep=("prior",),
+    fewer=functools.partial(dataclasses.replace, pruning=PRUNING),
+    short=5,
+    smooth=False,
 )
 
 REGISTRY["pruning"] = Row(
     kernel=pruning.KERNEL,
-    # Few iterations: each takes its step or does not, so that rounding grows along a
-    # fit, and an edge at the bar may then stay in one program and go in another.
-    config=pruning.Config(
-        num_steps=NUM_STEPS, hidden=2, num_iterations=3, least_effect=0.8
-    ),
+    config=PRUNING,
     problem=linear_problem,
     parameters=attrgetter("families.slopes"),
-    sweep=("decay",),
+    sweep=("weight_decay",),
     short=2,
     smooth=False,
 )
 
 
-# Of curved mechanisms the graph is given: that of `linear_problem`.
-STARTED = np.zeros((4, 4), np.float32)
-STARTED[[2, 0, 3, 2], [0, 3, 1, 1]] = 0.9, 0.8, 0.7, 0.6
-
-
 def targets_and_scale(state):
-    return jnp.concatenate([state.targets.ravel(), state.scale])
+    return jnp.concatenate([state.targets.ravel(), state.mechanisms.scale])
 
 
 def without_padding(posterior):
     """With the regimes of rows that ``test_padding_changes_nothing`` keeps."""
-    belonging = posterior.extra["belonging"][:NUM_KEPT]
-    return posterior._replace(extra=posterior.extra | {"belonging": belonging})
+    responsibilities = posterior.extra["responsibilities"][:NUM_KEPT]
+    return posterior._replace(
+        extra=posterior.extra | {"responsibilities": responsibilities}
+    )
 
 
 REGISTRY |= {
@@ -190,13 +199,13 @@ REGISTRY |= {
             num_iterations=2,
             num_updates=3,
             num_steps=NUM_STEPS,
-            sparsity=0.3,
+            target_prior=0.3,
             **options,
         ),
         problem=linear_problem,
         parameters=targets_and_scale,
         answer=without_padding,
-        sweep=("sparsity",),
+        sweep=("target_prior",),
         short=7,  # the first with regimes is the last of them
         compiled=6,
         smooth=False,
@@ -399,9 +408,10 @@ def test_relabelled_variables_relabel_the_answer(row):
         required=problem.required[np.ix_(labels, labels)],
     )
     config = row.config
-    if getattr(config, "start", None) is not None:
-        start = config.start[np.ix_(labels, labels)]
-        config = dataclasses.replace(config, start=start)
+    for name in ("start", "prior"):
+        if getattr(config, name, None) is not None:
+            edges = getattr(config, name)[np.ix_(labels, labels)]
+            config = dataclasses.replace(config, **{name: edges})
     expected, _ = fit(row, problem)
     actual, _ = fit(row, relabelled, config)
     assert not np.array_equal(actual.graphs, expected.graphs)
@@ -462,9 +472,9 @@ def test_chunks_change_no_bit(row):
 
 def test_going_on_from_first_steps_changes_no_bit(row):
     problem = row.problem(0)
-    begun = run.begin(row.kernel, jax.random.key(0), problem, row.config, 20)
+    state = run.warm_up(row.kernel, jax.random.key(0), problem, row.config, 20)
     whole = fit(row, problem)
-    assert_same(fit(row, problem, begun=begun, num_chunks=2), whole)
+    assert_same(fit(row, problem, state=state, num_chunks=2), whole)
 
 
 class Draws(NamedTuple):
@@ -486,7 +496,7 @@ def test_every_step_has_a_key_of_its_own(num_chunks):
         step=draw,
         finalise=lambda key, state, problem, config: state.draws,
     )
-    config, seen = dataclasses.replace(dagma.Config(), num_steps=5), []
+    config, seen = dataclasses.replace(continuous.Config(), num_steps=5), []
     draws, last = run.run(
         kernel,
         jax.random.key(3),
@@ -530,7 +540,7 @@ def test_one_trace_serves_every_real_setting(row):
     for factor in (0.5, 2.0):
         scaled = jax.tree.map(lambda leaf, by=factor: leaf * by, row.config)
         assert trace(scaled) == once
-    assert trace(dataclasses.replace(row.config, num_steps=1)) > once
+    assert trace(row.fewer(row.config)) > once
 
 
 def test_vmap_over_one_setting_is_a_loop(row):
@@ -642,8 +652,8 @@ def test_a_whole_run_is_no_function_of_what_only_steers_its_descent():
     row = REGISTRY["dagma-gaussian-expm"]
     problem = row.problem(0)
 
-    def answer(sparsity):
-        config = dataclasses.replace(row.config, sparsity=sparsity)
+    def answer(l1):
+        config = dataclasses.replace(row.config, l1=l1)
         posterior, _ = run.run(row.kernel, jax.random.key(0), problem, config)
         return jnp.abs(posterior.extra["weights"]).sum()
 

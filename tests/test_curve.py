@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models import curve
+from causaljax.mechanisms import regression_network
 
-fit = jax.jit(curve.fit, static_argnames="num_iterations")
+fit = jax.jit(regression_network.fit, static_argnames="num_iterations")
 
 
 def begun(num_inputs, hidden=8, seed=0):
     rng = np.random.default_rng(seed)
-    return curve.Curve(
+    return regression_network.Curve(
         inputs=jnp.asarray(0.5 * rng.normal(size=(num_inputs, hidden)), "float32"),
-        passed=jnp.zeros(num_inputs),
+        skip_weights=jnp.zeros(num_inputs),
         biases=jnp.asarray(rng.normal(size=hidden), "float32"),
         outputs=jnp.zeros(hidden),
         offset=jnp.zeros(()),
@@ -37,7 +37,7 @@ def test_without_hidden_units_it_is_a_regression():
     inputs = np.column_stack([x, np.ones(len(x))])
     root = np.sqrt(weight)[:, None]
     expected = np.linalg.lstsq(inputs * root, y * root[:, 0], rcond=None)[0]
-    np.testing.assert_allclose([*found.passed, found.offset], expected, atol=1e-4)
+    np.testing.assert_allclose([*found.skip_weights, found.offset], expected, atol=1e-4)
     squares = weight * (y - inputs @ expected) ** 2
     assert noise == pytest.approx(np.sqrt(squares.sum() / weight.sum()), rel=1e-4)
 
@@ -45,14 +45,19 @@ def test_without_hidden_units_it_is_a_regression():
 def test_decay_is_a_normal_prior():
     """At noise s, the ridge of a regression is s^2 times the prior's precision."""
     x, y = wave()
-    decay = 300.0
+    weight_decay = 300.0
     found, noise = fit(
-        begun(2, hidden=0), x, y, np.ones(len(x), "float32"), decay, num_iterations=60
+        begun(2, hidden=0),
+        x,
+        y,
+        np.ones(len(x), "float32"),
+        weight_decay,
+        num_iterations=60,
     )
     inputs = np.column_stack([x, np.ones(len(x))])
-    ridge = float(noise) ** 2 * decay * np.eye(3)
+    ridge = float(noise) ** 2 * weight_decay * np.eye(3)
     expected = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ y)
-    np.testing.assert_allclose([*found.passed, found.offset], expected, atol=1e-3)
+    np.testing.assert_allclose([*found.skip_weights, found.offset], expected, atol=1e-3)
 
 
 def test_a_curve_is_followed_down_to_its_noise():
@@ -61,7 +66,7 @@ def test_a_curve_is_followed_down_to_its_noise():
     found, noise = fit(begun(2, hidden=16), x, y, ones, 1.0, num_iterations=150)
     assert noise < 0.02
     new, height = wave(2000, seed=1)
-    rest = height - curve.predict(found, new)
+    rest = height - regression_network.predict(found, new)
     # Far out, where there are no rows to learn from, nothing is promised.
     near = (np.abs(new) < 2).all(axis=1)
     assert np.sqrt(np.mean(rest[near] ** 2)) < 0.04
@@ -73,9 +78,9 @@ def test_slopes_are_derivatives():
     x, y = wave(50)
     ones = np.ones(50, "float32")
     found, _ = fit(begun(2), x, y, ones, 0.1, num_iterations=10)
-    one = jax.grad(lambda row: curve.predict(found, row[None])[0])
+    one = jax.grad(lambda row: regression_network.predict(found, row[None])[0])
     np.testing.assert_allclose(
-        curve.slopes(found, jnp.asarray(x)), jax.vmap(one)(x), atol=1e-4
+        regression_network.slopes(found, jnp.asarray(x)), jax.vmap(one)(x), atol=1e-4
     )
 
 
@@ -83,13 +88,13 @@ def test_slopes_are_derivatives():
 def test_what_does_not_count_changes_nothing(spoilt):
     x, y = wave(100)
     weight = np.ones(100, "float32")
-    run = functools.partial(fit, decay=0.1, num_iterations=8)
+    run = functools.partial(fit, weight_decay=0.1, num_iterations=8)
     if spoilt == "a column of zeros":
         other = np.column_stack([x, np.zeros(100, "float32")])
         wide = begun(2)
         wide = wide._replace(
             inputs=jnp.concatenate([wide.inputs, 0 * wide.inputs[:1]]),
-            passed=jnp.zeros(3),
+            skip_weights=jnp.zeros(3),
         )
         actual = run(wide, other, y, weight)
         expected = run(begun(2), x, y, weight)
@@ -119,8 +124,8 @@ def test_a_step_that_gains_too_little_is_the_last():
     x, y = wave()
     weight = jnp.ones(len(y))
 
-    def after(num_iterations, least_gain):
-        _, noise = fit(begun(2), x, y, weight, 1.0, num_iterations, least_gain)
+    def after(num_iterations, tolerance):
+        _, noise = fit(begun(2), x, y, weight, 1.0, num_iterations, tolerance)
         return float(noise)
 
     noises = [after(number, 0.0) for number in range(30)]
@@ -148,11 +153,13 @@ def test_chosen_inputs_are_all_that_is_fitted():
     chosen = jnp.array([False, False, True, False, True])
     begin = begun(5)
     ones = jnp.ones(200)
-    some = functools.partial(curve.fit_some, decay=0.1, num_iterations=6)
-    small = begin._replace(inputs=begin.inputs[chosen], passed=jnp.zeros(2))
+    some = functools.partial(
+        regression_network.fit_selected, weight_decay=0.1, num_iterations=6
+    )
+    small = begin._replace(inputs=begin.inputs[chosen], skip_weights=jnp.zeros(2))
     expected = fit(small, x, y, ones, 0.1, num_iterations=6)
     for most, part in ((5, 4), (3, 3)):  # sizes 2 and 5, 1 and 3
-        found, noise = some(begin, chosen, wide, y, ones, most=most, eighths=(part,))
+        found, noise = some(begin, chosen, wide, y, ones, most=most, buckets=(part,))
         assert noise == pytest.approx(float(expected[1]), rel=1e-3)
         np.testing.assert_allclose(
             found.inputs[chosen], expected[0].inputs, rtol=0.02, atol=1e-3

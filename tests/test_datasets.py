@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causaljax import datasets
+from causaljax.tables import datasets
 
-FOLDER = importlib.resources.files("causaljax.datasets") / "sachs"
+FOLDER = importlib.resources.files("causaljax.tables.datasets") / "sachs"
 COUNTS = [853, 902, 911, 723, 810, 799, 848, 913, 707]
 TARGETS = [None, None, "Akt", "PKC", "PIP2", "Mek", "PIP3", "PKC", "PKA"]
 

@@ -9,8 +9,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from causaljax import dcdi_format
-from causaljax.dcdi_format import DcdiTable
+from causaljax.tables import dcdi_format
+from causaljax.tables.dcdi_format import DcdiTable
 
 FILES = {
     "data_interv1.npy",

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 
-from causaljax import datasets
-from causaljax.evaluation import baselines, compare_graphs, sid
-from causaljax.graphs.ops import dag_to_cpdag
+from causaljax.graphs.cpdag import dag_to_cpdag
+from causaljax.reports.evaluation import baselines, compare_graphs, sid
+from causaljax.tables import datasets
 
 DISTANCES = ["shd", "cpdag_shd", "sid"]
 CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]])
@@ -246,7 +246,7 @@ def test_arguments_are_left_alone():
         (
             pd.DataFrame(CHAIN, index=[1, "nan", 7], columns=["1", "NA", "007"]),
             CHAIN,
-            r"one only: \['007', '7', 'NA', 'nan'\].*files\.read_result",
+            r"one only: \['007', '7', 'NA', 'nan'\].*causaljax\.read_result",
         ),
         (named(CHAIN, [1, "1", "a"]), CHAIN, "two columns of one name"),
         (

@@ -45,7 +45,7 @@ SAID = {
         lambda moved: 0 < float(moved) < 1,
     ),
     "embed_kernel": (
-        r"edges by sparsity \[(.*)\]\nsensitivity (.*)",
+        r"edges by l1 \[(.*)\]\nsensitivity (.*)",
         lambda edges, slope: (
             all(0 < int(number) < 45 for number in edges.split()) and float(slope) < 0
         ),
@@ -54,9 +54,9 @@ SAID = {
         r"(?s)Nothing known\n.*'shd': (\d+).*known\n.*'shd': (\d+)",
         lambda hidden, partly: max(int(hidden), int(partly)) < 40,
     ),
-    "neural_kernel_in_training_loop": (
-        r"angle (-?\d\.\d+)\ngraph (.*)",
-        lambda angle, graph: abs(float(angle) + 0.4) < 0.3 and "1" in graph,
+    "neural_kernel_in_jit": (
+        r"(?s)(True).*(True).*(True)\n(.*)$",
+        lambda *found: "1" in found[-1],
     ),
     "sachs": (r"DiGraph with 11 nodes and (\d+) edges", lambda edges: int(edges) > 3),
 }

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causaljax import files, frame
-from causaljax.evaluation import compare_graphs
+from causaljax.reports.evaluation import compare_graphs
+from causaljax.tables import files, frame
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_a_graph_that_was_written_can_be_compared(graph, tmp_path):
     files.write_results(tmp_path, graph, truth, truth, {"causaljax": "1"})
     again = files.read_result(tmp_path / "adjacency.csv")
     assert compare_graphs(truth, again)["shd"] == 0
-    with pytest.raises(ValueError, match=r"files\.read_result"):
+    with pytest.raises(ValueError, match=r"causaljax\.read_result"):
         compare_graphs(truth, pd.read_csv(tmp_path / "adjacency.csv", index_col=0))
 
 

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.nets.associations import precision_of
-from causaljax.nets.gaps import correlation_of, fill_gaps, own_matrices
+from causaljax.networks.associations import precision_of
+from causaljax.networks.gaps import correlation_of, fill_gaps, own_matrices
 
 RIDGE = 1e-3
 

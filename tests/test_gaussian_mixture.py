@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from causaljax.models import gaussian_mixture as module
-from causaljax.models import regimes
+from causaljax.regimes import gaussian_mixture as module
+from causaljax.regimes import merge
 
 MEANS = np.array([[0, 0, 0], [5, 5, 0], [0, 4, -6]])
 
@@ -43,10 +43,10 @@ def agreement(found, label):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_clear_groups_are_found_among_four_times_as_many(num_groups, seed):
     x, label = groups(num_groups, seed=seed)
-    belonging = mixture(seed, x, np.ones(len(x), "float32"), 12, 6)
-    assert belonging.shape == (len(x), 6)
-    np.testing.assert_allclose(belonging.sum(axis=1), 1, rtol=1e-5)
-    share, count = agreement(np.array(belonging.argmax(axis=1)), label)
+    responsibilities = mixture(seed, x, np.ones(len(x), "float32"), 12, 6)
+    assert responsibilities.shape == (len(x), 6)
+    np.testing.assert_allclose(responsibilities.sum(axis=1), 1, rtol=1e-5)
+    share, count = agreement(np.array(responsibilities.argmax(axis=1)), label)
     assert count == num_groups
     assert share > 0.995
 
@@ -57,8 +57,8 @@ def test_groups_of_one_mean_and_other_shapes_are_told_apart():
     turn = np.array([[1, 0.95], [1, -0.95]])[:, label].T
     a, e = rng.normal(size=(2, 1000))
     x = np.column_stack([a, turn[:, 1] * a + 0.1 * e]).astype("float32")
-    belonging = mixture(0, x, np.ones(1000, "float32"), 12, 4)
-    share, _ = agreement(np.array(belonging.argmax(axis=1)), label)
+    responsibilities = mixture(0, x, np.ones(1000, "float32"), 12, 4)
+    share, _ = agreement(np.array(responsibilities.argmax(axis=1)), label)
     assert share > 0.9
 
 
@@ -156,8 +156,8 @@ def test_what_is_known_of_groups_adds_up_when_they_join():
     each = jnp.asarray(weight * np.eye(4)[rng.integers(4, size=40)])
     into = jnp.array([0, 1, 0, 1])
     moments = module._moments(each, x)
-    joined = [regimes.gather(into, leaf, axis=0) for leaf in moments]
-    expected = module._moments(regimes.gather(into, each, axis=1), x)
+    joined = [merge.gather(into, leaf, axis=0) for leaf in moments]
+    expected = module._moments(merge.gather(into, each, axis=1), x)
     for found, anew in zip(joined, expected, strict=True):
         np.testing.assert_allclose(found, anew, rtol=1e-12)
 

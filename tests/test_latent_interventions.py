@@ -14,6 +14,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
+from causaljax.core.run import run
+from causaljax.core.types import Posterior, make_problem
 from causaljax.estimators import regime_search
 from causaljax.estimators.linear_regime_search import likelihoods, search_linear
 from causaljax.estimators.progress import Progress
@@ -26,15 +28,13 @@ from causaljax.estimators.regime_search import (
     starts,
 )
 from causaljax.kernels import latent_interventions
-from causaljax.models import regimes
-from causaljax.run import run
+from causaljax.regimes import intervention_targets, stick_breaking
 from causaljax.simulate import (
     dcdi_table,
     faria_table,
     shift_intervention,
     simulate_linear,
 )
-from causaljax.types import Posterior, make_problem
 
 QUIET = Progress("", False)
 NAMES = ["a", "b", "c", "d"]
@@ -118,7 +118,7 @@ def test_what_is_learned_agrees_with_itself(made, hidden):
     assert model.cpdag_.equals(model.adjacency_)
     assert not hasattr(model, "weights_")
     assert model.info_["converged"]
-    assert isinstance(model.posterior_.extra["belonging"], np.ndarray)
+    assert isinstance(model.posterior_.extra["responsibilities"], np.ndarray)
     assert not jax.config.jax_enable_x64
 
 
@@ -251,8 +251,12 @@ def test_mistakes_are_named(made):
         ({"max_regimes": 2}, {"regimes": half}, "max_regimes=2 leaves no room"),
         ({"max_regimes": 0}, {}, "max_regimes must be a whole number"),
         ({"max_regimes": 2.5}, {}, "max_regimes must be a whole number"),
-        ({"concentration": 0}, {}, "concentration must be between 0"),
-        ({"label_noise": 1}, {}, "label_noise must be between 0 and 1"),
+        ({"concentration": 0}, {}, "concentration must be a number above 0"),
+        (
+            {"label_noise": 1},
+            {},
+            "label_noise must be a number of at least 0 and below 1",
+        ),
         ({"label_noise": "a"}, {}, "label_noise must be a number"),
         ({"random_state": -1}, {}, "random_state must be a whole number"),
         (
@@ -286,10 +290,13 @@ def test_the_concentration_can_be_learned(made, hidden):
 
 def test_of_fits_as_good_that_with_fewest_disturbed_cells_is_kept():
     """Regimes that overlap fit as well as one that disturbs what each of them did."""
-    belonging = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
+    responsibilities = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
 
     def turn(targets, loss, price=0.02):
-        extra = {"belonging": belonging, "targets": np.array(targets, float)}
+        extra = {
+            "responsibilities": responsibilities,
+            "targets": np.array(targets, float),
+        }
         last = latent_interventions.Info(loss, 0, True, False)
         share = np.full(4, 0.25)
         return Turn(None, Posterior(None, None, None, extra), last, 0, price, share)
@@ -335,7 +342,7 @@ def test_turning_goes_on_from_the_best_so_far():
     tried = []
 
     def turn(graph, loss):
-        extra = {"belonging": np.ones((2, 1)), "targets": np.zeros((1, 4))}
+        extra = {"responsibilities": np.ones((2, 1)), "targets": np.zeros((1, 4))}
         graphs = np.asarray(graph, bool)[None]
         found = Posterior(
             graphs[0].astype(np.float32), jnp.asarray(graphs), None, extra
@@ -370,7 +377,7 @@ def test_a_graph_tried_before_keeps_the_probabilities_it_was_judged_by(monkeypat
         graph = np.asarray(config.start) > 0
         rows = len(problem.x)
         extra = {
-            "belonging": np.full((rows, k), 1 / k),
+            "responsibilities": np.full((rows, k), 1 / k),
             "targets": np.zeros((k, d)),
             "reference": np.array(0),
             "model": None,
@@ -380,7 +387,7 @@ def test_a_graph_tried_before_keeps_the_probabilities_it_was_judged_by(monkeypat
 
     config_regimes = 2
     monkeypatch.setattr(regime_search, "run", stub)
-    monkeypatch.setattr(regime_search, "begin", lambda *_: None)
+    monkeypatch.setattr(regime_search, "warm_up", lambda *_: None)
     monkeypatch.setattr(regime_search, "parted", lambda turn, *_: turn)
     monkeypatch.setattr(
         regime_search, "turned", lambda k, p, c, graph, *_: (graph, np.zeros((3, 3, 3)))
@@ -434,13 +441,13 @@ def test_another_order_of_columns_is_the_same_answer(made, hidden):
     told = other.predict_regimes(made.table[order])
     assert told.equals(model.predict_regimes(made.table))
     assert other.score(made.table[order]) == pytest.approx(
-        model.score(made.table), abs=1e-9
+        model.score(made.table), abs=1e-6
     )
 
 
 def test_kinds_of_start_that_are_far_behind_do_not_go_on():
     def turn(kind, loss):
-        cells = {"belonging": np.ones((3, 1)), "targets": np.zeros((1, 2))}
+        cells = {"responsibilities": np.ones((3, 1)), "targets": np.zeros((1, 2))}
         found = Posterior(None, None, None, cells)
         last = latent_interventions.Info(loss, 0, True, False)
         return Turn(found, found, last, kind, 0, np.full(3, 1 / 3))
@@ -457,7 +464,7 @@ def test_kinds_of_start_that_are_far_behind_do_not_go_on():
 
 def test_edges_that_cost_little_are_spared():
     def turn(graph, loss):
-        extra = {"belonging": np.ones((2, 1)), "targets": np.zeros((1, 3))}
+        extra = {"responsibilities": np.ones((2, 1)), "targets": np.zeros((1, 3))}
         found = Posterior(
             jnp.asarray(graph, jnp.float32), jnp.asarray(graph)[None], None, extra
         )
@@ -496,11 +503,11 @@ def test_the_loss_is_the_bound_of_rows_held_out_and_the_divergences(made):
     extra, held = found.extra, np.asarray(begun.held_out)
     joint = likelihoods(extra["model"], problem.x, config.intervention)
     bound = np.logaddexp.reduce(np.asarray(joint), axis=1) @ held / held.sum()
-    counts = (extra["belonging"] * begun.weight[:, None]).sum(axis=0)
-    sticks = regimes.sticks(counts, config.concentration)
-    divergence = regimes.stick_divergence(sticks, config.concentration)
-    divergence += regimes.target_divergence(
-        extra["targets"], config.sparsity, extra["reference"]
+    counts = (extra["responsibilities"] * begun.weight[:, None]).sum(axis=0)
+    sticks = stick_breaking.sticks(counts, config.concentration)
+    divergence = stick_breaking.stick_divergence(sticks, config.concentration)
+    divergence += intervention_targets.target_divergence(
+        extra["targets"], config.target_prior, extra["reference"]
     )
     divergence = float(divergence / begun.weight.sum())
     assert divergence > 0.01
@@ -623,5 +630,5 @@ def test_relabelled_variables_relabel_curves():
     expected, actual = fitted(np.arange(4)), fitted(labels)
     graph = np.asarray(expected.graphs)[:, labels][:, :, labels]
     np.testing.assert_array_equal(actual.graphs, graph)
-    scale = np.asarray(expected.extra["model"].scale)[labels]
-    np.testing.assert_allclose(actual.extra["model"].scale, scale, rtol=1e-4)
+    scale = np.asarray(expected.extra["model"].mechanisms.scale)[labels]
+    np.testing.assert_allclose(actual.extra["model"].mechanisms.scale, scale, rtol=1e-4)

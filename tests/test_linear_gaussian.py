@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models import bge, linear_gaussian
-from causaljax.types import make_problem
+from causaljax.core.types import make_problem
+from causaljax.scores import bge, linear_gaussian
 
 NUM_ROWS, D = 50, 4
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models import mlp
-from causaljax.types import make_problem
+from causaljax.core.types import make_problem
+from causaljax.mechanisms import mlp
 
 N, D, R = 7, 3, 3
 CHAIN = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], np.float32)

@@ -20,16 +20,16 @@ def parents(*which):
 
 def test_children_on_the_way_turn():
     moves = list_moves(jnp.asarray(GRAPH), jnp.asarray(HOPEFUL), STRENGTH, 5)
-    np.testing.assert_array_equal(moves.turned[0, 2], parents(1, 2))
-    np.testing.assert_array_equal(moves.turned[0, 1], parents(1))
-    np.testing.assert_array_equal(moves.turned[0, 0], parents())
+    np.testing.assert_array_equal(moves.reversed_edges[0, 2], parents(1, 2))
+    np.testing.assert_array_equal(moves.reversed_edges[0, 1], parents(1))
+    np.testing.assert_array_equal(moves.reversed_edges[0, 0], parents())
     # 3 stays a descendant unless 0 moves behind it.
-    np.testing.assert_array_equal(moves.opened[0, 2], parents(1, 2, 4))
-    np.testing.assert_array_equal(moves.opened[0, 3], parents(3, 4))
-    np.testing.assert_array_equal(moves.opened[0, 0], parents(4))
-    np.testing.assert_array_equal(moves.bereft[0, 2], parents(1, 4))
+    np.testing.assert_array_equal(moves.parents_after_move[0, 2], parents(1, 2, 4))
+    np.testing.assert_array_equal(moves.parents_after_move[0, 3], parents(3, 4))
+    np.testing.assert_array_equal(moves.parents_after_move[0, 0], parents(4))
+    np.testing.assert_array_equal(moves.child_parents_after[0, 2], parents(1, 4))
     few = list_moves(jnp.asarray(GRAPH), jnp.asarray(HOPEFUL), STRENGTH, 2)
-    np.testing.assert_array_equal(few.opened[0, 2], parents(1, 2))
+    np.testing.assert_array_equal(few.parents_after_move[0, 2], parents(1, 2))
 
 
 def test_the_strongest_are_kept():
@@ -51,7 +51,9 @@ def test_moves_of_most_gain_are_taken():
 def test_a_move_closes_no_cycle():
     moves = list_moves(jnp.asarray(GRAPH), jnp.asarray(HOPEFUL), STRENGTH, 5)
     # Were this the list, 1 would be a parent of 0 and 0 one of 1.
-    moves = moves._replace(opened=moves.opened.at[0, 0].set(parents(1)))
+    moves = moves._replace(
+        parents_after_move=moves.parents_after_move.at[0, 0].set(parents(1))
+    )
     gains = jnp.full((5, 5), -jnp.inf).at[0, 0].set(1.0)
     taken = take_moves(jnp.asarray(GRAPH.T), moves, gains, 0.5)
     np.testing.assert_array_equal(taken, GRAPH.T)

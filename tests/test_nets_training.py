@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.nets.beliefs import Beliefs
-from causaljax.nets.training import losses
+from causaljax.networks.network import GraphLogits
+from causaljax.networks.training import losses
 
 GRAPH = jnp.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)  # 0 -> 1 -> 2
 NOTHING = jnp.zeros((3, 3), bool)
@@ -13,8 +13,8 @@ TARGET = jnp.array([False, True, False])
 
 def random_beliefs():
     rng = np.random.default_rng(0)
-    shapes = Beliefs(edge=(3, 3), ancestor=(3, 3), order=(3,), target=(3,))
-    return Beliefs(*(jnp.array(rng.normal(size=s), jnp.float32) for s in shapes))
+    shapes = GraphLogits(edge=(3, 3), ancestor=(3, 3), order=(3,), target=(3,))
+    return GraphLogits(*(jnp.array(rng.normal(size=s), jnp.float32) for s in shapes))
 
 
 def test_losses_agree_with_a_computation_by_hand():
@@ -69,7 +69,7 @@ def test_the_gradient_is_that_of_finite_differences():
 
 def test_perfect_beliefs_cost_nothing():
     ancestors = jnp.triu(jnp.ones((3, 3), bool), 1)
-    beliefs = Beliefs(
+    beliefs = GraphLogits(
         edge=jnp.where(GRAPH, 30.0, -30.0),
         ancestor=jnp.where(ancestors, 30.0, -30.0),
         order=jnp.array([60.0, 30, 0]),

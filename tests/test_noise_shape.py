@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from causaljax.models import noise_shape
+from causaljax.mechanisms import noise_shape
 
 log_density = jax.jit(noise_shape.log_density)
 fit = functools.partial(jax.jit, static_argnums=5)(noise_shape.fit)

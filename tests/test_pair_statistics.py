@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.nets.columns import read_columns
-from causaljax.nets.pair_statistics import NUM_STATISTICS, pair_statistics
-from causaljax.types import make_problem
+from causaljax.core.types import make_problem
+from causaljax.networks.columns import read_columns
+from causaljax.networks.pair_statistics import NUM_STATISTICS, pair_statistics
 
 
 def table(seed=0, n=300, d=5, gaps=True, interventions=True):
@@ -67,7 +67,7 @@ def test_units_signs_of_units_aside_change_nothing():
 
 
 def test_long_tables_taken_in_chunks_give_what_one_chunk_gives(monkeypatch):
-    from causaljax.nets import pair_statistics as module
+    from causaljax.networks import pair_statistics as module
 
     problem = table(n=1300)
     chunked = statistics(problem)

@@ -4,9 +4,9 @@ import numpy as np
 import optax
 import pytest
 
-from causaljax.nets import pair_transformer
-from causaljax.nets.pair_statistics import NUM_STATISTICS
-from causaljax.nets.training import losses
+from causaljax.networks import pair_transformer
+from causaljax.networks.pair_statistics import NUM_STATISTICS
+from causaljax.networks.training import losses
 
 SIZES = pair_transformer.NetworkConfig(
     width=16, num_blocks=2, triangles=4, num_heads=2, head_width=4, hidden=16

@@ -13,12 +13,18 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import AmortizedDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
-from causaljax.compiling import quick_jit
+from causaljax import (
+    AmortizedDAG,
+    ContinuousDAG,
+    LatentInterventionDAG,
+    LinearDAG,
+    NeuralDAG,
+)
+from causaljax.cli.interrupts import INTERRUPTED
+from causaljax.core.compiling import quick_jit
 from causaljax.estimators import progress
-from causaljax.interrupts import INTERRUPTED
 
-ESTIMATORS = AmortizedDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
+ESTIMATORS = AmortizedDAG, ContinuousDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
 
 
 class Terminal(io.StringIO):
@@ -98,7 +104,7 @@ def test_names_are_no_markup(attach):
 def test_a_bar_is_for_terminals_unless_it_is_asked_for(monkeypatch, attach):
     terminal = attach()
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 3)))
-    model = AmortizedDAG(weights=make_weights())
+    model = AmortizedDAG(pretrained=make_weights())
     model.fit(table)
     assert "AmortizedDAG" in terminal.getvalue()
     terminal.truncate(0)

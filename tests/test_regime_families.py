@@ -6,7 +6,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from causaljax.models.regime_families import Sample, _paths, _turning_along, turn_edges
+from causaljax.regimes.edge_reversal import (
+    Sample,
+    _paths,
+    _turning_along,
+    turn_edges,
+)
 
 N, D = 900, 3
 
@@ -20,12 +25,12 @@ def sample():
     x0 = np.where(regime == 1, 3 + 0.3 * at, x0)
     x1 = np.where(regime == 2, -3 + 0.3 * at, np.tanh(x0) + x0 + 0.2 * e)
     x2 = np.where(regime == 3, 4 + 0.3 * at, x2)
-    belonging = regime[:, None] == np.arange(D + 2)[None, :]  # the last is empty
+    responsibilities = regime[:, None] == np.arange(D + 2)[None, :]  # the last is empty
     return Sample(
         x=jnp.asarray(np.column_stack([x0, x1, x2]), jnp.float32),
         weight=jnp.ones(N),
         fitted=jnp.arange(0, N, 2),
-        belonging=jnp.asarray(belonging, jnp.float32),
+        responsibilities=jnp.asarray(responsibilities, jnp.float32),
         targets=jnp.zeros((D + 2, D)),
         known=jnp.zeros(D + 2, bool),
     )
@@ -158,7 +163,9 @@ def path_sample():
         x=jnp.asarray(np.column_stack([x0, x1, x2]), jnp.float32),
         weight=jnp.ones(N),
         fitted=jnp.arange(0, N, 2),
-        belonging=jnp.asarray(regime[:, None] == np.arange(3)[None, :], jnp.float32),
+        responsibilities=jnp.asarray(
+            regime[:, None] == np.arange(3)[None, :], jnp.float32
+        ),
         targets=jnp.zeros((3, D)),
         known=jnp.zeros(3, bool),
     )

@@ -6,13 +6,14 @@ import pytest
 import scipy.stats
 from scipy.special import logsumexp
 
+from causaljax.core.types import Posterior, make_problem
 from causaljax.estimators import regime_search
 from causaljax.kernels import latent_interventions
-from causaljax.models import conjugate
-from causaljax.models.curve import Curve
-from causaljax.models.mechanisms import Model
-from causaljax.models.regime_splits import split_regime
-from causaljax.types import Posterior, make_problem
+from causaljax.mechanisms import conjugate
+from causaljax.mechanisms.regression_network import Curve
+from causaljax.regimes.densities import Model
+from causaljax.regimes.split import split_regime
+from causaljax.regimes.state import Mechanisms
 
 SCALE = 0.5  # of the noise of 1, which is 2 times 0 and noise
 
@@ -23,7 +24,7 @@ def model(targets):
     k, zeros = len(targets), functools.partial(np.zeros, dtype="float32")
     curves = Curve(
         inputs=zeros((2, 1, 0)),
-        passed=np.array([[0], [2]], "float32"),
+        skip_weights=np.array([[0], [2]], "float32"),
         biases=zeros((2, 0)),
         outputs=zeros((2, 0)),
         offset=zeros(2),
@@ -31,12 +32,15 @@ def model(targets):
     nothing = conjugate.Statistics(
         zeros((2, k)), zeros((2, k, 1, 1)), zeros((2, k, 1)), zeros((2, k))
     )
-    return Model(
+    mechanisms = Mechanisms(
         curves=curves,
         scale=np.array([1, SCALE], "float32"),
         shapes=zeros((2, 0, 0)),
         parents=np.array([[1], [0]]),
-        there=np.array([[False], [True]]),
+        parent_mask=np.array([[False], [True]]),
+    )
+    return Model(
+        mechanisms=mechanisms,
         targets=targets,
         log_weights=np.full(k, -np.log(k), "float32"),
         own=conjugate.fit(nothing)[0],
@@ -49,26 +53,26 @@ def table(seed=0):
     cause = rng.normal(size=900)
     effect = 2 * cause + SCALE * rng.normal(size=900)
     effect[400:600] = rng.normal(4, 0.3, size=200)
-    belonging = np.zeros((900, 3))
-    belonging[:600, 0] = belonging[600:, 1] = 1
+    responsibilities = np.zeros((900, 3))
+    responsibilities[:600, 0] = responsibilities[600:, 1] = 1
     x = np.column_stack([cause, effect]).astype("float32")
-    return x, belonging.astype("float32")
+    return x, responsibilities.astype("float32")
 
 
-def split(targets, x, belonging, weight=None, able=(True, True, True)):
+def split(targets, x, responsibilities, weight=None, able=(True, True, True)):
     weight = np.ones(len(x), "float32") if weight is None else weight
-    given = model(targets), x, weight, belonging, np.array(able), "perfect"
+    given = model(targets), x, weight, responsibilities, np.array(able), "perfect"
     return [np.asarray(part) for part in split_regime(*given)]
 
 
 # Two regimes were taken for one: as if nothing, or as if all of it, had been disturbed.
 @pytest.mark.parametrize("taken_for", [[0, 0], [0, 1], [1, 1]])
 def test_rows_that_differ_in_a_target_part(taken_for):
-    x, belonging = table()
-    rows, targets, gain = split([taken_for, [1, 0], [1, 1]], x, belonging)
+    x, responsibilities = table()
+    rows, targets, gain = split([taken_for, [1, 0], [1, 1]], x, responsibilities)
     assert (rows[400:600, 2] > 0.5).mean() > 0.94  # some are in reach of both
     assert (rows[:400, 0] > 0.5).mean() > 0.97
-    np.testing.assert_array_equal(rows[:, 1], belonging[:, 1])
+    np.testing.assert_array_equal(rows[:, 1], responsibilities[:, 1])
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
     first = taken_for[0]
     np.testing.assert_array_equal(targets, [[first, 0], [1, 0], [first, 1]])
@@ -76,8 +80,8 @@ def test_rows_that_differ_in_a_target_part(taken_for):
 
 
 def test_gain_is_that_of_the_mixture_over_the_better_half():
-    x, belonging = table()
-    _, _, gain = split([[0, 0], [0, 0], [0, 0]], x, belonging)
+    x, responsibilities = table()
+    _, _, gain = split([[0, 0], [0, 0], [0, 0]], x, responsibilities)
     cause, effect = x[:600].T.astype("float64")
     usual = scipy.stats.norm.logpdf(effect, 2 * cause, SCALE)
     own = scipy.stats.norm.logpdf(effect, 4, 0.3)
@@ -87,57 +91,59 @@ def test_gain_is_that_of_the_mixture_over_the_better_half():
 
 
 def test_what_is_one_regime_gains_next_to_nothing():
-    x, belonging = table()
-    belonging[400:600, 0], belonging[400:600, 1] = 0, 0
-    belonging[400:600, 2] = 1
+    x, responsibilities = table()
+    responsibilities[400:600, 0], responsibilities[400:600, 1] = 0, 0
+    responsibilities[400:600, 2] = 1
     able = True, True, False
-    _, _, gain = split([[0, 0], [0, 0], [0, 1]], x, belonging, able=able)
+    _, _, gain = split([[0, 0], [0, 0], [0, 1]], x, responsibilities, able=able)
     assert gain == -np.inf  # there is no empty place either
     weight = np.ones(len(x), "float32")
     weight[400:600] = 0
-    _, _, gain = split([[0, 0], [0, 0], [0, 0]], x, belonging, weight)
+    _, _, gain = split([[0, 0], [0, 0], [0, 0]], x, responsibilities, weight)
     assert gain < 5
 
 
 def test_only_regimes_that_may_are_split():
-    x, belonging = table()
+    x, responsibilities = table()
     targets = [[0, 0], [0, 0], [0, 0]]
-    rows, _, gain = split(targets, x, belonging, able=(False, True, True))
+    rows, _, gain = split(targets, x, responsibilities, able=(False, True, True))
     assert gain < 5
-    np.testing.assert_array_equal(rows[:600], belonging[:600])
-    assert split(targets, x, belonging, able=(True, True, False))[2] == -np.inf
-    assert split(targets, x, belonging, able=(False, False, False))[2] == -np.inf
+    np.testing.assert_array_equal(rows[:600], responsibilities[:600])
+    assert split(targets, x, responsibilities, able=(True, True, False))[2] == -np.inf
+    assert split(targets, x, responsibilities, able=(False, False, False))[2] == -np.inf
 
 
 def test_a_regime_with_a_label_and_no_rows_is_no_place_for_others():
-    x, belonging = table()
-    belonging = np.insert(belonging, 0, 0, axis=1)  # nobody is of the first
+    x, responsibilities = table()
+    responsibilities = np.insert(
+        responsibilities, 0, 0, axis=1
+    )  # nobody is of the first
     able = False, True, True, True
-    rows, _, gain = split(np.zeros((4, 2)), x, belonging, able=able)
+    rows, _, gain = split(np.zeros((4, 2)), x, responsibilities, able=able)
     assert gain > 0
     assert not rows[:, 0].any()
     assert (rows[400:600, 3] > 0.5).mean() > 0.94
 
 
 def test_rows_of_no_weight_say_nothing():
-    x, belonging = table()
+    x, responsibilities = table()
     weight = np.ones(len(x), "float32")
     weight[:100] = 0
     other = x.copy()
     other[:100] = 50
     targets = [[0, 0], [0, 0], [0, 0]]
-    expected = split(targets, x, belonging, weight)
-    found = split(targets, other, belonging, weight)
+    expected = split(targets, x, responsibilities, weight)
+    found = split(targets, other, responsibilities, weight)
     np.testing.assert_allclose(found[0][100:], expected[0][100:], atol=1e-5)
     assert found[2] == pytest.approx(expected[2], rel=1e-5)
 
 
 def test_read_outs_that_regimes_changed_part_as_well():
-    x, belonging = table()
+    x, responsibilities = table()
     rng = np.random.default_rng(1)
     x[400:600, 1] = -2 * x[400:600, 0] + SCALE * rng.normal(size=200)
     targets = [[0, 0], [0, 0], [0, 0]]
-    given = model(targets), x, jnp.ones(len(x)), belonging, np.ones(3, bool)
+    given = model(targets), x, jnp.ones(len(x)), responsibilities, np.ones(3, bool)
     rows, found, gain = map(np.asarray, split_regime(*given, "imperfect"))
     clear = np.abs(x[:600, 0]) > 0.5
     alike = (rows[:600, 2] > 0.5) == (np.arange(600) >= 400)
@@ -146,9 +152,13 @@ def test_read_outs_that_regimes_changed_part_as_well():
     assert gain > 0
 
 
-def turn(x, belonging, targets, loss):
+def turn(x, responsibilities, targets, loss):
     reference = jnp.argmin(np.asarray(targets).sum(axis=1))
-    extra = {"belonging": belonging, "targets": targets, "reference": reference}
+    extra = {
+        "responsibilities": responsibilities,
+        "targets": targets,
+        "reference": reference,
+    }
     extra["model"] = model(targets)
     regimes = Posterior(np.zeros((2, 2)), np.zeros((1, 2, 2), bool), np.zeros(1), extra)
     info = latent_interventions.Info(loss, 0, True, False)
@@ -164,7 +174,7 @@ def turn(x, belonging, targets, loss):
 def test_a_search_keeps_two_regimes_in_place_of_one_if_that_is_better(
     loss, num_labels, asked
 ):
-    x, belonging = table()
+    x, responsibilities = table()
     targets = np.array([[1, 0], [0, 0], [0, 0]], "float32")
     config = latent_interventions.Config(max_regimes=3, num_labels=num_labels)
     seen = []
@@ -172,10 +182,10 @@ def test_a_search_keeps_two_regimes_in_place_of_one_if_that_is_better(
     def gone_on(old, new_belonging, new_targets):
         seen.append(new_targets)
         # There is place for a second split, which is no better than the first.
-        again = turn(x, belonging, targets, loss)
-        return [again, turn(x, belonging, targets, 5.0)]
+        again = turn(x, responsibilities, targets, loss)
+        return [again, turn(x, responsibilities, targets, 5.0)]
 
-    first = turn(x, belonging, targets, 2.0)
+    first = turn(x, responsibilities, targets, 2.0)
     found = regime_search.parted(first, make_problem(x), config, gone_on)
     assert len(seen) == asked
     assert found.loss == (1.0 if asked == 2 else 2.0)
@@ -185,10 +195,10 @@ def test_a_search_keeps_two_regimes_in_place_of_one_if_that_is_better(
 
 
 def test_a_search_leaves_alone_what_is_one_regime():
-    x, belonging = table()
+    x, responsibilities = table()
     x[400:600, 1] = x[:200, 1]
     x[400:600, 0] = x[:200, 0]
     config = latent_interventions.Config(max_regimes=3)
     targets = np.array([[1, 0], [0, 0], [0, 0]], "float32")
-    first = turn(x, belonging, targets, 2.0)
+    first = turn(x, responsibilities, targets, 2.0)
     assert regime_search.parted(first, make_problem(x), config, None) is first

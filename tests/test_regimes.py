@@ -9,8 +9,15 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from causaljax.models import conjugate, mechanisms, regimes
-from causaljax.models.curve import first_curves
+from causaljax.mechanisms import conjugate
+from causaljax.mechanisms.regression_network import init_curves
+from causaljax.regimes import (
+    densities,
+    intervention_targets,
+    merge,
+    stick_breaking,
+)
+from causaljax.regimes.state import Mechanisms, State
 
 
 def density(v, a, b):
@@ -23,14 +30,14 @@ GRID = (np.arange(100_000) + 0.5) / 100_000
 
 
 def test_sticks_are_broken_in_the_order_of_the_regimes_sizes():
-    posterior = regimes.sticks(jnp.array([5.0, 20.0, 10.0]), 2.0)
+    posterior = stick_breaking.sticks(jnp.array([5.0, 20.0, 10.0]), 2.0)
     np.testing.assert_allclose(posterior.a, [6, 21, 11])
     np.testing.assert_allclose(posterior.b, [2, 17, 7])
     np.testing.assert_array_equal(posterior.place, [2, 0, 1])
 
 
 def test_expected_log_weights_are_integrals():
-    posterior = regimes.sticks(jnp.array([5.0, 20.0, 10.0]), 2.0)
+    posterior = stick_breaking.sticks(jnp.array([5.0, 20.0, 10.0]), 2.0)
     first, second = density(GRID, 21, 17), density(GRID, 11, 7)
     width = GRID[1] - GRID[0]
     log, left = np.log(GRID), np.log1p(-GRID)
@@ -39,21 +46,21 @@ def test_expected_log_weights_are_integrals():
         width * (first @ log),
         width * (first @ left + second @ log),
     ]
-    found = regimes.expected_log_weights(posterior)
+    found = stick_breaking.expected_log_weights(posterior)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_the_divergence_of_sticks_is_an_integral():
-    posterior = regimes.sticks(jnp.array([3.0, 1.0]), 2.0)
+    posterior = stick_breaking.sticks(jnp.array([3.0, 1.0]), 2.0)
     q, p = density(GRID, 4, 3), density(GRID, 1, 2)
     expected = (q * np.log(q / p)).mean()
-    found = regimes.stick_divergence(posterior, 2.0)
+    found = stick_breaking.stick_divergence(posterior, 2.0)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_one_regime_leaves_nothing_to_break():
-    posterior = regimes.sticks(jnp.array([3.0]), 2.0)
-    assert regimes.stick_divergence(posterior, 2.0) == 0
+    posterior = stick_breaking.sticks(jnp.array([3.0]), 2.0)
+    assert stick_breaking.stick_divergence(posterior, 2.0) == 0
 
 
 def test_the_sticks_are_the_best_there_are():
@@ -61,18 +68,18 @@ def test_the_sticks_are_the_best_there_are():
     counts = jnp.array([7.0, 4.0, 1.5])
 
     def gain(shapes):
-        posterior = regimes.Sticks(shapes[0], shapes[1], jnp.arange(3))
-        log_weights = regimes.expected_log_weights(posterior)
-        return counts @ log_weights - regimes.stick_divergence(posterior, 1.5)
+        posterior = stick_breaking.Sticks(shapes[0], shapes[1], jnp.arange(3))
+        log_weights = stick_breaking.expected_log_weights(posterior)
+        return counts @ log_weights - stick_breaking.stick_divergence(posterior, 1.5)
 
-    best = regimes.sticks(counts, 1.5)
+    best = stick_breaking.sticks(counts, 1.5)
     slope = jax.grad(gain)(jnp.stack([best.a, best.b]))
     np.testing.assert_allclose(slope[:, :-1], 0, atol=1e-4)
 
 
 def test_the_expected_concentration_is_that_of_its_posterior():
     """Gamma(1, 1) times the sticks' density, its logarithm expected; by a grid."""
-    posterior = regimes.sticks(jnp.array([30.0, 12.0, 4.0, 0.5]), 1.0)
+    posterior = stick_breaking.sticks(jnp.array([30.0, 12.0, 4.0, 0.5]), 1.0)
     left = 0.0
     for a, b in zip(posterior.a[:-1], posterior.b[:-1], strict=True):
         left += density(GRID, float(a), float(b)) @ np.log1p(-GRID) / len(GRID)
@@ -80,7 +87,7 @@ def test_the_expected_concentration_is_that_of_its_posterior():
     log = -value + 3 * np.log(value) + (value - 1) * left
     weight = np.exp(log - log.max())
     expected = (weight @ value) / weight.sum()
-    found = regimes.expected_concentration(posterior)
+    found = stick_breaking.expected_concentration(posterior)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
@@ -91,11 +98,11 @@ def test_the_divergence_of_targets_is_a_sum_over_all_sets():
         chance = np.prod(np.where(hit, q[1], 1 - q[1]))
         prior = np.prod(np.where(hit, 0.1, 0.9))
         expected += chance * np.log(chance / prior)
-    found = regimes.target_divergence(jnp.asarray(q), jnp.float32(0.1), 0)
+    found = intervention_targets.target_divergence(jnp.asarray(q), jnp.float32(0.1), 0)
     assert found == pytest.approx(expected, rel=1e-5)
     sure = jnp.array([[0.0, 0.0], [1.0, 0.0]])
     expected = -np.log(0.1) - np.log(0.9)
-    found = regimes.target_divergence(sure, jnp.float32(0.1), 0)
+    found = intervention_targets.target_divergence(sure, jnp.float32(0.1), 0)
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -105,9 +112,9 @@ def test_the_divergence_of_targets_is_a_sum_over_all_sets():
 PRIOR = float(np.log(0.1 / 0.9))
 statistics = jax.jit(conjugate.statistics)
 evidences = jax.jit(lambda sums: conjugate.fit(sums)[1])
-find_targets = jax.jit(regimes.find_targets)
-joining_gains = jax.jit(regimes.joining_gains)
-join = jax.jit(regimes.join)
+find_targets = jax.jit(intervention_targets.find_targets)
+joining_gains = jax.jit(merge.joining_gains)
+join = jax.jit(merge.join)
 
 
 def linear_pair(seed=0, sizes=(60, 60, 60, 60)):
@@ -166,10 +173,10 @@ def test_most_regimes_are_no_targets_whichever_comes_first(first):
     each = np.eye(4)[regime]
     sums = sums_of(np.ones((240, 1)), y, each)
     given = sums, evidences(sums), np.zeros(4), np.zeros(4, bool), PRIOR
-    furthest = regimes.furthest_targets(*given)
+    furthest = intervention_targets.furthest_targets(*given)
     np.testing.assert_array_equal(furthest, np.arange(4) == first)
     known = given[2] + 1, np.arange(4) == (first + 1) % 4
-    furthest = regimes.furthest_targets(*given[:2], *known, PRIOR)
+    furthest = intervention_targets.furthest_targets(*given[:2], *known, PRIOR)
     assert furthest[(first + 1) % 4] == 1
 
 
@@ -225,6 +232,21 @@ def test_each_target_answers_to_the_others_and_known_ones_stay():
     odds = PRIOR + own - (joined - others)
     assert found[3] == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-6)
     assert 1e-3 < found[3] < 1 - 1e-3
+    # And the evidence for a target is what is added to the prior log-odds.
+    sums = sums_of(parents, y, each)
+    own = evidences(sums_of(np.ones((len(x), 1)), y, each))
+    nats = intervention_targets.target_evidence(sums, own, jnp.asarray(found))
+    assert nats[3] == pytest.approx(odds - PRIOR, rel=1e-6)
+
+
+def test_of_many_targets_those_of_most_evidence_stay():
+    targets = jnp.array([[1.0, 0.9, 0.2], [0.0, 0.0, 0.0], [0.6, 0.7, 0.8]])
+    evidence = jnp.array([[3.0, 50.0, -2.0], [-1.0, -2.0, -3.0], [5.0, 4.0, 3.0]])
+    one = intervention_targets.strongest_targets(targets, evidence, 1)
+    expected = np.array([[0, 0.9, 0], [0, 0, 0], [0.6, 0, 0]], "float32")
+    np.testing.assert_array_equal(one, expected)
+    two = intervention_targets.strongest_targets(targets, evidence, 2)
+    np.testing.assert_array_equal((two > 0).sum(axis=1), [2, 0, 2])
 
 
 @pytest.mark.usefixtures("x64")
@@ -291,7 +313,7 @@ def test_duplicates_are_joined_and_others_not():
     np.testing.assert_array_equal(into, [0, 1, 1, 3, 4])
     assert moves == 1
     assert into.dtype == moves.dtype == jnp.int32
-    joined = regimes.gather(into, jnp.asarray(each), axis=1)
+    joined = merge.gather(into, jnp.asarray(each), axis=1)
     np.testing.assert_array_equal(joined.sum(axis=0), [100, 110, 0, 40, 0])
     np.testing.assert_array_equal(joined.sum(axis=1), 1)
 
@@ -364,11 +386,13 @@ def test_regimes_are_joined_that_gain_most_from_each_other():
 
 def test_rows_go_along():
     rng = np.random.default_rng(0)
-    belonging = rng.dirichlet(np.ones(4), size=6).astype("float32")
-    joined = regimes.gather(jnp.array([0, 1, 0, 1]), jnp.asarray(belonging), axis=1)
+    responsibilities = rng.dirichlet(np.ones(4), size=6).astype("float32")
+    joined = merge.gather(
+        jnp.array([0, 1, 0, 1]), jnp.asarray(responsibilities), axis=1
+    )
     expected = np.zeros((6, 4), "float32")
-    expected[:, 0] = belonging[:, 0] + belonging[:, 2]
-    expected[:, 1] = belonging[:, 1] + belonging[:, 3]
+    expected[:, 0] = responsibilities[:, 0] + responsibilities[:, 2]
+    expected[:, 1] = responsibilities[:, 1] + responsibilities[:, 3]
     np.testing.assert_allclose(joined, expected, rtol=1e-6)
     assert joined.dtype == jnp.float32
 
@@ -388,7 +412,7 @@ def test_pairs_are_weighed_in_one_batch_of_lapack():
         lambda leaf: leaf[None], conjugate.statistics(each, two, x[:, 0])
     )
     given = each, weight, sums, jnp.zeros((5, 1)), 0.1, 1.0, 0
-    assert factorisations(regimes.joining_gains, *given) == 1
+    assert factorisations(merge.joining_gains, *given) == 1
 
 
 def test_targets_are_weighed_in_one_batch_of_lapack_at_a_time():
@@ -396,23 +420,20 @@ def test_targets_are_weighed_in_one_batch_of_lapack_at_a_time():
     sums = sums_of(np.ones((len(y), 2)), y, each)
     known = jnp.zeros(4, bool)
     given = sums, jnp.zeros(4), jnp.zeros(4), known, PRIOR
-    assert factorisations(regimes.find_targets, *given) == 1
+    assert factorisations(intervention_targets.find_targets, *given) == 1
 
 
 def some_mechanisms(d):
     """Curves in an order, of which the last has most parents."""
     there = np.arange(d - 1)[None, :] < np.arange(d)[:, None]
-    curves = first_curves(jax.random.key(0), d, d - 1, 3, jnp.float64)
+    curves = init_curves(jax.random.key(0), d, d - 1, 3, jnp.float64)
     outputs = jax.random.normal(jax.random.key(1), curves.outputs.shape)
-    return mechanisms.Model(
+    return Mechanisms(
         curves=curves._replace(outputs=outputs),
         scale=jnp.arange(1.0, d + 1),
         shapes=jnp.zeros((d, 0, 0)),
         parents=jnp.array([[i for i in range(d) if i != j] for j in range(d)]),
-        there=jnp.asarray(there),
-        targets=None,
-        log_weights=None,
-        own=None,
+        parent_mask=jnp.asarray(there),
     )
 
 
@@ -423,18 +444,22 @@ def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
     d, n, rng = 3, 30, np.random.default_rng(2)
     x, each = rng.normal(size=(n, d)), rng.uniform(size=(n, 2))
     targets = np.array([[0, 0, 0], [1, 0, 0.4]])
-    state = some_mechanisms(d)._replace(targets=jnp.asarray(targets))
+    mechanisms = some_mechanisms(d)
+    nothing = dict.fromkeys(State._fields)
+    state = State(**nothing)._replace(
+        mechanisms=mechanisms, targets=jnp.asarray(targets)
+    )
     weights = jnp.log(jnp.array([0.7, 0.3]))
     arrays = jnp.asarray(x), jnp.asarray(each), weights
-    model = mechanisms.describe(state, *arrays, intervention)
+    model = densities.describe(state, *arrays, intervention)
     expected = np.tile(np.log([0.7, 0.3]), (n, 1))
     for j in range(d):
-        own = jax.tree.map(lambda leaf, j=j: np.asarray(leaf[j]), state.curves)
-        inputs = np.where(state.there[j], x[:, state.parents[j]], 0)
+        own = jax.tree.map(lambda leaf, j=j: np.asarray(leaf[j]), mechanisms.curves)
+        inputs = np.where(mechanisms.parent_mask[j], x[:, mechanisms.parents[j]], 0)
         inner = inputs @ own.inputs + own.biases
         unit = inner / (1 + np.exp(-inner))
-        mean = unit @ own.outputs + inputs @ own.passed + own.offset
-        usual = stats.norm.logpdf(x[:, j], mean, state.scale[j])
+        mean = unit @ own.outputs + inputs @ own.skip_weights + own.offset
+        usual = stats.norm.logpdf(x[:, j], mean, mechanisms.scale[j])
         features, cells = np.ones((n, 1)), x[:, j]
         if intervention == "imperfect":
             features, cells = np.column_stack([features, unit, inputs]), cells - mean
@@ -444,7 +469,7 @@ def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
         for k in range(2):
             part = targets[k, j]
             expected[:, k] += (1 - part) * usual + part * np.asarray(done)[:, k]
-    found = mechanisms.regime_log_likelihoods(model, arrays[0], intervention)
+    found = densities.regime_log_likelihoods(model, arrays[0], intervention)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -453,17 +478,19 @@ def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
 def test_sums_of_regimes_are_those_of_all_places_of_parents(intervention):
     """Also of those that no parent takes, of which less is computed."""
     d, rng = 5, np.random.default_rng(0)
-    state = some_mechanisms(d)
+    mechanisms = some_mechanisms(d)
     x, mean = jnp.asarray(rng.normal(size=(2, 40, d)))
     each = jnp.asarray(rng.uniform(size=(40, 3)))
-    own, shared = mechanisms.statistics_of_regimes(state, x, mean, each, intervention)
+    own, shared = densities.statistics_of_regimes(
+        mechanisms, x, mean, each, intervention
+    )
     targets = jnp.asarray(rng.uniform(size=(3, d)))
-    bound = mechanisms.log_densities_of_targets(
-        state, x, mean, intervention, each, targets
+    bound = densities.log_densities_of_targets(
+        mechanisms, x, mean, intervention, each, targets
     )
     expected = 0
     for j in range(d):
-        features = mechanisms.features_of(state, x, j)
+        features = densities.features_of(mechanisms, x, j)
         sums = conjugate.statistics(each, features, x[:, j] - mean[:, j])
         cells = features, x[:, j] - mean[:, j]
         if intervention == "perfect":

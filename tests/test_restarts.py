@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from causaljax import run
-from causaljax.kernels import dagma
-from causaljax.restarts import best_run
-from causaljax.types import Array, Kernel, make_problem
+from causaljax.core import run
+from causaljax.core.restarts import best_run
+from causaljax.core.types import Array, Kernel, make_problem
+from causaljax.kernels import continuous
 
 
 class State(NamedTuple):
@@ -32,14 +32,14 @@ def test_the_best_start_is_kept_and_none_is_lost():
     x[:, 3] += x[:, 1] - x[:, 2]
     problem = make_problem(x)
     # Too short to forget the start, so that runs differ.
-    config = dagma.Config(noise="gaussian", start_scale=0.2, num_steps=20)
+    config = continuous.Config(noise="gaussian", start_scale=0.2, num_steps=20)
     keys = jax.random.split(jax.random.key(3), 4)
-    runs = [run.run(dagma.KERNEL, key, problem, config) for key in keys]
+    runs = [run.run(continuous.KERNEL, key, problem, config) for key in keys]
     losses = np.array([info.loss for _, info in runs])
     assert len(set(losses.tolist())) == 4
     at_rest = np.array([info.converged for _, info in runs])
     losses = np.where(at_rest | ~at_rest.any(), losses, np.inf)
-    posterior, info = best_run(dagma.KERNEL, jax.random.key(3), problem, config, 4)
+    posterior, info = best_run(continuous.KERNEL, jax.random.key(3), problem, config, 4)
     expected, _ = runs[int(losses.argmin())]
     np.testing.assert_allclose(info.loss, losses.min(), rtol=1e-5)
     np.testing.assert_array_equal(posterior.graphs, expected.graphs)
@@ -62,7 +62,7 @@ def test_a_lower_loss_is_no_use_without_convergence():
         finalise,
     )
     problem = make_problem(np.eye(2, dtype=np.float32))
-    config = dagma.Config(num_steps=1)
+    config = continuous.Config(num_steps=1)
     keys = jax.random.split(jax.random.key(0), 8)
     starts = np.array([run.run(kernel, key, problem, config)[0] for key in keys])
     assert (starts < 0.5).any()

@@ -10,10 +10,11 @@ import pytest
 from scipy import stats as distributions
 from scipy.special import multigammaln
 
-from causaljax.graphs.ops import dag_to_cpdag, is_acyclic
-from causaljax.models import linear_gaussian, linear_nongaussian, tableau
-from causaljax.models.bge import bge
-from causaljax.types import make_problem
+from causaljax.core.types import make_problem
+from causaljax.graphs.cpdag import dag_to_cpdag
+from causaljax.graphs.dags import is_acyclic
+from causaljax.scores import linear_gaussian, linear_nongaussian, sweep_operator
+from causaljax.scores.bge import bge
 
 NUM_ROWS = 30
 PENALTY = 2.0
@@ -221,8 +222,10 @@ def test_scores_are_differentiable_in_the_table(name, x64):
 
 def test_toggling_a_parent_twice_is_nothing(x64):
     correlation = np.corrcoef(np.random.default_rng(0).normal(size=(20, 5)).T)
-    there = tableau.toggle(jnp.array(correlation), jnp.array(2), jnp.array(False))
+    there = sweep_operator.toggle(
+        jnp.array(correlation), jnp.array(2), jnp.array(False)
+    )
     np.testing.assert_allclose(there[2, 2], -1)
     assert not np.allclose(there, correlation)
-    back = tableau.toggle(there, jnp.array(2), jnp.array(True))
+    back = sweep_operator.toggle(there, jnp.array(2), jnp.array(True))
     np.testing.assert_allclose(back, correlation, atol=1e-12)

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from causaljax import AmortizedDAG, Knowledge, simulate
-from causaljax.evaluation import compare_graphs
-from causaljax.weights import load_weights
+from causaljax.networks.weights import load_weights
+from causaljax.reports.evaluation import compare_graphs
 
 WEIGHTS = load_weights()
-MODEL = AmortizedDAG(weights=WEIGHTS)
+MODEL = AmortizedDAG(pretrained=WEIGHTS)
 
 
 def tables(mechanism, noise="gaussian", d=6, n=400, count=8):

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax import simulate, sortability
-from causaljax.models import linear_gaussian
-from causaljax.models.linear_gaussian import explained_share
+from causaljax import simulate
+from causaljax.reports import sortability
+from causaljax.scores import linear_gaussian
+from causaljax.scores.linear_gaussian import explained_share
 
 
 def counted(graph, criterion):

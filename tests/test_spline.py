@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.models import spline
+from causaljax.mechanisms import spline
 
 Z = np.linspace(-6, 6, 121)
 bend, unbend = jax.jit(spline.bend), jax.jit(spline.unbend)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.graphs.ops import is_acyclic
+from causaljax.graphs.dags import is_acyclic
 from causaljax.simulate.training_mix import draw_table
 
 NUM = 200

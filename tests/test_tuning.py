@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from conftest import make_weights, stand_in
 
-from causaljax import AmortizedDAG, tuning, weights
-from causaljax.nets.training import losses
-from causaljax.types import make_problem
+from causaljax import AmortizedDAG
+from causaljax.core.types import make_problem
+from causaljax.networks import fine_tuning, weights
+from causaljax.networks.training import losses
 
 RANDOM = make_weights()
-MODEL = AmortizedDAG(weights=RANDOM)
+MODEL = AmortizedDAG(pretrained=RANDOM)
 
 
 def simulate(key):
@@ -39,11 +40,13 @@ def test_fine_tuning_learns_the_simulator(tmp_path, monkeypatch):
     before = jax.tree.map(np.array, RANDOM.params)
     # A clock that goes on by a second whenever it is looked at.
     clock = types.SimpleNamespace(perf_counter=itertools.count(0.0).__next__)
-    monkeypatch.setattr(tuning, "time", clock)
-    monkeypatch.setattr(tuning, "_RATE", 0.03)  # the stand-in is no trained network
+    monkeypatch.setattr(fine_tuning, "time", clock)
+    monkeypatch.setattr(
+        fine_tuning, "_RATE", 0.03
+    )  # the stand-in is no trained network
     model = MODEL.fine_tune(simulate, minutes=4)
     jax.tree.map(np.testing.assert_array_equal, RANDOM.params, before)
-    tuned = model.weights
+    tuned = model.pretrained
     assert loss_of(tuned) < loss_of(RANDOM) - 0.2
     assert tuned.card["fine_tuning"]["tables"] > 1000
     assert tuned.card["name"] == "random, fine-tuned"
@@ -53,7 +56,7 @@ def test_fine_tuning_learns_the_simulator(tmp_path, monkeypatch):
     assert model.ood_score_ < 2  # these tables are now familiar
     path = tmp_path / "tuned.safetensors"
     weights.save_weights(path, tuned)
-    again = AmortizedDAG(weights=path).fit(x)
+    again = AmortizedDAG(pretrained=path).fit(x)
     assert again.edge_probabilities_.equals(model.edge_probabilities_)
 
 

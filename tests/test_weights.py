@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 from conftest import make_weights
 
-from causaljax import weights
+from causaljax.networks import weights
 
 
 @pytest.fixture

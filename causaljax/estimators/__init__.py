@@ -8,6 +8,7 @@ import lazy_loader
 if TYPE_CHECKING:
     from causaljax.estimators.amortized import AmortizedDAG as AmortizedDAG
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
+    from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
     from causaljax.estimators.latent_interventions import (
         LatentInterventionDAG as LatentInterventionDAG,
     )
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOME = {
     "amortized": ["AmortizedDAG"],
     "base": ["BaseGraphEstimator"],
+    "continuous": ["ContinuousDAG"],
     "latent_interventions": ["LatentInterventionDAG"],
     "linear": ["LinearDAG"],
     "neural": ["NeuralDAG"],

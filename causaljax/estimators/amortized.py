@@ -10,13 +10,16 @@ import jax
 import numpy as np
 import pandas as pd
 
-from causaljax import frame, tuning
-from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.core.problem import pad_rows
+from causaljax.core.run import run, run_many
+from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
 from causaljax.kernels import amortized
-from causaljax.run import run, run_many
-from causaljax.types import pad_rows
-from causaljax.weights import Weights, kernel_config, load_weights
+from causaljax.networks import fine_tuning
+from causaljax.networks.network import Weights
+from causaljax.networks.weights import load_weights
+from causaljax.tables import frame
+from causaljax.tables.knowledge import Knowledge
 
 
 class AmortizedDAG(BaseGraphEstimator):
@@ -27,8 +30,8 @@ class AmortizedDAG(BaseGraphEstimator):
     as good as the table resembles its training tables: see ``ood_score_``.
 
     Args:
-      weights: name of weights that ship with the package, the path of a .safetensors
-        file, or ``causaljax.weights.Weights``.
+      pretrained: name of a network that ships with the package, the path of a
+        .safetensors file, or ``causaljax.networks.network.Weights``.
       threshold: pairs that are joined, one way or the other, with this probability
         or less are not joined in ``adjacency_``; None takes the threshold that was
         calibrated with the weights.
@@ -53,34 +56,34 @@ class AmortizedDAG(BaseGraphEstimator):
 
     Example:
       >>> from causaljax import AmortizedDAG
-      >>> from causaljax.datasets import load_sachs
+      >>> from causaljax import load_sachs
       >>> model = AmortizedDAG().fit(load_sachs().observational)  # doctest: +SKIP
       >>> model.sample_graphs(100).mean(axis=0)  # doctest: +SKIP
     """
 
     def __init__(
-        self, *, weights="pair-v1", threshold=None, progress=None, random_state=0
+        self, *, pretrained="pair-v1", threshold=None, progress=None, random_state=0
     ):
-        self.weights = weights
+        self.pretrained = pretrained
         self.threshold = threshold
         self.progress = progress
         self.random_state = random_state
 
-    def _lenient(self):
+    def _accepts_missing(self):
         return True
 
-    def _learn(self, problem, columns, bar):
+    def _fit_problem(self, problem, columns, bar):
         del columns
         weights, config = self._method()
         posterior, info = self._run(amortized.KERNEL, problem, config, bar)
-        return self._learned(weights, config, problem, posterior, info)
+        return self._fit_result(weights, config, problem, posterior, info)
 
     def fit_many(
         self,
         tables: Sequence[Any],
         *,
         interventions: Sequence[Any] | None = None,
-        knowledge: frame.Knowledge | None = None,
+        knowledge: Knowledge | None = None,
     ) -> "list[AmortizedDAG]":
         """Fits tables of one number of columns together, in one compiled call.
 
@@ -145,7 +148,7 @@ class AmortizedDAG(BaseGraphEstimator):
             model._seed = seed
             posterior, last = jax.tree.map(lambda leaf, k=number: leaf[k], answers)
             info = model._diagnose(last)
-            learned = model._learned(weights, config, problem, posterior, info)
+            learned = model._fit_result(weights, config, problem, posterior, info)
             learned = model._relabelled(learned, places)
             info = learned.info | {"seconds": seconds}
             model._store(learned._replace(info=info), columns[number], tables[number])
@@ -181,7 +184,7 @@ class AmortizedDAG(BaseGraphEstimator):
         return np.asarray(posterior.graphs)[:, self._places][:, :, self._places]
 
     def fine_tune(
-        self, simulator: tuning.Simulator, *, minutes: float = 15
+        self, simulator: fine_tuning.Simulator, *, minutes: float = 15
     ) -> "AmortizedDAG":
         """Trains the network on, on tables of a simulator of your own.
 
@@ -192,30 +195,31 @@ class AmortizedDAG(BaseGraphEstimator):
           minutes: how long.
 
         Returns:
-          A new estimator that holds the new weights; ``causaljax.weights.save_weights``
-          writes its ``weights`` to a file. This one stays as it is.
+          A new estimator whose ``pretrained`` is the new network;
+          ``causaljax.networks.weights.save_weights`` writes it to a file. This one
+          stays as it is.
 
         Raises:
           ValueError: if the simulator returns something else.
         """
         seed = self.info_["seed"] if hasattr(self, "info_") else self._new_seed()
         key = jax.random.fold_in(jax.random.key(seed), 1)
-        tuned = tuning.fine_tune(key, self._weights(), simulator, minutes=minutes)
-        return type(self)(**self.get_params() | {"weights": tuned})
+        tuned = fine_tuning.fine_tune(key, self._weights(), simulator, minutes=minutes)
+        return type(self)(**self.get_params() | {"pretrained": tuned})
 
     def _weights(self):
-        if isinstance(self.weights, Weights):
-            return self.weights
-        return load_weights(self.weights)
+        if isinstance(self.pretrained, Weights):
+            return self.pretrained
+        return load_weights(self.pretrained)
 
     def _method(self):
         """The network and the kernel's config, once the options are known to fit."""
         weights = self._weights()
-        config = kernel_config(weights, threshold=self.threshold)
+        config = amortized.configure(weights, threshold=self.threshold)
         amortized.check_config(config)
         return weights, config
 
-    def _learned(self, weights, config, problem, posterior, info):
+    def _fit_result(self, weights, config, problem, posterior, info):
         """What a run says; warns where the network is out of its depth."""
         self._config = config
         self._problem = jax.tree.map(np.asarray, problem)
@@ -236,12 +240,12 @@ class AmortizedDAG(BaseGraphEstimator):
             )
         info["ood_score"] = None if np.isnan(score) else score
         info["config"] = {
-            "weights": weights.card["name"],
+            "pretrained": weights.card["name"],
             "threshold": float(config.threshold),
             "temperature": np.asarray(config.temperature).tolist(),
         }
         graph = posterior.graphs[0]
-        return Learned(graph, graph, None, posterior, info)
+        return FitResult(graph, graph, None, posterior, info)
 
     def _relabelled_extra(self, extra, places):
         self._places = places  # of graphs that are sampled later

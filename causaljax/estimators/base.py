@@ -4,18 +4,18 @@ import inspect
 import time
 import warnings
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from causaljax import frame
+from causaljax.core.restarts import best_start
+from causaljax.core.run import run
+from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
 from causaljax.estimators.progress import Progress
-from causaljax.restarts import best_start
-from causaljax.run import run
-from causaljax.types import Array, Kernel, Posterior, Problem, PyTree
+from causaljax.tables import frame
+from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
@@ -28,11 +28,12 @@ _VARIABLE_AXES = {
     "order": (0,),
     "target_prob": (0,),
     "targets": (1,),
+    "target_evidence": (1,),
 }
 """The axes of arrays of a posterior's ``extra`` that variables are along."""
 
 
-class Learned(NamedTuple):
+class FitResult(NamedTuple):
     """What a method hands back to ``fit``, over variables and not yet columns."""
 
     graph: Array  # [d, d] bool, the one graph to show
@@ -46,8 +47,8 @@ class BaseGraphEstimator(ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
-    ``_learn``; it may have ``_standardises``, ``_lenient``, ``_pooled`` and
-    ``_double_precision`` besides.
+    ``_fit_problem``; it may override ``_standardises``, ``_accepts_missing``,
+    ``_skips_outlier_check`` and ``_reads_regimes``.
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
@@ -72,29 +73,25 @@ class BaseGraphEstimator(ABC):
     _seed: int  # of the fit that is on its way
 
     @abstractmethod
-    def _learn(
+    def _fit_problem(
         self, problem: Problem, columns: frame.Columns, bar: Progress
-    ) -> Learned:
+    ) -> FitResult:
         """Checks options, runs kernels; raises ValueError for a bad option."""
 
     def _standardises(self) -> bool:
         """Whether columns are brought to standard deviation 1 before the fit."""
         return True
 
-    def _lenient(self) -> bool:
+    def _accepts_missing(self) -> bool:
         """Whether the method reads missing cells and columns without variation."""
         return False
 
-    def _pooled(self) -> bool:
+    def _skips_outlier_check(self) -> bool:
         """Whether rows far from the others are nothing to speak of."""
         return False
 
     def _reads_regimes(self) -> bool:
         """Whether the method has a use for the regimes of rows."""
-        return False
-
-    def _double_precision(self) -> bool:
-        """Whether the method needs float64."""
         return False
 
     def fit(
@@ -104,7 +101,7 @@ class BaseGraphEstimator(ABC):
         *,
         interventions: Any = None,
         regimes: Any = None,
-        knowledge: frame.Knowledge | None = None,
+        knowledge: Knowledge | None = None,
     ) -> Self:
         """Learns a causal graph from a table.
 
@@ -128,20 +125,18 @@ class BaseGraphEstimator(ABC):
         self._check_regimes(regimes)
         self._seed = self._new_seed()
         start = time.perf_counter()
-        # The global flag stays as the user set it.
-        double = jax.enable_x64(True) if self._double_precision() else nullcontext()
-        with double, Progress(type(self).__name__, self.progress) as bar:
+        with Progress(type(self).__name__, self.progress) as bar:
             problem, columns = frame.to_problem(
                 X,
                 interventions=interventions,
                 regimes=regimes,
                 knowledge=knowledge,
                 standardise=self._standardises(),
-                lenient=self._lenient(),
-                pooled=self._pooled(),
+                lenient=self._accepts_missing(),
+                pooled=self._skips_outlier_check(),
             )
             ordered, named, places = frame.sort_variables(problem, columns)
-            learned = self._learn(ordered, named, bar)
+            learned = self._fit_problem(ordered, named, bar)
             learned = self._relabelled(learned, places)
         info = learned.info | {"seconds": time.perf_counter() - start}
         self._store(learned._replace(info=info), columns, X)
@@ -179,12 +174,12 @@ class BaseGraphEstimator(ABC):
                 f"n_starts must be a positive whole number, not {starts!r}"
             )
 
-    def _given(self, *names: str) -> dict[str, Any]:
+    def _set_options(self, *names: str) -> dict[str, Any]:
         """The named options that are set; the config's defaults serve for the rest."""
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
-    def _relabelled(self, learned: Learned, places: np.ndarray) -> Learned:
+    def _relabelled(self, learned: FitResult, places: np.ndarray) -> FitResult:
         """What was learned of ordered variables, by numpy and in the table's order.
 
         Args:
@@ -195,7 +190,7 @@ class BaseGraphEstimator(ABC):
         graph, essential, weights, posterior, _ = jax.tree.map(np.asarray, learned)
         square = np.ix_(places, places)
         extra = self._relabelled_extra(posterior.extra or {}, places)
-        return Learned(
+        return FitResult(
             graph=graph[square],
             essential=essential[square],
             weights=None if weights is None else weights[square],
@@ -228,7 +223,8 @@ class BaseGraphEstimator(ABC):
         stage: str = "",
     ) -> tuple[Posterior, dict[str, Any]]:
         """Runs a kernel, as ``best_run`` from several starts; warns of failure."""
-        problem = jax.device_put(problem)  # once, and not for every chunk
+        if kernel.precision == "single":
+            problem = jax.device_put(problem)  # once, and not for every chunk
         key, runs = jax.random.key(self._seed), []
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
         for number, start_key in enumerate(keys, 1):
@@ -264,7 +260,7 @@ class BaseGraphEstimator(ABC):
             warnings.warn("the fit has not converged; raise num_steps", stacklevel=5)
         return info
 
-    def _store(self, learned: Learned, columns: frame.Columns, table: Any) -> None:
+    def _store(self, learned: FitResult, columns: frame.Columns, table: Any) -> None:
         """Sets the learned attributes, from arrays of numpy's."""
         weights = learned.weights
         if weights is not None:

@@ -8,20 +8,22 @@ import jax
 import numpy as np
 import pandas as pd
 
-from causaljax import frame
-from causaljax.compiling import quick_jit
-from causaljax.estimators.base import BaseGraphEstimator, Learned
+from causaljax.core.compiling import quick_jit
+from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.linear_regime_search import likelihoods, search_linear
-from causaljax.estimators.neural import _start
-from causaljax.estimators.regime_search import cells_of, search, settings
-from causaljax.graphs.climb import even_odds
-from causaljax.graphs.ops import decided_pairs, essential_graph
-from causaljax.kernels import latent_interventions, pruning
-from causaljax.models import mechanisms
-from causaljax.models.regimes import FEWEST_ROWS
+from causaljax.estimators.neural import shipped_candidates
+from causaljax.estimators.regime_search import cells_of, kernel_of, search, settings
+from causaljax.graphs.cpdag import decided_pairs, essential_graph
+from causaljax.graphs.edge_probabilities import symmetrise_undirected
+from causaljax.kernels import latent_interventions
+from causaljax.kernels.neural import pruning
+from causaljax.kernels.neural.candidates import candidate_edges
+from causaljax.regimes import densities
+from causaljax.regimes.merge import FEWEST_ROWS
+from causaljax.tables import frame
 
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
-_OPTIONS = "intervention", "mechanism", "label_noise"
+_OPTIONS = "intervention", "mechanism", "label_noise", "max_targets"
 
 
 class LatentInterventionDAG(BaseGraphEstimator):
@@ -43,6 +45,8 @@ class LatentInterventionDAG(BaseGraphEstimator):
     Args:
       max_regimes: the most there can be; about twice as many as are expected is good.
         None: 2 (d + 1), or with ``regimes`` for all rows just these.
+      max_targets: the most columns that an experiment can have intervened on, where
+        that is known; those of most evidence are kept. None: any number.
       intervention: "perfect" ones cut targets off from their causes and set them to
         normal values of their own; "imperfect" ones change how targets answer.
       mechanism: "linear", "network" (curves) or "flow" (curves, and noise whose shape
@@ -60,6 +64,8 @@ class LatentInterventionDAG(BaseGraphEstimator):
         that go on from them; without labels 0 is the reference.
       regime_probabilities_: DataFrame ``[n, k]``.
       intervention_targets_: DataFrame ``[k, d]``, P(the regime disturbed the column).
+      target_evidence_: DataFrame ``[k, d]``, nats of evidence that the regime
+        intervened on the column, by which targets are ranked; negative speaks against.
       regime_weights_: Series, shares of the rows.
       n_regimes_: how many hold more than a hundredth of the rows.
       reference_: the regime that targets are relative to.
@@ -71,7 +77,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
 
     Example:
       >>> from causaljax import LatentInterventionDAG
-      >>> from causaljax.datasets import load_sachs
+      >>> from causaljax import load_sachs
       >>> sachs = load_sachs()
       >>> model = LatentInterventionDAG(intervention="imperfect")
       >>> model.fit(np.log(sachs.data)).regimes_.value_counts()  # doctest: +SKIP
@@ -81,6 +87,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         self,
         *,
         max_regimes=None,
+        max_targets=None,
         intervention="perfect",
         mechanism="network",
         concentration=None,
@@ -89,6 +96,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         random_state=0,
     ):
         self.max_regimes = max_regimes
+        self.max_targets = max_targets
         self.intervention = intervention
         self.mechanism = mechanism
         self.concentration = concentration
@@ -96,16 +104,13 @@ class LatentInterventionDAG(BaseGraphEstimator):
         self.progress = progress
         self.random_state = random_state
 
-    def _pooled(self):
+    def _skips_outlier_check(self):
         return True
 
     def _reads_regimes(self):
         return True
 
-    def _double_precision(self):
-        return self.mechanism == "linear"  # whose graph is found by evidence
-
-    def _learn(self, problem, columns, bar):
+    def _fit_problem(self, problem, columns, bar):
         problem, config, labels = self._known(problem, columns)
         latent_interventions.check_config(config)
         posterior, info = self._search(problem, config, bar)
@@ -117,7 +122,9 @@ class LatentInterventionDAG(BaseGraphEstimator):
             essential, prob = _settled(posterior.edge_prob, graph, disturbed)
             posterior = posterior._replace(edge_prob=prob)
         real = np.asarray(problem.weight) > 0
-        extra = posterior.extra | {"belonging": posterior.extra["belonging"][real]}
+        extra = posterior.extra | {
+            "responsibilities": posterior.extra["responsibilities"][real]
+        }
         posterior = posterior._replace(extra=extra)
         order = _order(extra, labels)
         names = _names(order, labels)
@@ -131,7 +138,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         }
         self._warn(info, reference)
         self._found = _Found(names, order, reference, config)
-        return Learned(graph, essential, None, posterior, info)
+        return FitResult(graph, essential, None, posterior, info)
 
     def _known(self, problem, columns):
         """Problem and config with what the user knows; labels by their codes."""
@@ -170,7 +177,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
             num_labels=num_labels,
             targets_known=bool(hit.any()),
             concentration_learned=learned,
-            **self._given(*_OPTIONS, *([] if learned else ["concentration"])),
+            **self._set_options(*_OPTIONS, *([] if learned else ["concentration"])),
         )
         return problem._replace(regime=regime.astype(np.int32)), config, labels
 
@@ -181,23 +188,23 @@ class LatentInterventionDAG(BaseGraphEstimator):
             return self._search_told(problem, config, bar)
         key = jax.random.key(self._seed)
         # Where every row has a label there is one way to begin.
-        kinds = list(range(1 if told else len(latent_interventions.STARTS)))
+        kinds = list(range(1 if told else len(latent_interventions.INITIALISATIONS)))
         if config.mechanism == "linear":
             bar.stage("candidate edges")
-            config = dataclasses.replace(config, start=self._beliefs(problem))
+            config = dataclasses.replace(config, start=self._candidates(problem))
             turn = search_linear(key, problem, config, kinds, bar)
             posterior, used = turn.regimes, {"regimes": settings(config)}
         else:
-            turn, used = search(key, problem, config, kinds, self._beliefs, bar)
+            turn, used = search(key, problem, config, kinds, self._candidates, bar)
             posterior = turn.graph._replace(extra=turn.regimes.extra)
         info = self._diagnose(turn.last)
-        start = latent_interventions.STARTS[turn.kind]
+        start = latent_interventions.INITIALISATIONS[turn.kind]
         return posterior, info | {"start": start, "config": used}
 
     def _search_told(self, problem, config, bar):
         """Where all is known of the regimes, the graph is all there is to find."""
         bar.stage("candidate edges")
-        start = self._beliefs(problem)
+        start = self._candidates(problem)
         graph, used = None, {}
         if config.mechanism != "linear":
             pruned = pruning.Config(start=start)
@@ -206,21 +213,16 @@ class LatentInterventionDAG(BaseGraphEstimator):
             used = {"graph": settings(pruned)}
         config = dataclasses.replace(config, start=start)
         posterior, info = self._run(
-            latent_interventions.KERNEL, problem, config, bar, stage="regimes"
+            kernel_of(config), problem, config, bar, stage="regimes"
         )
         if graph is not None:
             posterior = graph._replace(extra=posterior.extra)
         return posterior, info | {"config": used | {"regimes": settings(config)}}
 
-    def _beliefs(self, problem):
-        """Probabilities of edges from the two methods that need no search."""
-        dtype = problem.x.dtype
-        with jax.enable_x64(False):  # whatever the fit needs
-            single = problem._replace(
-                x=np.asarray(problem.x, np.float32),
-                weight=np.asarray(problem.weight, np.float32),
-            )
-            return _start(single, self._seed).astype(dtype)
+    def _candidates(self, problem):
+        """Probabilities of edges to begin with."""
+        key = jax.random.key(self._seed)
+        return np.asarray(candidate_edges(key, problem, shipped_candidates(problem)))
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
@@ -237,7 +239,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
             )
 
     def _relabelled_extra(self, extra, places):
-        model = mechanisms.take_variables(extra["model"], places)
+        model = densities.take_variables(extra["model"], places)
         return super()._relabelled_extra(extra, places) | {"model": model}
 
     def _store(self, learned, columns, table):
@@ -246,14 +248,19 @@ class LatentInterventionDAG(BaseGraphEstimator):
         extra = learned.posterior.extra
         index = getattr(table, "index", None)
         self.regime_probabilities_ = pd.DataFrame(
-            extra["belonging"][:, order], index=index, columns=list(names)
+            extra["responsibilities"][:, order], index=index, columns=list(names)
         )
         # A fit that failed has said so; its rows are of the first regime.
-        likely = np.nan_to_num(extra["belonging"][:, order]).argmax(axis=1)
+        likely = np.nan_to_num(extra["responsibilities"][:, order]).argmax(axis=1)
         labels = pd.Series([names[k] for k in likely], index=index)
         self.regimes_ = labels.infer_objects()
         self.intervention_targets_ = pd.DataFrame(
             extra["targets"][order], index=list(names), columns=list(columns.names)
+        )
+        self.target_evidence_ = pd.DataFrame(
+            extra["target_evidence"][order],
+            index=list(names),
+            columns=list(columns.names),
         )
         self.regime_weights_ = self.regime_probabilities_.mean(axis=0)
         self.n_regimes_ = int((self.regime_weights_ > 0.01).sum())
@@ -302,9 +309,8 @@ class LatentInterventionDAG(BaseGraphEstimator):
                 f"{self.n_features_in_} features as input"
             )
         model, config = self.posterior_.extra["model"], self._found.config
-        with jax.enable_x64(config.mechanism == "linear"):
-            problem = frame.to_rows(X, self._columns)
-            joint = likelihoods(model, problem.x, config.intervention)
+        problem = frame.to_rows(X, self._columns)
+        joint = likelihoods(model, problem.x, config.intervention)
         return np.asarray(joint, np.float64)[problem.weight > 0]
 
 
@@ -319,7 +325,7 @@ class _Found(NamedTuple):
 
 def _order(extra, labels):
     """Places of regimes: those with labels or the reference, then by weight."""
-    size, reference = extra["belonging"].sum(axis=0), int(extra["reference"])
+    size, reference = extra["responsibilities"].sum(axis=0), int(extra["reference"])
     there = (size >= FEWEST_ROWS) | (np.arange(len(size)) == reference)
     first = [reference] if not labels else []
     rest = [code for code in labels if code not in first]
@@ -350,4 +356,4 @@ def _plain(name):
 def _settled(prob, graph, problem):
     """What targets and the class leave open of a graph, and probabilities of edges."""
     essential = essential_graph(graph, decided_pairs(problem))
-    return essential, even_odds(prob, graph, essential)
+    return essential, symmetrise_undirected(prob, graph, essential)

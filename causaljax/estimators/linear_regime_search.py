@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import jax.numpy as jnp
 import numpy as np
 
-from causaljax.compiling import quick_jit
+from causaljax.core.compiling import quick_jit
+from causaljax.core.types import Array, Problem
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.regime_search import (
     Turn,
@@ -18,11 +19,11 @@ from causaljax.estimators.regime_search import (
     reconsidered,
     starts,
 )
-from causaljax.graphs.ops import dag_to_cpdag, transitive_closure
+from causaljax.graphs.cpdag import dag_to_cpdag
+from causaljax.graphs.dags import transitive_closure
 from causaljax.kernels import latent_interventions
-from causaljax.models.mechanisms import regime_log_likelihoods
-from causaljax.models.regime_starts import told_regimes
-from causaljax.types import Array, Problem
+from causaljax.regimes.densities import regime_log_likelihoods
+from causaljax.regimes.initialise import labelled_regimes
 
 _UNSURE = 0.05  # share of the rows in a wrong regime, from which on regimes may mislead
 
@@ -39,7 +40,7 @@ def search_linear(
     Where regimes overlap, what the equivalence class leaves open is doubtful.
     """
     turn = starts(key, problem, config, kinds, bar)[0]
-    if 1 - turn.share @ turn.regimes.extra["belonging"].max(axis=1) < _UNSURE:
+    if 1 - turn.share @ turn.regimes.extra["responsibilities"].max(axis=1) < _UNSURE:
         return turn
     graph = np.asarray(turn.graph.graphs[0])
     may = problem.allowed.T & ~problem.required
@@ -78,5 +79,7 @@ def _undecided(graph, may):
     return open_edges, transitive_closure(open_edges) | itself
 
 
-_told = quick_jit(lambda problem, config: told_regimes(problem, config)[1], once=True)
+_told = quick_jit(
+    lambda problem, config: labelled_regimes(problem, config)[1], once=True
+)
 likelihoods = quick_jit(regime_log_likelihoods, static_argnames="intervention")

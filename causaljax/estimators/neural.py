@@ -9,60 +9,65 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from causaljax import frame
-from causaljax.compiling import quick_jit
-from causaljax.estimators.base import BaseGraphEstimator, Learned
-from causaljax.kernels import amortized, neural, order, pruning
-from causaljax.models import mlp
-from causaljax.run import run
-from causaljax.types import Problem
-from causaljax.weights import kernel_config, load_weights
+from causaljax.core.compiling import quick_jit
+from causaljax.core.options import check_options
+from causaljax.core.types import Problem
+from causaljax.estimators.base import BaseGraphEstimator, FitResult
+from causaljax.kernels import amortized, neural, order_search
+from causaljax.kernels.neural import candidates, equations, pruning
+from causaljax.mechanisms import mlp
+from causaljax.networks.weights import load_weights
+from causaljax.tables import frame
+from causaljax.tables.knowledge import suggest
 
-_START = 0.6, 0.4  # how much the trained network and the linear search are believed
 _OPTIONS = "learning_rate", "hidden", "layers", "num_updates", "batch_size"
 
 
 class NeuralDAG(BaseGraphEstimator):
     """A causal graph whose equations are neural networks, and the equations.
 
-    Begins with what a trained network (``AmortizedDAG``) and a search on linear
-    relations (``LinearDAG``) find at once: the order, and a surplus of candidate edges.
-    Curves over the candidates are fitted down to their noise, and edges of little
-    effect dropped (``causaljax.kernels.pruning``). The equations of the graph that is
-    left are trained by likelihood (``causaljax.kernels.neural``), and can be asked:
-    ``score``, ``sample``, ``average_causal_effect``.
+    Candidate edges come from a trained network (``AmortizedDAG``) and a search for
+    linear relations (``LinearDAG``), which between them give an order of the variables
+    and a surplus of edges. Regression networks over the candidates are fitted, and
+    parents without effect are removed (``causaljax.kernels.neural.pruning``). Then the
+    structural equations of the graph are trained by likelihood
+    (``causaljax.kernels.neural.equations``); they answer ``score``, ``sample`` and
+    ``average_causal_effect``.
 
     Args:
-      least_effect: what an edge must do, between standard deviations of the columns
-        and those of their noise; see the kernel.
       noise: "gaussian", of one scale a variable; "heteroscedastic", of a scale that
         depends on the parents; "flow", of a shape that does.
       intervention: what ``interventions`` did. "perfect" ones cut the variable off
         from its causes; "imperfect" ones changed how it answers to them, differently
         in each regime (without ``regimes``, in each set of targets).
+      prior: probabilities of edges to begin with, a DataFrame or array ``[d, d]``,
+        causes as rows, in place of the candidates above; edges of less than .02 are
+        not considered.
+      min_effect: what an edge must do, between standard deviations of the columns
+        and those of their noise; see ``causaljax.kernels.neural.pruning``.
       learning_rate: Adam's, for the equations, at the beginning.
       hidden: units a layer of the equations' networks.
       layers: how many; with 0 the equations are linear.
       num_updates: updates of the networks.
       batch_size: rows an update.
-      n_starts: how many times curves and equations are begun; of either the ones of
-        least loss are kept.
+      n_starts: how many times curves and equations are begun; the start whose graph
+        has the least loss is kept.
       progress: show a progress bar; None shows one if the standard error stream is
         a terminal and the fit takes more than a second.
       random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
         of which each fit draws one (``info_["seed"]``).
 
-    All options left at None are the kernels' own.
+    All options left at None are the kernel's own.
 
     Attributes:
-      networks_: ``models.mlp.Params`` of the equations, over standardised columns.
+      networks_: ``mechanisms.mlp.Params`` of the equations, over standardised columns.
       effects_: DataFrame ``[d, d]``, what each candidate edge does, in the units of
-        ``least_effect``; of a dropped one what it did when last measured.
+        ``min_effect``; of a removed one what it did when last measured.
 
     ``edge_probabilities_`` say how clearly an edge's effect is above or below the bar,
     and ``cpdag_`` equals ``adjacency_``. There are no ``weights_``.
 
-    Sources: as in the two kernels.
+    Sources: as in the kernel.
 
     Example:
       >>> import numpy as np
@@ -79,7 +84,8 @@ class NeuralDAG(BaseGraphEstimator):
         *,
         noise="heteroscedastic",
         intervention="perfect",
-        least_effect=None,
+        prior=None,
+        min_effect=None,
         learning_rate=None,
         hidden=None,
         layers=None,
@@ -91,7 +97,8 @@ class NeuralDAG(BaseGraphEstimator):
     ):
         self.noise = noise
         self.intervention = intervention
-        self.least_effect = least_effect
+        self.prior = prior
+        self.min_effect = min_effect
         self.learning_rate = learning_rate
         self.hidden = hidden
         self.layers = layers
@@ -104,52 +111,41 @@ class NeuralDAG(BaseGraphEstimator):
     def _reads_regimes(self):
         return self.intervention == "imperfect"
 
-    def _learn(self, problem, columns, bar):
-        del columns
+    def _fit_problem(self, problem, columns, bar):
         self._check_starts()
-        pruned = pruning.Config(**self._given("least_effect"))
-        fitted = neural.Config(
-            num_steps=1,
-            noise=self.noise,
-            interventions=self.intervention,
-            **self._given(*_OPTIONS),
+        config = neural.Config(
+            pruning=pruning.Config(**self._set_options("min_effect")),
+            equations=equations.Config(
+                noise=self.noise,
+                intervention=self.intervention,
+                **self._set_options(*_OPTIONS),
+            ),
         )
-        pruning.check_config(pruned)
-        neural.check_config(fitted)
-        bar.stage("candidate edges")
-        start = _start(problem, self._seed).astype(problem.x.dtype)
-        config = dataclasses.replace(pruned, start=start)
-        posterior, info = self._run(
-            pruning.KERNEL,
-            problem,
-            config,
-            bar,
-            num_starts=self.n_starts,
-            stage="graph",
-        )
-
-        # The networks of just this graph: there is nothing left to search.
-        graph: Any = np.asarray(posterior.graphs[0])
+        check_options(config)
         if self.intervention == "imperfect":
-            fitted, problem = _labelled(fitted, problem)
-        settled = problem._replace(allowed=graph, required=graph)
-        equations, trained = self._run(
+            config, problem = _labelled(config, problem)
+        bar.stage("candidate edges")
+        prior = self._prior(problem, columns)
+        posterior, info = self._run(
             neural.KERNEL,
-            settled,
-            fitted,
+            problem,
+            dataclasses.replace(config, prior=prior),
             bar,
             num_starts=self.n_starts,
-            stage="equations",
+            stage="graph and equations",
         )
+        graph = posterior.graphs[0]
+        info["config"] = _settings(config)
+        return FitResult(graph, graph, None, posterior, info)
 
-        used = {
-            "pruning": dataclasses.asdict(pruned),
-            "equations": dataclasses.asdict(fitted),
-        }
-        del used["pruning"]["start"], used["equations"]["start"]  # matrices, or None
-        info |= {"loss": trained["loss"], "config": used}
-        extra = posterior.extra | equations.extra
-        return Learned(graph, graph, None, posterior._replace(extra=extra), info)
+    def _prior(self, problem, columns):
+        """The user's probabilities of edges, or those of the candidates."""
+        if self.prior is not None:
+            return frame.edge_matrix(self.prior, columns, "prior")
+        key = jax.random.key(self._seed)
+        return np.asarray(
+            candidates.candidate_edges(key, problem, shipped_candidates(problem))
+        )
 
     def _relabelled_extra(self, extra, places):
         networks = mlp.take_variables(extra["networks"], places)
@@ -216,7 +212,7 @@ class NeuralDAG(BaseGraphEstimator):
         for name, value in (do or {}).items():
             name = str(name)  # as columns are named
             if name not in columns.names:
-                hint = frame.suggest(name, columns.names)
+                hint = suggest(name, columns.names)
                 raise ValueError(f"do names an unknown column {name!r}; {hint}")
             place = columns.names.index(name)
             if isinstance(value, bool) or not np.isscalar(value) or not _finite(value):
@@ -264,42 +260,37 @@ def _finite(value):
         return False
 
 
+def shipped_candidates(problem: Problem) -> candidates.Config:
+    """How candidate edges are found: by the network that ships, and a linear search."""
+    return candidates.Config(
+        network=amortized.configure(load_weights()),
+        search=order_search.Config(interventional=bool(problem.intervened.any())),
+    )
+
+
+def _settings(config):
+    """A config as a dict, without its matrices."""
+    given = dataclasses.asdict(config)
+    del given["prior"], given["candidates"], given["pruning"]["start"]
+    return given
+
+
 def _labelled(config, problem):
     """Config and problem with the regimes that networks are dealt out to."""
-    regime = _regimes(problem)
+    regime = np.asarray(problem.regime)
+    if not (regime >= 0).any():
+        # A regime for each set of targets.
+        hit = np.asarray(problem.intervened)
+        regime = np.unique(hit, axis=0, return_inverse=True)[1]
     targets = pd.DataFrame(np.asarray(problem.intervened)).groupby(regime).any()
-    config = dataclasses.replace(
-        config,
+    trained = dataclasses.replace(
+        config.equations,
         # A power of two: tables of other numbers of regimes share the program.
         num_regimes=1 << int(regime.max()).bit_length(),
         num_targeted=max(int(targets.to_numpy().sum(axis=0).max()), 1),
     )
+    config = dataclasses.replace(config, equations=trained)
     return config, problem._replace(regime=regime.astype(np.int32))
-
-
-def _regimes(problem):
-    """A label for each row: the caller's, or one for each set of targets."""
-    regime = np.asarray(problem.regime)
-    if (regime >= 0).any():
-        return regime
-    return np.unique(np.asarray(problem.intervened), axis=0, return_inverse=True)[1]
-
-
-def _start(problem: Problem, seed: int) -> np.ndarray:
-    """Probabilities of edges from the two methods that need no search of their own."""
-    key_network, key_linear = jax.random.split(jax.random.key(seed))
-    network = kernel_config(load_weights("pair-v1"))
-    learned, _ = run(amortized.KERNEL, key_network, problem, network)
-    hit = bool(problem.intervened.any())
-    with jax.enable_x64(True):
-        x: Any = np.asarray(problem.x, np.float64)
-        weight: Any = np.asarray(problem.weight, np.float64)
-        double = problem._replace(x=x, weight=weight)
-        config = order.Config(interventional=hit)
-        linear, _ = run(order.KERNEL, key_linear, double, config)
-        linear = np.asarray(linear.graphs[0])
-    one, other = _START
-    return one * np.asarray(learned.edge_prob) + other * linear
 
 
 _log_density = quick_jit(mlp.log_density)

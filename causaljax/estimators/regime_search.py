@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from causaljax.core.run import run, warm_up
+from causaljax.core.types import Array, Kernel, Posterior, Problem
 from causaljax.estimators.progress import Progress
-from causaljax.kernels import latent_interventions, pruning
-from causaljax.models.regime_families import Sample, turn_edges
-from causaljax.models.regime_splits import split_regime
-from causaljax.models.regime_starts import CELL_STEPS
-from causaljax.run import begin, run
-from causaljax.types import Array, Posterior, Problem
+from causaljax.kernels import latent_interventions
+from causaljax.kernels.neural import pruning
+from causaljax.regimes.edge_reversal import Sample, turn_edges
+from causaljax.regimes.initialise import CELL_STEPS
+from causaljax.regimes.split import split_regime
 
 _LIKELY = 0.5  # belief of edges that a cautious graph is made of
 _KINDS, _BEGINS = 2, 2  # of starts, and of graphs, that go on
@@ -31,7 +32,7 @@ _TURNS = 5  # at a time, each of an edge and of what turns with it
 _TURN_GAIN = 0.02  # nats a row: less is what one more curve may gain anyway
 _DOUBT = 0.05  # nats a row that turning an edge of flows loses, and it may yet be right
 _SHARED = CELL_STEPS - 1  # steps that regimes have no part in
-_LEAST_GAIN = 1e-5  # nats a row, of an iteration of a curve of a graph that is judged
+_TOLERANCE = 1e-5  # nats a row, of an iteration of a curve of a graph that is judged
 _SPLITS, _SPLIT_GAIN = 3, 0.02  # of regimes, at most; nats a row that one may gain
 _SPARED = 0.02  # nats a row and variable, that edges are worth which care would spare
 # Overlapping regimes fit as well when they are one that disturbs what each of them did,
@@ -60,7 +61,7 @@ _THRESHOLDS = {
 class Turn(NamedTuple):
     """A graph and the regimes that its mechanisms tell."""
 
-    graph: Posterior  # of ``kernels.pruning``, or as it was begun with
+    graph: Posterior  # of ``kernels.neural.pruning``, or as it was begun with
     regimes: Posterior
     last: Any  # diagnostics
     kind: int  # of start
@@ -71,7 +72,7 @@ class Turn(NamedTuple):
     def loss(self) -> float:
         """Minus the held-out bound, and the price of disturbed cells, nats a row."""
         found = self.regimes.extra
-        cells = (self.share @ found["belonging"]) @ found["targets"]
+        cells = (self.share @ found["responsibilities"]) @ found["targets"]
         loss = float(self.last.loss) + self.price * float(cells.sum())
         return float(np.nan_to_num(loss, nan=np.inf))
 
@@ -79,7 +80,13 @@ class Turn(NamedTuple):
 def cells_of(regimes: Posterior) -> np.ndarray:
     """Which cells were disturbed, more likely than not, ``[n, d]`` bool."""
     found = regimes.extra
-    return np.asarray(found["belonging"]) @ np.asarray(found["targets"]) > 0.5
+    return np.asarray(found["responsibilities"]) @ np.asarray(found["targets"]) > 0.5
+
+
+def kernel_of(config: latent_interventions.Config) -> Kernel:
+    """Linear mechanisms choose their parents by evidence, which needs float64."""
+    linear = config.mechanism == "linear"
+    return latent_interventions.LINEAR_KERNEL if linear else latent_interventions.KERNEL
 
 
 def counted_rows(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
@@ -104,25 +111,28 @@ def starts(
     graph: Posterior | None = None,
     state: Any = None,
 ) -> list[Turn]:
-    """Fits from several ``latent_interventions.STARTS``, the one of least loss first.
+    """Fits from several initialisations, the one of least loss first.
 
     One compiled program serves them all, whether they go on from ``state``, that after
     the steps they share, or from nothing.
     """
-    kernel = latent_interventions.KERNEL
+    kernel = kernel_of(config)
     turns, price = [], _PRICES[config.mechanism]
     chunks = -(-config.num_steps // _SHARED) - (state is not None)
     weight = counted_rows(problem)[1]
     for kind in kinds:
-        bar.stage(f"regimes from {latent_interventions.STARTS[kind]}", config.num_steps)
+        bar.stage(
+            f"regimes from {latent_interventions.INITIALISATIONS[kind]}",
+            config.num_steps,
+        )
         regimes, last = run(
             kernel,
             jax.random.clone(key),
             problem,
-            dataclasses.replace(config, kind=float(kind)),
+            dataclasses.replace(config, initialisation=float(kind)),
             num_chunks=chunks,
             on_chunk=lambda steps, _: bar.steps(steps),
-            begun=state,
+            state=state,
         )
         regimes = jax.tree.map(np.asarray, regimes)
         judged = regimes if graph is None else graph
@@ -145,7 +155,7 @@ def search(
       key: the same for all that is tried.
       problem: its ``intervened`` cells count where targets are known.
       config: of the kernel of regimes.
-      kinds: numbers of ``latent_interventions.STARTS`` to begin from.
+      kinds: numbers of ``latent_interventions.INITIALISATIONS`` to begin from.
       beliefs: probabilities of edges of a problem with intervened cells.
       bar: told of each stage.
     """
@@ -153,7 +163,7 @@ def search(
     dtype = problem.x.dtype
     total = counted_rows(problem)[1].sum()
     unknown = {
-        "belonging": np.full((n, k), np.nan, dtype),
+        "responsibilities": np.full((n, k), np.nan, dtype),
         "targets": np.full((k, d), np.nan, dtype),
     }
     config = dataclasses.replace(config, **_QUICK_REGIMES, **unknown)
@@ -165,7 +175,7 @@ def search(
         disturbed = problem._replace(intervened=intervened)
         bar.stage("candidate edges")
         start = among(disturbed)
-        pruned = pruning.Config(start=start, least_gain=_LEAST_GAIN, **quick)
+        pruned = pruning.Config(start=start, tolerance=_TOLERANCE, **quick)
         bar.stage("graph", pruned.num_steps)
         found, _ = run(
             pruning.KERNEL,
@@ -188,7 +198,7 @@ def search(
             if name[0] not in states:
                 own_key = jax.random.clone(key)
                 states.clear()  # what is asked for again is the last
-                states[name[0]] = begin(kernel, own_key, problem, began, _SHARED)
+                states[name[0]] = warm_up(kernel, own_key, problem, began, _SHARED)
             state = states[name[0]]
         found = starts(key, problem, began, new, bar, graph, state)
         tried.update({(name, turn.kind): turn for turn in found})
@@ -202,16 +212,16 @@ def search(
         """The graph with what a turn's regimes say is the wrong way round turned."""
         return turned(key, problem, config, graph, turn.regimes, _TURN_GAIN)[0]
 
-    def gone_on(turn, belonging, targets):
+    def gone_on(turn, responsibilities, targets):
         """Other regimes and their targets go on with a turn's graph."""
-        both = {"belonging": belonging, "targets": targets}
+        both = {"responsibilities": responsibilities, "targets": targets}
         return begun(turn.graph.graphs[0], [turn.kind], turn.graph, **both)
 
     def onward(turn, graph):
         """Regimes of a turn go on with another graph, targets found anew or not."""
         found, turn = turn.regimes.extra, turn._replace(graph=graph)
-        rows, targets = found["belonging"], found["targets"]
-        anew = begun(graph.graphs[0], [turn.kind], graph, belonging=rows)
+        rows, targets = found["responsibilities"], found["targets"]
+        anew = begun(graph.graphs[0], [turn.kind], graph, responsibilities=rows)
         return anew + gone_on(turn, rows, targets)
 
     def best(turns):
@@ -225,7 +235,9 @@ def search(
         graph = judged(cells_of(quick.regimes), {})
         if (graph.graphs == quick.graph.graphs).all():
             found = quick.regimes.extra
-            found = best([quick, *gone_on(quick, found["belonging"], found["targets"])])
+            found = best(
+                [quick, *gone_on(quick, found["responsibilities"], found["targets"])]
+            )
         else:
             found = spared(quick, turned_in(quick, graph), followed)
         # Of few candidates curves come closer, and edges of no effect show.
@@ -235,8 +247,8 @@ def search(
 
     used = {
         "regimes": settings(config),
-        "graph": settings(pruning.Config(least_gain=_LEAST_GAIN)),
-        "quick_graph": settings(pruning.Config(least_gain=_LEAST_GAIN, **_QUICK_GRAPH)),
+        "graph": settings(pruning.Config(tolerance=_TOLERANCE)),
+        "quick_graph": settings(pruning.Config(tolerance=_TOLERANCE, **_QUICK_GRAPH)),
         "search": _THRESHOLDS,
     }
     belief = beliefs(problem)
@@ -351,19 +363,24 @@ def parted(
       turn: what there is.
       problem: the table.
       config: of the kernel of regimes; those that have labels stay.
-      gone_on: new turns, from a turn and other ``belonging`` and ``targets``.
+      gone_on: new turns, from a turn and other ``responsibilities`` and ``targets``.
     """
     x, weight = counted_rows(problem)
     number = np.arange(config.max_regimes)
     for _ in range(_SPLITS):
         found = turn.regimes.extra
         able = (number >= config.num_labels) & (number != found["reference"])
-        belonging, targets, gain = split_regime(
-            found["model"], x, weight, found["belonging"], able, config.intervention
+        responsibilities, targets, gain = split_regime(
+            found["model"],
+            x,
+            weight,
+            found["responsibilities"],
+            able,
+            config.intervention,
         )
         if float(gain) < _SPLIT_GAIN * weight.sum():
             break
-        new = min(gone_on(turn, belonging, targets), key=lambda turn: turn.loss)
+        new = min(gone_on(turn, responsibilities, targets), key=lambda turn: turn.loss)
         if new.loss >= turn.loss:
             break
         turn = new
@@ -393,7 +410,7 @@ def turned(
         "x": x,
         "weight": weight,
         "fitted": np.linspace(0, last, min(n, config.num_rows)).astype(np.int32),
-        "belonging": found["belonging"],
+        "responsibilities": found["responsibilities"],
         "targets": found["targets"],
         "known": told & bool(config.targets_known),
     }
@@ -404,8 +421,8 @@ def turned(
         sample,
         old,
         problem.allowed & ~problem.required.T,
-        config.decay,
-        config.sparsity,
+        config.weight_decay,
+        config.target_prior,
         least * sample.weight.sum(),
         perfect=config.intervention == "perfect",
         most=_TURNS,

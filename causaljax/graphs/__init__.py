@@ -1,6 +1,6 @@
-"""Graphs as boolean matrices: penalties, exact operations, metrics.
+"""Graphs as boolean matrices: DAGs, equivalence classes, searches, metrics.
 
-They load on first use.
+Modules load on first use.
 """
 
 import pkgutil

@@ -7,7 +7,7 @@ All three read the non-negative matrix A = W * W (elementwise), whose entry
 [i, j] weighs the edge i -> j. A penalty is no test: ``ops.is_acyclic`` is exact.
 
 The three functions are for one evaluation. A descent evaluates at every step, a
-little further on each time; ``WARM`` holds their gradients in a form that reuses
+little further on each time; ``PENALTIES`` holds their gradients in a form that reuses
 the last step's work, in matrix products alone.
 """
 
@@ -17,8 +17,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from causaljax.graphs.ops import matmul
-from causaljax.types import Array, PyTree
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, PyTree
 
 _FLOOR = 1e-12  # added to W * W by the power iteration; more biases long paths
 
@@ -170,7 +170,7 @@ def _uniform_vectors(weights):
     return vector, vector
 
 
-WARM = {
+PENALTIES = {
     "logdet": WarmPenalty(
         lambda weights: (
             jnp.zeros_like(weights) + jnp.eye(len(weights), dtype=weights.dtype)

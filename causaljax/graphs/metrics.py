@@ -1,7 +1,7 @@
 """Distances between graphs and accuracy of edges; one pair at a time, vmap-able.
 
 Structural intervention distance needs combinatorics on the host and lives in
-``causaljax.evaluation``.
+``causaljax.reports.evaluation``.
 """
 
 from typing import NamedTuple
@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import dag_to_cpdag
-from causaljax.types import Array
+from causaljax.core.types import Array
+from causaljax.graphs.cpdag import dag_to_cpdag
 
 
 class Accuracy(NamedTuple):

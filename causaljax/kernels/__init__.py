@@ -1,6 +1,6 @@
-"""Methods as pure functions, one file each; see ``causaljax.types.Kernel``.
+"""Methods as pure functions, one folder a family; see ``causaljax.core.types.Kernel``.
 
-They load on first use.
+Modules load on first use.
 """
 
 import pkgutil

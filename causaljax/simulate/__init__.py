@@ -1,7 +1,7 @@
 """Simulated tables with known causes: graphs, mechanisms, noise, interventions.
 
-    graph -> weights -> noise -> ``simulate_linear`` -> (``Problem``, ``Truth``)
-    graph -> mechanisms -> noise -> ``simulate`` -> (``Problem``, ``Origin``)
+    graph -> weights -> noise -> ``simulate_linear`` -> (``Problem``, ``LinearTruth``)
+    graph -> mechanisms -> noise -> ``simulate`` -> (``Problem``, ``SCMTruth``)
     graph -> kinetics -> measurement -> ``simulate_genes`` -> (``Problem``,
     ``GeneTruth``)
 
@@ -50,7 +50,7 @@ from causaljax.simulate.regime_likelihood import (
     linear_regime_log_likelihood,
     regime_log_likelihood,
 )
-from causaljax.simulate.scm import Origin, Truth, simulate, simulate_linear
+from causaljax.simulate.scm import LinearTruth, SCMTruth, simulate, simulate_linear
 
 __all__ = [
     "HEAVY_NOISE",
@@ -63,10 +63,10 @@ __all__ = [
     "GeneTruth",
     "Intervention",
     "Mechanism",
-    "Origin",
+    "SCMTruth",
     "Platform",
     "RegimeModel",
-    "Truth",
+    "LinearTruth",
     "avici_table",
     "bipartite",
     "dcdi_table",

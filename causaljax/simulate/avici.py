@@ -11,7 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from causaljax.graphs.ops import matmul, topological_order
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, Problem, make_problem
+from causaljax.graphs.dags import topological_order
 from causaljax.simulate.columns import fill_columns
 from causaljax.simulate.graphs import (
     lattice,
@@ -20,7 +22,6 @@ from causaljax.simulate.graphs import (
     stochastic_block,
 )
 from causaljax.simulate.mechanisms import fourier_features
-from causaljax.types import Array, Problem, make_problem
 
 _NUM_FEATURES = 100
 _BIAS = 3.0  # uniform between minus and plus this

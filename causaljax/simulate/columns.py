@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from causaljax.types import Array
+from causaljax.core.types import Array
 
 SCALINGS = ("raw", "standardised", "internal")
 """Whether columns are standardised, and whether their children notice."""

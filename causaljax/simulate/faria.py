@@ -6,16 +6,19 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from causaljax.graphs.ops import matmul
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, Problem
 from causaljax.simulate.graphs import stochastic_block
-from causaljax.simulate.interventions import draw_target_sets, perfect_intervention
+from causaljax.simulate.interventions import (
+    draw_target_sets,
+    perfect_intervention,
+)
 from causaljax.simulate.regime_likelihood import (
     RegimeModel,
     added_noise_model,
     inner_noise_model,
 )
 from causaljax.simulate.scm import fill_table, row_by_row
-from causaljax.types import Array, Problem
 
 _INNER = "nonadditive_network"  # its noise is an input
 _MECHANISMS = ("linear", "network", _INNER)

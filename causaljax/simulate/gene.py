@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import matmul, topological_order
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, Problem, make_problem
+from causaljax.graphs.dags import topological_order
 from causaljax.simulate.interventions import draw_targets
-from causaljax.types import Array, Problem, make_problem
 
 _TIME_STEP = 0.05
 _NUM_STEPS = 400  # 20 time units, 14 to 18 lifetimes of a molecule

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.types import Array
+from causaljax.core.types import Array
 
 
 def erdos_renyi(key: Array, num_variables: int, edges_per_variable: float) -> Array:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from causaljax.types import Array, Problem
+from causaljax.core.types import Array, Problem
 
 
 class Intervention(NamedTuple):

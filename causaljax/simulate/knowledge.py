@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from causaljax.types import Array
+from causaljax.core.types import Array
 
 
 def reveal(key: Array, graph: Array) -> tuple[Array, Array, Array]:

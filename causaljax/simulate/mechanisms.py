@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from causaljax.graphs.ops import matmul
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, PyTree
 from causaljax.simulate.columns import standardise
-from causaljax.types import Array, PyTree
 
 _NUM_FEATURES = 100  # of a random function of all parents
 _NUM_FEATURES_EACH = 10  # of a random function of one parent

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from causaljax.types import Array
+from causaljax.core.types import Array
 
 _EULER_GAMMA = 0.5772156649015329  # the mean of the standard Gumbel distribution
 _STUDENT_T_DF = 5.0  # the smallest whole number with a finite kurtosis

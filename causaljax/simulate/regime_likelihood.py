@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
-from causaljax.graphs.ops import matmul
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, Problem
 from causaljax.simulate.interventions import Intervention
-from causaljax.simulate.scm import Truth
-from causaljax.types import Array, Problem
+from causaljax.simulate.scm import LinearTruth
 
 _LOG_FLOOR = -30.0  # of a density that is a sum over a grid
 _GRID_SIZE = 257
@@ -88,7 +88,7 @@ def regime_log_likelihood(problem: Problem, truth: _HasModel) -> Array:
 
 
 def linear_regime_log_likelihood(
-    problem: Problem, truth: Truth, intervention: Intervention
+    problem: Problem, truth: LinearTruth, intervention: Intervention
 ) -> Array:
     """The same for a table of ``simulate_linear`` with Gaussian noise.
 

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from causaljax.graphs.ops import matmul, topological_order
+from causaljax.core.linalg import matmul
+from causaljax.core.types import Array, Problem, make_problem
+from causaljax.graphs.dags import topological_order
 from causaljax.simulate.columns import SCALINGS, fill_columns
 from causaljax.simulate.interventions import Intervention, shift_intervention
 from causaljax.simulate.mechanisms import (
@@ -17,10 +19,9 @@ from causaljax.simulate.mechanisms import (
     noise_factor,
 )
 from causaljax.simulate.noise import sample_noise
-from causaljax.types import Array, Problem, make_problem
 
 
-class Truth(NamedTuple):
+class LinearTruth(NamedTuple):
     """What made a table, in the units of the table as returned."""
 
     graph: Array  # [d, d] bool
@@ -30,7 +31,7 @@ class Truth(NamedTuple):
     regime: Array  # [n] int32
 
 
-class Origin(NamedTuple):
+class SCMTruth(NamedTuple):
     """What made a table whose mechanisms need not have coefficients."""
 
     graph: Array  # [d, d] bool
@@ -50,7 +51,7 @@ def simulate_linear(
     weights: ArrayLike | None = None,
     intervention: Intervention | None = None,
     dtype: DTypeLike = jnp.float32,
-) -> tuple[Problem, Truth]:
+) -> tuple[Problem, LinearTruth]:
     """Rows of a linear structural causal model with additive noise.
 
     In every row of a regime without interventions the table satisfies
@@ -126,7 +127,7 @@ def simulate_linear(
         return signal + noise_scale[j] * unit_noise[:, j]
 
     problem, sds = fill_table(respond, graph, unit_noise, done, scaling)
-    truth = Truth(
+    truth = LinearTruth(
         graph=graph,
         weights=seen_weights(sds) / sds[None, :],
         noise_scale=noise_scale / sds,
@@ -148,7 +149,7 @@ def simulate(
     intervention: Intervention | None = None,
     heteroscedastic: bool = False,
     dtype: DTypeLike = jnp.float32,
-) -> tuple[Problem, Origin]:
+) -> tuple[Problem, SCMTruth]:
     """Rows of a structural causal model with random mechanisms of one family.
 
     A column is a random function of its parents and of noise that is independent
@@ -218,7 +219,7 @@ def simulate(
         return family.apply(of_child(params, j), *seen, column_noise, done.num_baseline)
 
     problem, _ = fill_table(respond, graph, unit_noise, done, scaling)
-    return problem, Origin(graph, noise_scale, done.targets, done.regime)
+    return problem, SCMTruth(graph, noise_scale, done.targets, done.regime)
 
 
 def _noise_scales(key, noise_scale, num_variables, dtype):

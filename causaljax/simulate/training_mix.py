@@ -14,8 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from causaljax.core.types import Array, Problem
 from causaljax.simulate.knowledge import draw_knowledge
-from causaljax.types import Array, Problem
 
 HIDDEN_SHARE = 0.31
 """Of the tables, how many are pooled from interventions that nobody recorded."""

@@ -1,0 +1,190 @@
+"""The only loop over a kernel's steps."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.core.compiling import quick_jit
+from causaljax.core.precision import in_precision
+from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
+
+_SMALL = 2**15  # cells of a table
+
+
+def _is_small(*arguments):
+    problem = next(leaf for leaf in arguments if isinstance(leaf, Problem))
+    return problem.x.size <= _SMALL
+
+
+def _is_brief(kernel, *arguments, **others):
+    return kernel.brief and _is_small(*arguments, *others.values())
+
+
+@quick_jit(static_argnames=("kernel", "num_steps"), once=_is_brief)
+def advance(
+    kernel: Kernel,
+    key: Array,
+    state: PyTree,
+    problem: Problem,
+    config: PyTree,
+    num_steps: int,
+) -> tuple[PyTree, PyTree]:
+    """Takes ``num_steps`` steps from a state.
+
+    Step t, counted from the start of the run, gets the key ``fold_in(key, t)``;
+    stopping after any step and going on later, with the same key, gives the same
+    numbers to the last bit.
+
+    Args:
+      kernel: the method.
+      key: typed key of the steps.
+      state: from ``kernel.init`` or an earlier call.
+      problem: the table.
+      config: the kernel's ``Config``.
+      num_steps: how many steps, static.
+
+    Returns:
+      The new state, and the diagnostics of all steps stacked along axis 0.
+
+    Differentiable: in what the kernel's step is.
+    """
+
+    def body(state, _):
+        step_key = jax.random.fold_in(key, state.step)
+        return kernel.step(step_key, state, problem, config)
+
+    return jax.lax.scan(body, state, length=num_steps)
+
+
+_keys = quick_jit(lambda key: tuple(jax.random.split(key, 3)), once=True)
+
+
+@quick_jit(static_argnames="kernel", once=_is_small)
+def _init(kernel, key, problem, config):
+    return kernel.init(key, problem, config)
+
+
+@quick_jit(static_argnames="kernel")
+def _finalise(kernel, key, state, problem, config, trace):
+    """The posterior, and the last diagnostics of a trace, if there is one."""
+    posterior = kernel.finalise(key, state, problem, config)
+    return posterior, jax.tree.map(lambda leaf: leaf[-1], trace)
+
+
+def warm_up(
+    kernel: Kernel,
+    key: Array,
+    problem: Problem,
+    config: PyTree,
+    num_steps: int,
+) -> PyTree:
+    """The state after the first steps of ``run``, for several runs to go on from.
+
+    Args:
+      kernel: as of ``run``.
+      key: the same.
+      problem: the same.
+      config: the same, with what the first steps ask for.
+      num_steps: how many steps, static.
+
+    Returns:
+      A state of the kernel, which ``run`` takes as ``state``.
+
+    Differentiable: as ``run``.
+    """
+    init_key, step_key, _ = _keys(key)
+    state = _init(kernel, init_key, problem, config)
+    return advance(kernel, step_key, state, problem, config, num_steps)[0]
+
+
+@in_precision
+def run(
+    kernel: Kernel,
+    key: Array,
+    problem: Problem,
+    config: PyTree,
+    *,
+    num_chunks: int = 1,
+    on_chunk: Callable[[int, PyTree], None] | None = None,
+    state: PyTree | None = None,
+) -> tuple[Posterior, PyTree]:
+    """Fits a problem from start to end: init, all steps, finalise.
+
+    Args:
+      kernel: the method.
+      key: typed key; the same key, problem, config and backend give the same
+        answer, whatever ``num_chunks``.
+      problem: the table.
+      config: the kernel's ``Config``; ``config.num_steps`` steps are taken.
+      num_chunks: into how many calls of ``advance`` the steps are cut.
+      on_chunk: called on the host after each of them with the number of steps taken
+        so far and the stacked diagnostics of its own steps, for progress bars; not
+        under jit.
+      state: that of ``warm_up`` with the same key and problem, if the first steps
+        have been taken; not under jit.
+
+    Returns:
+      The posterior, and the diagnostics of the last step; None instead if ``state``
+      had taken all steps.
+
+    Differentiable: as the kernel's ``finalise`` is. A method that estimates its answer
+    anew on the graph it has found, as the descent does, answers to a change of settings
+    that only steer the search (l1, learning rate) by 0: for their derivatives
+    go through ``advance`` and the state.
+
+    Example:
+      >>> import jax, numpy as np
+      >>> from causaljax.core import run, types
+      >>> from causaljax.kernels import continuous
+      >>> cause = np.random.default_rng(0).normal(size=500)
+      >>> effect = 2 * cause + np.random.default_rng(1).normal(size=500)
+      >>> problem = types.make_problem(np.stack([cause, effect], 1, dtype="float32"))
+      >>> config = continuous.Config(num_steps=2000)
+      >>> key = jax.random.key(0)
+      >>> posterior, _ = run.run(continuous.KERNEL, key, problem, config)
+      >>> posterior.graphs[0].astype(int).tolist()
+      [[0, 1], [0, 0]]
+    """
+    init_key, step_key, final_key = _keys(key)
+    first = 0 if state is None else int(state.step)
+    if state is None:
+        state = _init(kernel, init_key, problem, config)
+    total = config.num_steps
+    # All chunks but the last have one length, so one compiled loop serves them.
+    length = max(-(-(total - first) // num_chunks), 1)
+    trace = None
+    for start in range(first, total, length):
+        num_steps = min(length, total - start)
+        state, trace = advance(kernel, step_key, state, problem, config, num_steps)
+        if on_chunk is not None:
+            on_chunk(start + num_steps, jax.block_until_ready(trace))
+    return _finalise(kernel, final_key, state, problem, config, trace)
+
+
+@in_precision
+@quick_jit(static_argnames=("kernel", "batch_size"))
+def run_many(
+    kernel: Kernel, key: Array, problems: Problem, config: PyTree, batch_size: int
+) -> tuple[Posterior, PyTree]:
+    """Fits problems of one shape in one compiled call.
+
+    Args:
+      kernel: the method.
+      key: typed key; problem k gets ``fold_in(key, k)``.
+      problems: leaves ``[b, ...]``; tables of fewer rows are padded with weight 0.
+      config: of all of them.
+      batch_size: how many are worked on together, static; it bounds the memory.
+
+    Returns:
+      What ``run`` returns, stacked along axis 0.
+
+    Differentiable: as ``run``.
+    """
+
+    def one(numbered):
+        number, problem = numbered
+        return run(kernel, jax.random.fold_in(key, number), problem, config)
+
+    numbered = jnp.arange(problems.weight.shape[0]), problems
+    return jax.lax.map(one, numbered, batch_size=batch_size)

@@ -1,0 +1,13 @@
+"""Graphs of neural mechanisms: candidate edges, pruning, equations."""
+
+from causaljax.kernels.neural.kernel import (
+    KERNEL,
+    Config,
+    Info,
+    State,
+    finalise,
+    init,
+    step,
+)
+
+__all__ = ["KERNEL", "Config", "Info", "State", "finalise", "init", "step"]

@@ -1,0 +1,56 @@
+"""Edges to begin with, from the two methods that need no search of their own kind.
+
+A trained network reads the table at once (``kernels.amortized``), and a search over
+orders finds the best linear graph (``kernels.order_search``). The probability that an
+edge is begun with is a blend of what the two say,
+
+    p_ij = b P(i -> j by the network) + (1 - b) [i -> j in the linear graph]
+
+On curved mechanisms the network is right more often; the linear graph holds strong
+edges that the network is unsure of.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.core.options import option
+from causaljax.core.run import run
+from causaljax.core.types import Array, Problem
+from causaljax.kernels import amortized, order_search
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the two methods.
+
+    ``blend`` is the share of the network in the result; with .6 an edge that only one
+    of the two believes in is a candidate, and the network's come first.
+    """
+
+    network: amortized.Config
+    search: order_search.Config = order_search.Config()
+    blend: float = option(0.6, least=0)
+
+
+def candidate_edges(key: Array, problem: Problem, config: Config) -> Array:
+    """Probabilities of edges before curves are fitted.
+
+    Args:
+      key: typed key, consumed.
+      problem: the table; columns of standard deviation 1.
+      config: settings.
+
+    Returns:
+      ``[d, d]`` float, in the dtype of ``problem.x``.
+
+    Differentiable: in the table, through the network alone.
+    """
+    network_key, search_key = jax.random.split(key)
+    learned, _ = run(amortized.KERNEL, network_key, problem, config.network)
+    linear, _ = run(order_search.KERNEL, search_key, problem, config.search)
+    graph = jnp.asarray(linear.graphs[0]).astype(learned.edge_prob.dtype)
+    blend = jnp.asarray(config.blend, graph.dtype)
+    return blend * learned.edge_prob + (1 - blend) * graph

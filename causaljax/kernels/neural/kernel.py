@@ -1,0 +1,123 @@
+"""Graphs of neural mechanisms: candidate edges, pruning, equations.
+
+Candidate edges are those of ``candidates``, or of a ``prior`` that is given. Regression
+networks over them are fitted and thinned out (``pruning``). The structural equations of
+the graph that is left are trained by likelihood (``equations``).
+
+Sources: as of the three parts.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from causaljax.core.types import Array, Kernel, Posterior, Problem
+from causaljax.kernels.neural import equations, pruning
+from causaljax.kernels.neural.candidates import Config as CandidatesConfig
+from causaljax.kernels.neural.candidates import candidate_edges
+from causaljax.kernels.neural.equations import Config as EquationsConfig
+from causaljax.kernels.neural.equations import State as EquationsState
+from causaljax.kernels.neural.pruning import Config as PruningConfig
+from causaljax.kernels.neural.pruning import State as PruningState
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the three parts.
+
+    ``prior`` holds probabilities of edges to begin with, in place of those that
+    ``candidates`` finds. Without either, candidates are all edges along growing R2,
+    which is a guess; see ``pruning.Config``.
+    """
+
+    prior: ArrayLike | None = None  # [d, d] float in [0, 1]
+    candidates: CandidatesConfig | None = None
+    pruning: PruningConfig = PruningConfig()
+    equations: EquationsConfig = EquationsConfig()
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of pruning, then steps of training."""
+        return self.pruning.num_steps + self.equations.num_steps
+
+
+class State(NamedTuple):
+    """What a step carries on to the next."""
+
+    step: Array  # [] int32
+    pruning: PruningState
+    equations: EquationsState
+    loss: Array  # [] float, of the graph
+
+
+class Info(NamedTuple):
+    """Diagnostics of a step."""
+
+    loss: Array  # [] float, of the graph, as ``pruning.Info`` has it
+    equations_loss: Array  # [] float, minus log-likelihood, nats a row; NaN before
+    converged: Array  # [] bool, the losses are finite
+    nonfinite: Array  # [] bool, a loss is not finite
+
+
+def init(key: Array, problem: Problem, config: Config) -> State:
+    """Candidate edges, and random curves and networks."""
+    pruning_key, equation_key = jax.random.split(key)
+    prior = config.prior
+    if prior is None and config.candidates is not None:
+        candidate_key = jax.random.fold_in(key, 0)
+        prior = candidate_edges(candidate_key, problem, config.candidates)
+    pruned = dataclasses.replace(config.pruning, start=prior)
+    begun = pruning.init(pruning_key, problem, pruned)
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        pruning=begun,
+        equations=equations.init(equation_key, problem, config.equations),
+        loss=jnp.inf + 0 * begun.weight[0],
+    )
+
+
+def step(
+    key: Array, state: State, problem: Problem, config: Config
+) -> tuple[State, Info]:
+    """A step of pruning, or when that is at its end a step of training."""
+
+    def prune():
+        new, info = pruning.step(key, state.pruning, problem, config.pruning)
+        return new, state.equations, info.loss, jnp.full_like(info.loss, jnp.nan)
+
+    def train():
+        graph = _pruned(key, state, problem, config).graphs[0]
+        new, loss = equations.train(
+            key, state.equations, graph, problem, config.equations
+        )
+        return state.pruning, new, state.loss, loss
+
+    pruned, trained, loss, equations_loss = jax.lax.cond(
+        state.step < config.pruning.num_steps, prune, train
+    )
+    new = State(state.step + 1, pruned, trained, loss)
+    finite = jnp.isfinite(loss) & ~jnp.isinf(equations_loss)
+    done = state.step >= config.pruning.num_steps
+    finite = finite & (~done | jnp.isfinite(equations_loss))
+    return new, Info(loss, equations_loss, converged=finite, nonfinite=~finite)
+
+
+def _pruned(key, state, problem, config):
+    return pruning.finalise(key, state.pruning, problem, config.pruning)
+
+
+def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
+    """The graph and probabilities of ``pruning.finalise``, and its equations.
+
+    ``extra`` has the ``networks`` (``mechanisms.mlp.Params``) besides.
+    """
+    posterior = _pruned(key, state, problem, config)
+    extra = posterior.extra | {"networks": state.equations.networks}
+    return posterior._replace(extra=extra)
+
+
+KERNEL = Kernel(init, step, finalise)
