@@ -145,6 +145,7 @@ REGISTRY |= {
 PRUNING = pruning.Config(
     num_steps=NUM_STEPS, hidden=2, num_iterations=3, min_effect=0.8
 )
+# Its first steps are those of ``pruning``.
 REGISTRY["neural"] = Row(
     kernel=neural.KERNEL,
     config=neural.Config(
@@ -165,16 +166,6 @@ REGISTRY["neural"] = Row(
     sweep=("prior",),
     fewer=functools.partial(dataclasses.replace, pruning=PRUNING),
     short=5,
-    smooth=False,
-)
-
-REGISTRY["pruning"] = Row(
-    kernel=pruning.KERNEL,
-    config=PRUNING,
-    problem=linear_problem,
-    parameters=attrgetter("families.slopes"),
-    sweep=("weight_decay",),
-    short=2,
     smooth=False,
 )
 

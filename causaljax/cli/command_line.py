@@ -396,6 +396,10 @@ def _notes(estimator):
     else:
         nats = -info["equations_loss"]
         yield f"Mean log-likelihood of the equations: {nats:.3f} nats a row."
+        yield (
+            "Probabilities are scores: how far an edge's effect is above the bar; they "
+            "are not calibrated."
+        )
 
 
 def _reference_notes(estimator):

@@ -1,9 +1,11 @@
 """Linear algebra at the precision that scores and penalties need."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
-from causaljax.core.types import Array
+from causaljax.core.types import Array, PyTree
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -13,3 +15,25 @@ def matmul(a: Array, b: Array) -> Array:
     whatever feeds a score, a factorisation or a penalty is multiplied here.
     """
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def map_factorisations(function: Callable[..., PyTree], xs: PyTree) -> PyTree:
+    """``vmap(function)(xs)``, one after another on CPUs.
+
+    Batches of LAPACK calls that XLA runs at the same time can wait for each other's
+    threads for ever on CPUs of few cores (jaxlib 0.10). Other devices batch them.
+
+    Args:
+      function: of one slice; it factorises matrices.
+      xs: pytree of arrays, mapped along their first axes.
+
+    Returns:
+      The results, stacked along axis 0.
+
+    Differentiable: as the function is.
+    """
+    return jax.lax.platform_dependent(
+        xs,
+        cpu=lambda xs: jax.lax.map(function, xs),
+        default=lambda xs: jax.vmap(function)(xs),
+    )

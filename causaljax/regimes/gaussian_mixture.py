@@ -16,7 +16,7 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import gammaln, multigammaln
 from jax.typing import ArrayLike
 
-from causaljax.core.linalg import matmul
+from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.types import Array
 from causaljax.regimes import merge
 
@@ -163,15 +163,14 @@ def _gains(moments, concentration):
     """Of making two groups one, ``[k, k]``; -inf below the diagonal or if empty."""
 
     def of_pairs(one):
-        # Pairs and itself in one call: batches of LAPACK that run side by side wait
-        # for each other's threads, on two cores for ever (jaxlib 0.10).
+        # Pairs and itself in one call, and not side by side.
         both = jax.tree.map(
             lambda a, b: jnp.concatenate([a + b[None], b[None]]), moments, one
         )
         evidence = _evidence(*both)
         return evidence[:-1], evidence[-1]
 
-    together, alone = jax.lax.map(of_pairs, moments)
+    together, alone = map_factorisations(of_pairs, moments)
     count = moments[0]
     size = jnp.maximum(count, 1e-3)
     process = gammaln(size[:, None] + size[None, :]) - gammaln(size)[:, None]

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr, xlogy
 from jax.typing import ArrayLike
 
+from causaljax.core.linalg import map_factorisations
 from causaljax.core.types import Array
 from causaljax.mechanisms import conjugate
 
@@ -68,7 +69,7 @@ def find_targets(
         its_own = index == order
         others = 1 - jnp.where(its_own, 1, found)
         pair = jnp.stack([others, jnp.where(its_own, 1, others)])
-        # One call: batches of LAPACK side by side can wait for each other for ever.
+        # In one call, and not side by side: see ``core.linalg.map_factorisations``.
         without, joined = conjugate.fit(_weighted(pair, sums))[1]
         more = jnp.maximum(as_it_is - joined + without, 0)
         new = jax.nn.sigmoid(prior + alone - joined + without - more)
@@ -120,7 +121,7 @@ def target_evidence(
         without, joined = conjugate.fit(_weighted(pair, sums))[1]
         return alone - jnp.maximum(joined - without, as_it_is)
 
-    return jax.lax.map(of_regime, (order, own, usual))
+    return map_factorisations(of_regime, (order, own, usual))
 
 
 def strongest_targets(targets: Array, evidence: Array, most: int) -> Array:
@@ -194,7 +195,7 @@ def best_targets(
     furthest = furthest_targets(sums, own, begin, known, prior)
     starts = jnp.stack([begin, furthest, jnp.ones_like(begin)])
     starts = jnp.where(known[None, :], begin[None, :], starts)
-    found, score = jax.lax.map(
+    found, score = map_factorisations(
         lambda start: find_targets(sums, own, start, known, prior, usual), starts
     )
     best = jnp.arange(len(score)) == jnp.argmax(score)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr, gammaln
 from jax.typing import ArrayLike
 
-from causaljax.core.linalg import matmul
+from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.types import Array
 from causaljax.mechanisms import conjugate
 
@@ -47,15 +47,14 @@ def joining_gains(
         return jnp.logaddexp(usual, other).sum(axis=-1)
 
     def evidence_of_pairs(sums):
-        # With each other and with nobody, in one call: batches of LAPACK side by side
-        # can wait for each other for ever.
+        # With each other and with nobody, in one call, and not side by side.
         def added(leaf):
             other = jnp.concatenate([leaf, jnp.zeros_like(leaf[:1])])
             return other[:, None] + leaf[None, :]
 
         return conjugate.fit(jax.tree.map(added, sums))[1]
 
-    found = jax.lax.map(evidence_of_pairs, sums)
+    found = map_factorisations(evidence_of_pairs, sums)
     alone = score(found[:, -1].T, mechanism)
     pairs = found[:, :-1].transpose(1, 2, 0)
     usual = mechanism[:, None] + mechanism[None, :]

@@ -9,7 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from causaljax.core.linalg import matmul
+from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.types import Array, Problem
 from causaljax.scores import linear_gaussian
 
@@ -76,6 +76,5 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
 
     posterior = jnp.broadcast_to(posterior, (d, d, d))
     rows = jnp.broadcast_to(count, (d,))
-    # Not vmap, as in ``linear_gaussian.coefficients``.
     each = graph.T, jnp.arange(d), posterior, rows
-    return jax.lax.map(lambda one: local(*one), each)
+    return map_factorisations(lambda one: local(*one), each)

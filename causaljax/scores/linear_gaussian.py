@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from causaljax.core.linalg import matmul
+from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.problem import complete_rows
 from causaljax.core.types import Array, Problem
 from causaljax.scores import sweep_operator
@@ -170,9 +170,7 @@ def coefficients(graph: Array, stats: Statistics) -> Array:
         solution = jax.scipy.linalg.solve(system, right[:, None], assume_a="pos")
         return jnp.where(parents, solution[:, 0] * scale, 0)
 
-    # Not vmap: batched factorisations that run at once wait for each other's threads
-    # for ever on CPUs of few cores (jaxlib 0.10.2).
-    return jax.lax.map(regress, jnp.arange(graph.shape[0])).T
+    return map_factorisations(regress, jnp.arange(graph.shape[0])).T
 
 
 def bic(
