@@ -84,25 +84,25 @@ def step(
     key: Array, state: State, problem: Problem, config: Config
 ) -> tuple[State, Info]:
     """A step of pruning, or when that is at its end a step of training."""
-
-    def prune():
-        new, info = pruning.step(key, state.pruning, problem, config.pruning)
-        return new, state.equations, info.loss, jnp.full_like(info.loss, jnp.nan)
+    prunes = state.step < config.pruning.num_steps
+    # At its end a step of pruning has nothing to do. Inside a conditional it would be
+    # compiled to sums of less precision (jaxlib 0.10, CPU).
+    pruned, info = pruning.step(key, state.pruning, problem, config.pruning)
+    pruned = jax.tree.map(
+        lambda new, old: jnp.where(prunes, new, old), pruned, state.pruning
+    )
+    loss = jnp.where(prunes, info.loss, state.loss)
 
     def train():
         graph = _pruned(key, state, problem, config).graphs[0]
-        new, loss = equations.train(
-            key, state.equations, graph, problem, config.equations
-        )
-        return state.pruning, new, state.loss, loss
+        return equations.train(key, state.equations, graph, problem, config.equations)
 
-    pruned, trained, loss, equations_loss = jax.lax.cond(
-        state.step < config.pruning.num_steps, prune, train
+    trained, equations_loss = jax.lax.cond(
+        prunes, lambda: (state.equations, jnp.full_like(loss, jnp.nan)), train
     )
     new = State(state.step + 1, pruned, trained, loss)
     finite = jnp.isfinite(loss) & ~jnp.isinf(equations_loss)
-    done = state.step >= config.pruning.num_steps
-    finite = finite & (~done | jnp.isfinite(equations_loss))
+    finite = finite & (prunes | jnp.isfinite(equations_loss))
     return new, Info(loss, equations_loss, converged=finite, nonfinite=~finite)
 
 
