@@ -268,6 +268,10 @@ def test_a_prior_of_the_user_takes_the_place_of_candidates(fitted):
     given = NeuralDAG(**OPTIONS, prior=prior.loc[order, order])
     given.fit(frame, interventions=hit)
     assert set(given.graph_.edges) == {("x", "y"), ("y", "z")}
+    # An array is in the order of the table's columns.
+    array = NeuralDAG(**OPTIONS, prior=prior.loc[order, order].to_numpy())
+    array.fit(frame[order], interventions=pd.DataFrame(hit, columns=list("xyz"))[order])
+    assert set(array.graph_.edges) == {("x", "y"), ("y", "z")}
     nothing = NeuralDAG(**OPTIONS, prior=np.zeros((3, 3))).fit(frame)
     assert not nothing.graph_.edges
     for wrong, message in (

@@ -71,6 +71,7 @@ class BaseGraphEstimator(ABC):
     progress: bool | None
     random_state: Any
     _seed: int  # of the fit that is on its way
+    _table_columns: frame.Columns  # of its table, in the table's order
 
     @abstractmethod
     def _fit_problem(
@@ -136,6 +137,7 @@ class BaseGraphEstimator(ABC):
                 pooled=self._skips_outlier_check(),
             )
             ordered, named, places = frame.sort_variables(problem, columns)
+            self._table_columns = columns
             learned = self._fit_problem(ordered, named, bar)
             learned = self._relabelled(learned, places)
         info = learned.info | {"seconds": time.perf_counter() - start}

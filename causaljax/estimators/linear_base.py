@@ -1,6 +1,7 @@
 """What linear methods have in common: classes, weights, bootstrap, diagnostics."""
 
 import dataclasses
+from abc import abstractmethod
 from typing import Any
 
 import jax
@@ -27,9 +28,9 @@ class BaseLinearDAG(BaseGraphEstimator):
     n_bootstrap: int
     n_starts: int = 1
 
+    @abstractmethod
     def _configure(self, interventional: bool) -> tuple[Kernel, Any]:
         """The kernel and its config; raises ValueError for a bad option."""
-        raise NotImplementedError
 
     def _fit_problem(self, problem, columns, bar):
         if not isinstance(self.n_bootstrap, int) or self.n_bootstrap < 0:

@@ -141,8 +141,10 @@ class NeuralDAG(BaseGraphEstimator):
     def _prior(self, problem, columns):
         """The user's probabilities of edges, or those of the candidates."""
         if self.prior is not None:
-            return frame.edge_matrix(self.prior, columns, "prior")
-        key = jax.random.key(self._seed)
+            given = frame.edge_matrix(self.prior, self._table_columns, "prior")
+            place = [self._table_columns.names.index(name) for name in columns.names]
+            return given[np.ix_(place, place)]
+        key = neural.candidate_key(jax.random.key(self._seed))
         return np.asarray(
             candidates.candidate_edges(key, problem, shipped_candidates(problem))
         )

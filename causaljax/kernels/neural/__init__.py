@@ -5,9 +5,19 @@ from causaljax.kernels.neural.kernel import (
     Config,
     Info,
     State,
+    candidate_key,
     finalise,
     init,
     step,
 )
 
-__all__ = ["KERNEL", "Config", "Info", "State", "finalise", "init", "step"]
+__all__ = [
+    "KERNEL",
+    "Config",
+    "Info",
+    "State",
+    "candidate_key",
+    "finalise",
+    "init",
+    "step",
+]

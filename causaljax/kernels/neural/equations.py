@@ -103,8 +103,6 @@ def train(
     Returns:
       The new state, and minus the mean log-likelihood of the rows that were drawn,
       ``[]``, nats a row.
-
-    Differentiable: in x, and in the learning rate.
     """
     dtype = problem.x.dtype
     per_step = -(-config.num_updates // config.num_steps)

@@ -63,13 +63,19 @@ class Info(NamedTuple):
     nonfinite: Array  # [] bool, a loss is not finite
 
 
+def candidate_key(key: Array) -> Array:
+    """The key by which ``run`` with this key looks for candidate edges."""
+    init_key, *_ = jax.random.split(key, 3)
+    return jax.random.fold_in(init_key, 0)
+
+
 def init(key: Array, problem: Problem, config: Config) -> State:
     """Candidate edges, and random curves and networks."""
     pruning_key, equation_key = jax.random.split(key)
     prior = config.prior
     if prior is None and config.candidates is not None:
-        candidate_key = jax.random.fold_in(key, 0)
-        prior = candidate_edges(candidate_key, problem, config.candidates)
+        begin_key = jax.random.fold_in(key, 0)
+        prior = candidate_edges(begin_key, problem, config.candidates)
     pruned = dataclasses.replace(config.pruning, start=prior)
     begun = pruning.init(pruning_key, problem, pruned)
     return State(
