@@ -8,6 +8,9 @@ import pytest
 import scipy.stats
 
 from causaljax import simulate
+from causaljax.simulate.graphs import attach, largest
+from causaljax.simulate.interventions import draw_target_sets
+from causaljax.simulate.noise import mixture, student_t
 
 GRAPHS = {
     "erdos_renyi": (simulate.erdos_renyi, 2),
@@ -199,6 +202,23 @@ def test_scale_free_outwards_is_the_same_graph_turned():
         np.testing.assert_array_equal(inwards, np.asarray(outwards).T)
 
 
+def test_attachment_takes_a_number_that_is_traced():
+    def draw(key, num_targets):
+        return attach(key, 6, num_targets)
+
+    for num_targets in (1, 3, 9):
+        graph = np.asarray(jax.jit(draw)(jax.random.key(0), num_targets))
+        assert not np.triu(graph).any()
+        assert graph.sum(axis=1).tolist() == [min(i, num_targets) for i in range(6)]
+
+
+@pytest.mark.parametrize("num", range(7))
+def test_largest_marks_the_largest_finite_scores(num):
+    scores = jnp.array([[3.0, -jnp.inf, 1.0], [2.0, -5.0, -jnp.inf]])
+    marked = jax.jit(largest)(scores, num)
+    assert sorted(scores[marked].tolist()) == [-5.0, 1.0, 2.0, 3.0][max(4 - num, 0) :]
+
+
 def test_lattice_without_rewiring_is_the_torus():
     torus = nx.grid_graph((4, 4, 4), periodic=True)
     for graph in draw_many(simulate.lattice, 3, 64, 3, 0.0):
@@ -365,6 +385,24 @@ def test_noise_has_mean_zero_sd_one_and_its_shape(family):
     if family != "student_t":
         assert scipy.stats.skew(sample) == pytest.approx(skewness, abs=0.1)
         assert scipy.stats.kurtosis(sample) == pytest.approx(kurtosis, abs=0.6)
+
+
+@pytest.mark.parametrize("df", [2.5, 8.0])
+def test_student_t_of_any_shape_has_sd_one(df):
+    sample = jax.jit(student_t, static_argnums=(1, 2))(
+        jax.random.key(5), (50_000,), jnp.float32, df
+    )
+    reference = scipy.stats.t(df, 0, np.sqrt((df - 2) / df))
+    assert scipy.stats.kstest(sample, reference.cdf).pvalue > 0.001
+
+
+@pytest.mark.parametrize("mean", [0.5, 0.95])
+def test_mixture_of_any_distance_has_sd_one_and_its_kurtosis(mean):
+    sample = jax.jit(mixture, static_argnums=(1, 2))(
+        jax.random.key(6), (50_000,), jnp.float32, mean
+    )
+    assert np.std(sample) == pytest.approx(1, abs=0.02)
+    assert scipy.stats.kurtosis(sample) == pytest.approx(-2 * mean**4, abs=0.1)
 
 
 def test_unknown_noise_is_named_with_the_families():
@@ -660,6 +698,20 @@ def test_kinds_mix_in_one_intervention():
     assert (done.x[2000:, 0] == 5).all()
     expected = residuals(alone, truth)[2000:, 1] + 1 + 1.5 * 5
     np.testing.assert_allclose(done.x[2000:, 1], expected, atol=1e-4)
+
+
+def test_sets_of_targets_may_be_of_one_size():
+    sizes = np.array(
+        [
+            draw_target_sets(key, 5, 9, (1, 4), alike=alike).sum(axis=1)
+            for alike in (True, False)
+            for key in jax.random.split(jax.random.key(0), 12)
+        ]
+    )
+    assert (sizes[:, 0] == 0).all()
+    assert (np.ptp(sizes[:12, 1:], axis=1) == 0).all()
+    assert set(sizes[:12, 1]) == {1, 2, 3, 4}
+    assert (np.ptp(sizes[12:, 1:], axis=1) > 0).all()
 
 
 def test_targets_must_be_a_matrix():

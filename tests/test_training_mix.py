@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from causaljax import simulate
 from causaljax.graphs.dags import is_acyclic
+from causaljax.simulate import training_mix
 from causaljax.simulate.training_mix import draw_table
 
 NUM = 200
@@ -19,6 +21,24 @@ def draws():
 def test_tables_are_finite_and_graphs_acyclic(draws):
     assert jnp.isfinite(draws.problem.x).all()
     assert jax.vmap(is_acyclic)(draws.graph).all()
+
+
+def test_families_are_those_of_the_simulators_and_none_held_out():
+    shares = training_mix._GRAPHS, training_mix._NOISE, training_mix._MECHANISMS
+    for share in shares:
+        assert sum(share.values()) == pytest.approx(1)
+    assert set(training_mix._NOISE) == set(simulate.NOISE)
+    held_out = {"sigmoid", "polynomial", "periodic", "post_nonlinear"}
+    assert set(training_mix._MECHANISMS) == set(simulate.MECHANISMS) - held_out
+
+
+def test_columns_are_of_one_size(draws):
+    """Apart from missing cells, which hold 0, and rounding."""
+    x, weight = draws.problem.x, draws.problem.weight
+    size = jnp.sqrt((weight[:, :, None] * x**2).sum(1) / weight.sum(1)[:, None])
+    whole = draws.problem.observed.all((1, 2))
+    assert np.median(abs(size[whole] - 1)) < 1e-3
+    assert (abs(size[whole] - 1) < 0.5).mean() > 0.98
 
 
 def test_the_mix_has_its_shares(draws):
@@ -112,3 +132,15 @@ def test_jit_gives_what_eager_gives():
     jitted = jax.jit(draw_table, static_argnums=(1, 2))(jax.random.key(8), 3, 40)
     assert (eager.graph == jitted.graph).all()
     np.testing.assert_allclose(eager.problem.x, jitted.problem.x, atol=1e-3)
+
+
+def test_vmap_gives_what_one_by_one_gives():
+    keys = jax.random.split(jax.random.key(9), 3)
+    # A key that goes into every branch of a switch passes for one that is used again.
+    with jax.debug_key_reuse(False):
+        batch = jax.jit(jax.vmap(lambda key: draw_table(key, 3, 40)))(keys)
+        one = jax.jit(draw_table, static_argnums=(1, 2))
+        alone = [one(key, 3, 40) for key in keys]
+    for i, draw in enumerate(alone):
+        assert (batch.graph[i] == draw.graph).all()
+        np.testing.assert_allclose(batch.problem.x[i], draw.problem.x, atol=1e-3)

@@ -158,8 +158,6 @@ def avici_table(
         jnp.zeros_like(value),  # a cut cell is its value
         cut,
         value,
-        "raw",
-        num_rows,
     )
     return make_problem(x, intervened=cut, regime=regime), graph
 

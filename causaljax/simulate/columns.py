@@ -17,26 +17,24 @@ def fill_columns(
     unit_noise: Array,
     cut: Array,
     shift: Array,
-    scaling: str,
-    num_baseline: int,
+    moments: Callable[[Array, Array], tuple[Array, Array]] | None = None,
 ) -> tuple[Array, Array, Array]:
     """The table in which every column responds to the columns before it.
 
     Args:
       respond: ``(x, means, sds, j) -> [n]``, the raw column j. Columns not filled
         yet are 0 in x; ``means`` and ``sds``, ``[d]``, turn the others back into
-        raw ones, ``x * sds + means``, and are 0 and 1 if the scaling is "raw".
+        raw ones, ``x * sds + means``.
       order: ``[d]`` int, parents before children.
       unit_noise: ``[n, d]``, what a cell holds where it is cut.
       cut: ``[n, d]`` bool, True where parents do not matter.
       shift: ``[n, d]``, added in the end, in units of the table as returned.
-      scaling: one of ``SCALINGS``, static.
-      num_baseline: static; means and standard deviations are those of so many
-        first rows.
+      moments: ``(column, j) -> (mean, sd)``, both ``[]``: what is taken off the raw
+        column j and what it is then divided by. Without it columns stay raw.
 
     Returns:
       ``(x, means, sds)``: the table ``[n, d]`` and what was taken off and divided
-      by, ``[d]``.
+      by, ``[d]``, which is 0 and 1 of raw columns.
 
     Differentiable: in all floats, and in what ``respond`` closes over.
     """
@@ -46,10 +44,9 @@ def fill_columns(
     def fill_column(carry, j):
         x, means, sds = carry
         column = respond(x, means, sds, j)
-        if scaling != "raw":
-            baseline = column[:num_baseline]
-            means = means.at[j].set(baseline.mean())
-            sds = sds.at[j].set(baseline.std())
+        if moments is not None:
+            mean, sd = moments(column, j)
+            means, sds = means.at[j].set(mean), sds.at[j].set(sd)
             column = (column - means[j]) / sds[j]
         column = jnp.where(cut[:, j], unit_noise[:, j], column) + shift[:, j]
         return (x.at[:, j].set(column), means, sds), None

@@ -14,7 +14,7 @@ from causaljax.simulate.interventions import (
     draw_target_sets,
     perfect_intervention,
 )
-from causaljax.simulate.mechanisms import linear_weights
+from causaljax.simulate.mechanisms import hidden_units, linear_weights
 from causaljax.simulate.regime_likelihood import (
     RegimeModel,
     added_noise_model,
@@ -211,18 +211,14 @@ def _linear_features(params, parents, noise):
 
 def _network_features(params, parents, noise):
     del noise
-    hidden = matmul(parents, params["inputs"]) + params["bias"][None, :]
-    return jax.nn.leaky_relu(hidden, _SLOPE)
-
-
-def _noisy_network_features(params, parents, noise):
-    hidden = matmul(parents, params["inputs"]) + params["bias"][None, :]
-    return jnp.tanh(hidden + noise[:, None] * params["noise"][None, :])
+    return hidden_units(
+        params, parents, bend=lambda hidden: jax.nn.leaky_relu(hidden, _SLOPE)
+    )
 
 
 # What a child adds up, ``[n, m]``, from its slice of the parameters.
 _FEATURES = {
     "linear": _linear_features,
     "network": _network_features,
-    _INNER: _noisy_network_features,
+    _INNER: hidden_units,
 }

@@ -102,25 +102,55 @@ def scale_free(
         )
     if direction not in ("in", "out"):
         raise ValueError(f'direction must be "in" or "out", not {direction!r}')
-    power = jnp.asarray(power, jnp.float32)
-    num_targets = min(int(edges_per_variable), num_variables)
-    variables = jnp.arange(num_variables)
     key_attach, key_labels = jax.random.split(key)
-    noise = jax.random.gumbel(key_attach, (num_variables, num_variables), jnp.float32)
+    graph = attach(key_attach, num_variables, int(edges_per_variable), power)
+    return _permuted(key_labels, graph if direction == "in" else graph.T)
 
-    def attach(in_degree, inputs):
+
+def attach(
+    key: Array, num_variables: int, num_targets: Array | int, power: ArrayLike = 1.0
+) -> Array:
+    """Preferential attachment as in ``scale_free``, labels in order of arrival.
+
+    Args:
+      key: consumed.
+      num_variables: d, static.
+      num_targets: ``[]`` int, at least 1; how many earlier variables each one sends
+        an edge to.
+      power: as in ``scale_free``.
+
+    Returns:
+      ``[d, d]`` bool, i -> j only where j < i.
+    """
+    power = jnp.asarray(power, jnp.float32)
+    variables = jnp.arange(num_variables)
+    noise = jax.random.gumbel(key, (num_variables, num_variables), jnp.float32)
+
+    def add(in_degree, inputs):
         variable, noise = inputs
         earlier = variables < variable
         # The largest Gumbel scores are draws without replacement.
-        score = jnp.where(earlier, power * jnp.log1p(in_degree) + noise, -jnp.inf)
-        _, best = jax.lax.top_k(score, num_targets)
-        chosen = jnp.zeros_like(earlier).at[best].set(True) & earlier
+        score = power * jnp.log1p(in_degree) + noise
+        chosen = largest(jnp.where(earlier, score, -jnp.inf), num_targets)
         return in_degree + chosen.astype(jnp.float32), chosen
 
-    _, graph = jax.lax.scan(
-        attach, jnp.zeros(num_variables, jnp.float32), (variables, noise)
-    )
-    return _permuted(key_labels, graph if direction == "in" else graph.T)
+    start = jnp.zeros(num_variables, jnp.float32)
+    return jax.lax.scan(add, start, (variables, noise))[1]
+
+
+def largest(scores: Array, num: Array | int) -> Array:
+    """Where the ``num`` largest scores are; those of minus infinity never are.
+
+    Args:
+      scores: any shape, without ties.
+      num: ``[]`` int, at least 0; it may exceed the number of scores.
+
+    Returns:
+      bool, of the shape of ``scores``.
+    """
+    place = jnp.clip(scores.size - num, 0, scores.size - 1)
+    enough = scores >= jnp.sort(scores, axis=None)[place]
+    return enough & (scores > -jnp.inf) & (num > 0)
 
 
 def watts_strogatz(

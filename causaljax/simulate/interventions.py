@@ -52,7 +52,7 @@ def perfect_intervention(
     Differentiable: in ``mean`` and ``sd``.
     Source: Pearl 2009, section 3.2.
     """
-    return _on_targets(targets, cut=True, shift=mean, scale=sd)
+    return on_targets(targets, cut=True, shift=mean, scale=sd)
 
 
 def shift_intervention(targets: ArrayLike, amount: ArrayLike) -> Intervention:
@@ -70,7 +70,7 @@ def shift_intervention(targets: ArrayLike, amount: ArrayLike) -> Intervention:
 
     Differentiable: in ``amount``.
     """
-    return _on_targets(targets, cut=False, shift=amount, scale=1.0)
+    return on_targets(targets, cut=False, shift=amount, scale=1.0)
 
 
 def scale_intervention(targets: ArrayLike, factor: ArrayLike) -> Intervention:
@@ -88,7 +88,7 @@ def scale_intervention(targets: ArrayLike, factor: ArrayLike) -> Intervention:
 
     Differentiable: in ``factor``.
     """
-    return _on_targets(targets, cut=False, shift=0.0, scale=factor)
+    return on_targets(targets, cut=False, shift=0.0, scale=factor)
 
 
 def draw_targets(
@@ -131,6 +131,7 @@ def draw_target_sets(
     num_variables: int,
     num_regimes: int,
     targets_per_regime: int | tuple[int, int],
+    alike: ArrayLike = False,
 ) -> Array:
     """Targets for every regime but the first, of one number or of random numbers.
 
@@ -142,6 +143,7 @@ def draw_target_sets(
         turn before one has a second. Otherwise uniform subsets of so many variables,
         independent between regimes; a pair (low, high) draws their size evenly, low
         and high included.
+      alike: ``[]`` bool; if True all these subsets are of one size.
 
     Returns:
       ``[r, d]`` bool, row 0 all False.
@@ -161,7 +163,7 @@ def draw_target_sets(
         return draw_targets(key, num_variables, num_regimes, 1)
     key_size, key_rank = jax.random.split(key)
     size = jax.random.randint(key_size, (num_regimes,), low, high + 1)
-    size = size.at[0].set(0)
+    size = jnp.where(alike, size[:1], size).at[0].set(0)
     score = jax.random.uniform(key_rank, (num_regimes, num_variables), jnp.float32)
     rank = jnp.argsort(jnp.argsort(score, axis=1), axis=1)
     return rank < size[:, None]
@@ -184,8 +186,25 @@ def hide_regimes(problem: Problem) -> Problem:
     )
 
 
-def _on_targets(targets, *, cut, shift, scale):
-    """An intervention that acts alike on all targets and leaves the rest alone."""
+def on_targets(
+    targets: ArrayLike, cut: ArrayLike, shift: ArrayLike, scale: ArrayLike
+) -> Intervention:
+    """Any intervention; what is said of other cells than the targets is ignored.
+
+    Args:
+      targets: ``[r, d]`` bool, row 0 all False.
+      cut: ``[]`` or ``[r, d]`` bool, as in ``Intervention``; so are the others.
+      shift: ``[]`` or ``[r, d]``.
+      scale: ``[]`` or ``[r, d]``, at least 0.
+
+    Returns:
+      The intervention.
+
+    Raises:
+      ValueError: if ``targets`` is not a matrix.
+
+    Differentiable: in ``shift`` and ``scale``.
+    """
     targets = jnp.asarray(targets, bool)
     if targets.ndim != 2:
         raise ValueError(

@@ -73,6 +73,45 @@ def linear_weights(
     return jnp.where(graph, magnitude * sign, 0)
 
 
+def signed_uniform(
+    key: Array,
+    shape: tuple[int, ...],
+    low: ArrayLike,
+    high: ArrayLike,
+    dtype: DTypeLike = jnp.float32,
+) -> Array:
+    """Independent numbers of random sign and of magnitude ``low`` to ``high``."""
+    key_magnitude, key_sign = jax.random.split(key)
+    magnitude = jax.random.uniform(key_magnitude, shape, dtype, low, high)
+    return magnitude * jax.random.rademacher(key_sign, shape, dtype)
+
+
+def hidden_units(
+    params: PyTree,
+    parents: Array,
+    noise: Array | None = None,
+    bend: Callable[[Array], Array] = jnp.tanh,
+) -> Array:
+    """The hidden layer of a random network: ``bend`` of linear forms.
+
+    Args:
+      params: of one child: "inputs" ``[d, m]``, "bias" ``[m]`` and, if there is
+        noise, its weights "noise" ``[m]``.
+      parents: ``[n, d]``, 0 where a variable is not a parent.
+      noise: ``[n]``, an input like the parents.
+      bend: of every unit.
+
+    Returns:
+      ``[n, m]``.
+
+    Differentiable: in all arrays, as far as ``bend`` is.
+    """
+    hidden = matmul(parents, params["inputs"]) + params["bias"][None, :]
+    if noise is not None:
+        hidden = hidden + noise[:, None] * params["noise"][None, :]
+    return bend(hidden)
+
+
 def fourier_features(inputs: Array, frequencies: Array, phases: Array) -> Array:
     """Random features whose weighted sums are draws of a Gaussian process.
 
@@ -126,12 +165,6 @@ def noise_factor(
     return jnp.where(has_parents, factor, 1)
 
 
-def _signed_uniform(key, shape, low, high, dtype):
-    key_magnitude, key_sign = jax.random.split(key)
-    magnitude = jax.random.uniform(key_magnitude, shape, dtype, low, high)
-    return magnitude * jax.random.rademacher(key_sign, shape, dtype)
-
-
 def _per_root(graph, dtype):
     """One over the square root of the number of parents, ``[d]``.
 
@@ -160,21 +193,14 @@ def _draw_network(key, graph, dtype):
     }
 
 
-def _network(params, parents):
-    hidden = jnp.tanh(matmul(parents, params["inputs"]) + params["bias"][None, :])
-    return matmul(hidden, params["outputs"])
+def _network(params, parents, noise=None):
+    return matmul(hidden_units(params, parents, noise), params["outputs"])
 
 
 def _draw_noisy_network(key, graph, dtype):
     key_network, key_noise = jax.random.split(key)
     weights = jax.random.normal(key_noise, (graph.shape[0], _NUM_HIDDEN), dtype)
     return {**_draw_network(key_network, graph, dtype), "noise": 1.5 * weights}
-
-
-def _noisy_network(params, parents, noise):
-    hidden = matmul(parents, params["inputs"]) + params["bias"][None, :]
-    hidden = jnp.tanh(hidden + noise[:, None] * params["noise"][None, :])
-    return matmul(hidden, params["outputs"])
 
 
 def _draw_gaussian_process(key, graph, dtype):
@@ -218,7 +244,7 @@ def _draw_sigmoid(key, graph, dtype):
     height = 1 + jax.random.exponential(key_height, shape, dtype) / 4
     return {
         "height": jnp.where(graph.T, height, 0),
-        "slope": _signed_uniform(key_slope, shape, 0.5, 2, dtype),
+        "slope": signed_uniform(key_slope, shape, 0.5, 2, dtype),
         "centre": jax.random.uniform(key_centre, shape, dtype, -2, 2),
     }
 
@@ -231,7 +257,7 @@ def _sigmoid(params, parents):
 def _draw_polynomial(key, graph, dtype):
     d = graph.shape[0]
     key_forms, key_cubic = jax.random.split(key)
-    forms = _signed_uniform(key_forms, (d, d, _NUM_FORMS), 0.5, 1.5, dtype)
+    forms = signed_uniform(key_forms, (d, d, _NUM_FORMS), 0.5, 1.5, dtype)
     return {
         "forms": forms * _per_root(graph, dtype)[:, None, None],
         "cubic": jax.random.bernoulli(key_cubic, 0.5, (d,)).astype(dtype),
@@ -248,7 +274,7 @@ def _polynomial(params, parents):
 
 def _draw_periodic(key, graph, dtype):
     key_weights, key_phase = jax.random.split(key)
-    weights = _signed_uniform(key_weights, graph.shape, 0.75, 2, dtype)
+    weights = signed_uniform(key_weights, graph.shape, 0.75, 2, dtype)
     return {
         "weights": weights * _per_root(graph, dtype)[:, None],
         "phase": jax.random.uniform(
@@ -327,7 +353,7 @@ MECHANISMS = {
     "polynomial": _signal_and_noise(_draw_polynomial, _polynomial),
     "periodic": _signal_and_noise(_draw_periodic, _periodic),
     "post_nonlinear": _signal_and_noise(_draw_post_nonlinear, _weighted_sum, _bend),
-    "nonadditive_network": _noise_inside(_draw_noisy_network, _noisy_network),
+    "nonadditive_network": _noise_inside(_draw_noisy_network, _network),
 }
 """The families of mechanisms.
 

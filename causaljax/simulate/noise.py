@@ -43,16 +43,27 @@ def _laplace(key, shape, dtype):
     return jax.random.laplace(key, shape, dtype) / math.sqrt(2)
 
 
-def _student_t(key, shape, dtype):
-    sd = math.sqrt(_STUDENT_T_DF / (_STUDENT_T_DF - 2))
-    return jax.random.t(key, _STUDENT_T_DF, shape, dtype) / sd
+def student_t(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    df: Array | float = _STUDENT_T_DF,
+) -> Array:
+    """Student's t of ``df`` > 2 degrees of freedom, over its standard deviation."""
+    return jax.random.t(key, df, shape, dtype) / (df / (df - 2)) ** 0.5
 
 
-def _mixture(key, shape, dtype):
+def mixture(
+    key: Array,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    mean: Array | float = _MIXTURE_MEAN,
+) -> Array:
+    """One of two normal distributions around plus and minus ``mean`` < 1."""
     key_half, key_normal = jax.random.split(key)
     half = jax.random.rademacher(key_half, shape, dtype)
-    sd = math.sqrt(1 - _MIXTURE_MEAN**2)
-    return _MIXTURE_MEAN * half + sd * jax.random.normal(key_normal, shape, dtype)
+    sd = (1 - mean**2) ** 0.5
+    return mean * half + sd * jax.random.normal(key_normal, shape, dtype)
 
 
 def _cauchy(key, shape, dtype):
@@ -66,8 +77,8 @@ NOISE = {
     "exponential": _exponential,
     "gumbel": _gumbel,
     "laplace": _laplace,
-    "student_t": _student_t,
-    "mixture": _mixture,
+    "student_t": student_t,
+    "mixture": mixture,
 }
 """The families: name -> ``(key, shape, dtype) -> [*shape]``, mean 0, sd 1."""
 

@@ -312,14 +312,19 @@ def fill_table(
     Returns:
       ``(problem, sds)``: the problem knows its regimes and targets; sds ``[d]``.
     """
+
+    def moments(column, j):
+        del j
+        baseline = column[: done.num_baseline]
+        return baseline.mean(), baseline.std()
+
     x, _, sds = fill_columns(
         respond,
         topological_order(graph),
         unit_noise,
         done.cut,
         done.shift,
-        scaling,
-        done.num_baseline,
+        None if scaling == "raw" else moments,
     )
     targets = done.targets[done.regime]
     return make_problem(x, intervened=targets, regime=done.regime), sds

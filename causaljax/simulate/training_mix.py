@@ -3,25 +3,59 @@
 One table is one key: graph, mechanisms, noise, scales, interventions, gaps and what
 is revealed of the graph are all drawn afresh. Held out, so that they can test a
 trained network: Watts-Strogatz graphs, Cauchy noise, and the mechanism families
-"sigmoid", "polynomial", "periodic" and "post_nonlinear" of ``MECHANISMS``.
+"sigmoid", "polynomial", "periodic" and "post_nonlinear" of ``MECHANISMS``. The
+other mechanisms are of the same kind as those of ``MECHANISMS``, but their parameters
+have distributions of their own.
 
 Branches are real branches (``lax.switch``) as long as tables are drawn one by one, as
 ``lax.map`` does; under vmap every branch would be computed.
 """
 
+import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from causaljax.core.linalg import matmul
 from causaljax.core.types import Array, Problem
+from causaljax.simulate.columns import fill_columns
+from causaljax.simulate.graphs import attach, largest
+from causaljax.simulate.interventions import (
+    Intervention,
+    draw_target_sets,
+    draw_targets,
+    on_targets,
+)
 from causaljax.simulate.knowledge import draw_knowledge
+from causaljax.simulate.mechanisms import (
+    fourier_features,
+    hidden_units,
+    linear_weights,
+    signed_uniform,
+)
+from causaljax.simulate.noise import NOISE, mixture, student_t
 
 HIDDEN_SHARE = 0.31
 """Of the tables, how many are pooled from interventions that nobody recorded."""
 
-_WAVES = 48  # random Fourier features of a Gaussian process
-_UNITS = 16  # hidden units of a network
+# How often each family is drawn.
+_GRAPHS = {
+    "uniform": 0.38, "blocks": 0.12, "geometric": 0.12, "popularity": 0.14,
+    "attachment": 0.24,
+}  # fmt: skip
+_NOISE = {
+    "gaussian": 0.42, "laplace": 0.13, "uniform": 0.11, "exponential": 0.13,
+    "gumbel": 0.06, "student_t": 0.08, "mixture": 0.07,
+}  # fmt: skip
+_MECHANISMS = {
+    "linear": 0.34, "network": 0.21, "gaussian_process": 0.23, "additive": 0.16,
+    "nonadditive_network": 0.06,
+}  # fmt: skip
+_NUM_FEATURES = 48  # of a Gaussian process, and of a sum of functions of one parent
+_NUM_HIDDEN = 16  # units of a network
+_BLOCK_BONUS = 2.3  # log of the odds of an edge within a block to one between two
 
 
 class Draw(NamedTuple):
@@ -60,12 +94,12 @@ def draw_table(
       The draw, float32, finite.
     """
     d, n = num_variables, num_rows
-    keys = iter(jax.random.split(key, 12))
+    keys = iter(jax.random.split(key, 9))
     graph = _graph(next(keys), d)
-    lesson = _interventions(next(keys), d, n, hidden)
+    done, recorded = _interventions(next(keys), d, n, hidden)
     weight = _row_weights(next(keys), n)
     noise = _noise(next(keys), d, n)
-    x = _columns(next(keys), graph, noise, lesson, weight)
+    x = _columns(next(keys), graph, noise, done, weight)
     x = _rounded(next(keys), x)
     observed = _observed(next(keys), d, n)
     allowed, required, known = draw_knowledge(next(keys), graph)
@@ -77,14 +111,14 @@ def draw_table(
     problem = Problem(
         x=jnp.where(observed, x[:, order], 0),
         observed=observed,
-        intervened=(lesson.hit & lesson.recorded)[:, order],
+        intervened=(done.targets & recorded)[:, order],
         regime=jnp.full(n, -1, jnp.int32),
         weight=weight,
         allowed=allowed,
         required=required,
     )
-    target = (jnp.any(lesson.hit & (weight > 0)[:, None], 0) & ~lesson.recorded)[order]
-    return Draw(problem, graph, known, target)
+    hit = jnp.any(done.targets & (weight > 0)[:, None], axis=0)
+    return Draw(problem, graph, known, (hit & ~recorded)[order])
 
 
 def _uniform(key, low=0.0, high=1.0, shape=()):
@@ -95,270 +129,228 @@ def _log_uniform(key, low, high, shape=()):
     return jnp.exp(_uniform(key, jnp.log(low), jnp.log(high), shape))
 
 
-def _choose(key, weights):
-    return jax.random.choice(key, len(weights), p=jnp.array(weights))
+def _normal(key, *shape):
+    return jax.random.normal(key, shape, jnp.float32)
 
 
-def _signs(key, shape):
-    return jax.random.rademacher(key, shape, jnp.float32)
+def _choose(key, shares, shape=()):
+    return jax.random.choice(key, len(shares), shape, p=jnp.array(shares))
+
+
+def _families(key, shares, alike, d):
+    """The place in ``shares`` of each variable's family, ``[d]``.
+
+    With probability ``alike`` all variables are of one family.
+    """
+    key_family, key_alike = jax.random.split(key)
+    family = _choose(key_family, list(shares.values()), (d,))
+    return jnp.where(jax.random.bernoulli(key_alike, alike), family[0], family)
 
 
 def _graph(key, d):
     """``[d, d]`` bool, parents before children."""
-    keys = iter(jax.random.split(key, 11))
-    above = jnp.triu(jnp.ones((d, d), bool), 1)
-    most = max(0.7 * d * (d - 1) / 2, 1.0)
+    keys = iter(jax.random.split(key, 10))
     few = jax.random.bernoulli(next(keys), max(0.1, 1 / d))
     degree = _uniform(next(keys), jnp.where(few, 0, 0.5), jnp.where(few, 0.5, 3))
-    edges = jnp.minimum(jnp.round(d * degree), most)
+    most = max(0.7 * d * (d - 1) / 2, 1.0)
+    num_edges = jnp.minimum(jnp.round(d * degree), most).astype(jnp.int32)
+    kind = _choose(next(keys), list(_GRAPHS.values()))
+
+    # All but "attachment" take the edges of the highest scores.
     chance = jax.random.gumbel(next(keys), (d, d), jnp.float32)
     num_blocks = jax.random.randint(next(keys), (), 2, 6)
     block = jax.random.randint(next(keys), (d,), 0, num_blocks)
     place = _uniform(next(keys), shape=(d, 2))
-    apart = jnp.sqrt(jnp.sum((place[:, None] - place[None]) ** 2, -1))
-    popularity = jax.random.normal(next(keys), (2, d), jnp.float32)
-    attached = _attached(next(keys), d, jnp.maximum(jnp.round(edges / d), 1))
-    scores = jnp.stack([
-        chance,
-        chance + jnp.where(block[:, None] == block[None], 2.3, 0),
-        -apart,
-        chance + popularity[0][:, None] + popularity[1][None],
-    ])  # fmt: skip
-    kind = _choose(next(keys), [0.38, 0.12, 0.12, 0.14, 0.24])
-    kind = jnp.where(few & (kind == 4), 0, kind)  # attachment joins every variable
-    score = jnp.where(above, scores[jnp.minimum(kind, 3)], -jnp.inf)
-    place = jnp.clip(d * d - edges.astype(jnp.int32), 0, d * d - 1)
-    least = jnp.where(edges > 0, jnp.sort(score.ravel())[place], jnp.inf)
-    direction = jax.random.bernoulli(next(keys))
-    attached = jnp.where(direction, attached.T, attached[::-1, ::-1])
-    return jnp.where(kind == 4, attached, (score >= least) & above)
+    out, into = _normal(next(keys), 2, d)
+    scores = {
+        "uniform": chance,
+        "blocks": chance + jnp.where(block[:, None] == block[None], _BLOCK_BONUS, 0),
+        "geometric": -((place[:, None] - place[None]) ** 2).sum(axis=-1),
+        "popularity": chance + out[:, None] + into[None],
+        "attachment": chance,  # it joins every variable, so it is not for few edges
+    }
+    score = jnp.stack([scores[name] for name in _GRAPHS])[kind]
+    above = jnp.triu(jnp.ones((d, d), bool), 1)
+    scored = largest(jnp.where(above, score, -jnp.inf), num_edges)
 
-
-def _attached(key, d, links):
-    """Preferential attachment, ``[d, d]``, each to ``links`` earlier ones."""
-    chance = jax.random.gumbel(key, (d, d), jnp.float32)
-    index = jnp.arange(d)
-
-    def attach(degree, inputs):
-        new, chance = inputs
-        score = jnp.where(index < new, jnp.log1p(degree) + chance, -jnp.inf)
-        place = jnp.argsort(jnp.argsort(-score))
-        chosen = (place < links.astype(jnp.int32)) & (index < new)
-        return degree + chosen.astype(jnp.float32), chosen
-
-    return jax.lax.scan(attach, jnp.zeros(d), (index, chance))[1]
-
-
-class _Lesson(NamedTuple):
-    """What was done to which cells, and whether anyone wrote it down."""
-
-    hit: Array  # [n, d] bool
-    cut: Array  # [] bool, parents no longer matter
-    mean: Array  # [n, d] standard deviations of the column
-    scale: Array  # [n, d] of the noise
-    recorded: Array  # [] bool
+    num_targets = jnp.maximum(jnp.round(num_edges / d), 1).astype(jnp.int32)
+    attached = attach(next(keys), d, num_targets)
+    turned = jax.random.bernoulli(next(keys))
+    attached = jnp.where(turned, attached.T, attached[::-1, ::-1])
+    is_attached = (kind == list(_GRAPHS).index("attachment")) & ~few
+    return jnp.where(is_attached, attached, scored)
 
 
 def _interventions(key, d, n, hidden):
-    keys = iter(jax.random.split(key, 18))
-    # Not there, recorded, or hidden.
-    kind = _choose(next(keys), [0.55 * (1 - hidden), 0.45 * (1 - hidden), hidden])
-    every = jax.random.bernoulli(next(keys), 0.45)
-    several = jax.random.bernoulli(next(keys), 0.35)
+    """What is done to each cell, ``[n, d]`` leaves, and whether that is recorded.
+
+    Shifts, and scales where cut, are in standard deviations of the rows of the column
+    that are left alone.
+    """
+    keys = iter(jax.random.split(key, 16))
+    none, recorded = 0.55 * (1 - hidden), 0.45 * (1 - hidden)
+    kind = _choose(next(keys), [none, recorded, hidden])
+
+    several = jax.random.bernoulli(next(keys), 0.35)  # targets in one regime
     most = 2 * d
     num_regimes = jax.random.randint(next(keys), (), 1, jnp.where(several, most, d) + 1)
+    every = jax.random.bernoulli(next(keys), 0.45)
     num_regimes = jnp.where(every & ~several, d, num_regimes)
-    own = jnp.eye(d, dtype=bool)[jax.random.permutation(next(keys), d)]
-    chance = jax.random.uniform(next(keys), (most, d), jnp.float32)
-    count = jax.random.randint(next(keys), (most, 1), 1, min(4, d) + 1)
-    alike = jax.random.bernoulli(next(keys))
-    count = jnp.where(alike, count[:1], count)
-    place = jnp.argsort(jnp.argsort(chance, -1), -1)
-    targets = jnp.where(several, place < count, jnp.concatenate([own, own]))
-    alone = _uniform(next(keys), 0.03, 0.7)
-    regime = jax.random.randint(next(keys), (n,), 0, num_regimes)
-    apart = _uniform(next(keys), shape=(n,)) > alone
-    hit = targets[regime] & apart[:, None] & (kind > 0)
+    sizes, alike = (1, min(4, d)), jax.random.bernoulli(next(keys))
+    targets = jnp.where(
+        several,
+        draw_target_sets(next(keys), d, most + 1, sizes, alike),
+        draw_targets(next(keys), d, most + 1, 1),
+    )
+    regime = jax.random.randint(next(keys), (n,), 1, num_regimes + 1)
+    alone = _uniform(next(keys), shape=(n,)) <= _uniform(next(keys), 0.03, 0.7)
+    regime = jnp.where(alone | (kind == 0), 0, regime)
 
     cut = jax.random.bernoulli(next(keys), 0.8)
-    low = _uniform(next(keys), 0.5, 2)
-    low, high = jnp.where(cut, low, 0.5), jnp.where(cut, 2.5 * low, 2.5)
-    size = _uniform(next(keys), shape=(most, d)) * (high - low) + low
-    size = jnp.where(jax.random.bernoulli(next(keys), 0.85), size, 0)  # or the spread
-    value = size * _signs(next(keys), (most, d))
-    spread = jax.random.split(next(keys), 3)
-    wide = _uniform(spread[0], 0.2, 1.5, (most, d))
-    fixed = jax.random.bernoulli(spread[1], 0.25) & cut & jnp.any(size > 0)
-    scale = jnp.where(fixed, 0.0, wide)
-    kept = jax.random.bernoulli(spread[2])  # a soft shift that leaves the noise alone
-    scale = jnp.where(~cut & kept & jnp.any(size > 0), 1.0, scale)
-    return _Lesson(
-        hit=hit,
-        cut=cut,
-        mean=jnp.where(hit, value[regime], 0),
-        scale=jnp.where(hit, scale[regime], 1),
-        recorded=kind == 1,
-    )
+    moved = jax.random.bernoulli(next(keys), 0.85)
+    low = jnp.where(cut, _uniform(next(keys), 0.5, 2), 0.5)
+    high = jnp.where(cut, 2.5 * low, 2.5)
+    shift = jnp.where(moved, signed_uniform(next(keys), targets.shape, low, high), 0)
+    # Some perfect ones set a constant; some others leave the noise as it is.
+    fixed = moved & jax.random.bernoulli(next(keys), jnp.where(cut, 0.25, 0.5))
+    spread = _uniform(next(keys), 0.2, 1.5, targets.shape)
+    scale = jnp.where(fixed, jnp.where(cut, 0.0, 1.0), spread)
+    done = on_targets(targets, cut, shift, scale)
+    return jax.tree.map(lambda leaf: leaf[regime], done), kind == 1
 
 
 def _row_weights(key, n):
-    keys = jax.random.split(key, 3)
-    fewest = min(30, n)
-    count = jnp.exp(_uniform(keys[0], jnp.log(fewest), jnp.log(n)))
-    padded = jax.random.bernoulli(keys[1], 0.4)
-    kept = jnp.arange(n).astype(jnp.float32) < jnp.where(padded, count, n)
-    return kept.astype(jnp.float32)
+    count_key, padded_key = jax.random.split(key)
+    padded = jax.random.bernoulli(padded_key, 0.4)
+    count = jnp.where(padded, _log_uniform(count_key, min(30, n), n), n)
+    return (jnp.arange(n, dtype=jnp.float32) < count).astype(jnp.float32)
 
 
 def _noise(key, d, n):
-    """``[n, d]`` of mean 0 and standard deviation 1, a family a table or a column."""
-    keys = iter(jax.random.split(key, 12))
-    shape = (n, d)
-    normal = jax.random.normal(next(keys), shape, jnp.float32)
-    u = _uniform(next(keys), 1e-6, 1, shape)
-    lean = _signs(next(keys), (1, d))
+    """``[n, d]`` of mean 0 and standard deviation 1."""
+    keys = iter(jax.random.split(key, 5))
     freedom = _log_uniform(next(keys), 2.5, 8.0)
-    family = jax.random.choice(
-        next(keys), 7, (d,), p=jnp.array([0.42, 0.13, 0.11, 0.13, 0.06, 0.08, 0.07])
-    )
-    shared = jax.random.bernoulli(next(keys), 0.75)
-    family = jnp.where(shared, family[0], family)
     lump = _uniform(next(keys), 0.5, 0.95)
-
-    def student():
-        chi = 2 * jax.random.gamma(keys_t, freedom / 2, shape)
-        return normal * jnp.sqrt(freedom / chi) / jnp.sqrt(freedom / (freedom - 2))
-
-    keys_t = next(keys)
-    heavy = jax.lax.cond(jnp.any(family == 5), student, lambda: normal)
-    centred = u - 0.5
-    laplace = -jnp.sign(centred) * jnp.log1p(-2 * jnp.abs(centred) * 0.999999) / 2**0.5
-    families = [
-        normal,
-        laplace,
-        centred * 12**0.5,
-        (-jnp.log(u) - 1) * lean,
-        (-jnp.log(-jnp.log(u * 0.999999)) - 0.5772157) * lean / 1.2825498,
-        jnp.clip(heavy, -20, 20),
-        lump * jnp.sign(centred) + jnp.sqrt(1 - lump**2) * normal,
+    varied = {
+        "student_t": functools.partial(student_t, df=freedom),
+        "mixture": functools.partial(mixture, mean=lump),
+    }
+    draws = [{**NOISE, **varied}[name] for name in _NOISE]
+    branches = [
+        functools.partial(draw, shape=(n,), dtype=jnp.float32) for draw in draws
     ]
-    return jax.lax.select_n(jnp.broadcast_to(family, shape), *families)
-
-
-def _columns(key, graph, noise, lesson, weight):
-    """Fills the columns, parents first, ``[n, d]``."""
-    n, d = noise.shape
-    keys = iter(jax.random.split(key, 16))
-    internal = jax.random.bernoulli(next(keys), 0.5)
-    family = jax.random.choice(
-        next(keys), 5, (d,), p=jnp.array([0.34, 0.21, 0.23, 0.16, 0.06])
+    family = _families(next(keys), _NOISE, 0.75, d)
+    noise = jax.lax.map(
+        lambda column: jax.lax.switch(column[0], branches, column[1]),
+        (family, jax.random.split(next(keys), d)),
     )
-    shared = jax.random.bernoulli(next(keys), 0.85)
-    family = jnp.where(shared, family[0], family)
-    plain = jax.random.bernoulli(next(keys), 0.65)  # linear weights taken as drawn
-    lowest = _uniform(next(keys), 0.2, 1)
-    highest = lowest + _uniform(next(keys), 0.2, 2)
-    signal = _log_uniform(next(keys), 0.7, 4.0)
+    lean = jax.random.rademacher(next(keys), (d,), jnp.float32)
+    return jnp.clip(noise.T * lean[None, :], -20, 20)
+
+
+def _columns(
+    key: Array, graph: Array, noise: Array, done: Intervention, weight: Array
+) -> Array:
+    """Fills the columns, parents first, ``[n, d]``."""
+    d = graph.shape[0]
+    keys = iter(jax.random.split(key, 12))
+    internal = jax.random.bernoulli(next(keys), 0.5)
+    family = _families(next(keys), _MECHANISMS, 0.85, d)
+    # Signals whose size is not drawn, but follows from the weights.
+    is_plain = jax.random.bernoulli(next(keys), 0.65) & (
+        family == list(_MECHANISMS).index("linear")
+    )
+    low = _uniform(next(keys), 0.2, 1)
+    high = low + _uniform(next(keys), 0.2, 2)
+    weights = linear_weights(next(keys), graph, low, high)
+    signal_size = _log_uniform(next(keys), 0.7, 4.0)
     length = _uniform(next(keys), 0.7, 2.5)
     uneven = jax.random.bernoulli(next(keys), 0.4)
-    scale = jnp.where(uneven, _log_uniform(next(keys), 0.3, 2.0, (d,)), 1.0)
+    noise_scale = jnp.where(uneven, _log_uniform(next(keys), 0.3, 2.0, (d,)), 1.0)
     varying = jax.random.bernoulli(next(keys), 0.15)
-    column_keys = jax.random.split(next(keys), d)
+    column_key = next(keys)
+    unit_noise = noise * done.scale
 
-    def linear(key, x, parents, noise):
-        size, sign = jax.random.split(key)
-        coefficient = _uniform(size, 0, 1, (d,)) * (highest - lowest) + lowest
-        return x @ (coefficient * _signs(sign, (d,)) * parents)
-
-    def network(key, x, parents, noise):
-        keys = jax.random.split(key, 4)
-        inner = _uniform(keys[0], 0.3, 2, (d, _UNITS)) * _signs(keys[1], (d, _UNITS))
-        offset = jax.random.normal(keys[2], (_UNITS,), jnp.float32)
-        outer = jax.random.normal(keys[3], (_UNITS,), jnp.float32)
-        return jnp.tanh(x @ (inner * parents[:, None]) + offset[None]) @ outer
-
-    def process(key, x, parents, noise):
-        keys = jax.random.split(key, 3)
-        inner = jax.random.normal(keys[0], (d, _WAVES), jnp.float32) / length
-        offset = _uniform(keys[1], 0, 2 * jnp.pi, (_WAVES,))
-        outer = jax.random.normal(keys[2], (_WAVES,), jnp.float32)
-        return jnp.cos(x @ (inner * parents[:, None]) + offset[None]) @ outer
-
-    def additive(key, x, parents, noise):
-        keys = jax.random.split(key, 5)
-        chance = jax.random.gumbel(keys[0], (_WAVES, d), jnp.float32)
-        of = jnp.argmax(jnp.where(parents[None] > 0, chance, -jnp.inf), -1)
-        inner = jax.random.normal(keys[1], (_WAVES,), jnp.float32) * 1.5 / length
-        inner = jax.nn.one_hot(of, d, axis=0) * inner[None]
-        offset = _uniform(keys[2], -3, 3, (_WAVES,))
-        outer = jax.random.normal(keys[3], (_WAVES,), jnp.float32)
-        bend = x @ (inner * parents[:, None]) + offset[None]
-        wave = jax.random.bernoulli(keys[4])
-        bend = jax.lax.cond(wave, jnp.cos, jnp.tanh, bend)
-        return bend @ outer
-
-    def inside(key, x, parents, noise):
-        keys = jax.random.split(key, 5)
-        inner = _uniform(keys[0], 0.3, 2, (d, _UNITS)) * _signs(keys[1], (d, _UNITS))
-        disturbed = jax.random.normal(keys[2], (_UNITS,), jnp.float32)
-        offset = jax.random.normal(keys[3], (_UNITS,), jnp.float32)
-        outer = jax.random.normal(keys[4], (_UNITS,), jnp.float32)
-        total = x @ (inner * parents[:, None]) + noise[:, None] * disturbed[None]
-        total = total + offset[None]
-        return jnp.tanh(total) @ outer
-
-    def fill(carry, inputs):
-        x, sds = carry
-        j, key, parents, family, noise, scale, hit, mean, spread = inputs
-        keys = jax.random.split(key, 3)
-        natural = weight * (1 - hit.astype(jnp.float32))
+    def moments(column, j):
+        """Of the rows in which the column is left alone."""
+        natural = jnp.where(done.targets[:, j], 0, weight)
         count = jnp.maximum(natural.sum(), 1)
+        mean = (natural * column).sum() / count
+        variance = (natural * (column - mean) ** 2).sum() / count
+        return mean, jnp.sqrt(jnp.maximum(variance, 1e-10))
 
-        def moments(column):
-            average = jnp.sum(natural * column) / count
-            variance = jnp.sum(natural * (column - average) ** 2) / count
-            return average, jnp.sqrt(jnp.maximum(variance, 1e-10))
+    def shown_moments(column, j):
+        """Only tables standardised column by column are centred."""
+        mean, sd = moments(column, j)
+        return jnp.where(internal, mean, 0), sd
 
-        parents = parents.astype(jnp.float32)
-        root = parents.sum() == 0
-        disturbance = noise * jnp.where(hit, spread, 1)
-        seen = x / jnp.where(family == 0, 1.0, sds)[None]
-        caused = jax.lax.switch(
-            family,
-            [linear, network, process, additive, inside],
-            keys[0],
-            seen,
-            parents,
-            disturbance,
-        )
-        average, sd = moments(caused)
-        strength = signal * jnp.exp(0.3 * jax.random.normal(keys[1], (), jnp.float32))
-        kept = (family == 0) & plain
-        caused = jnp.where(kept, caused, (caused - average) / sd * strength)
-        caused = jnp.where(root, 0, caused)
-        swing = jax.random.normal(keys[2], (d,), jnp.float32)
-        swing = jnp.exp(jnp.tanh((x / sds[None]) @ (swing * parents)))
-        disturbance = disturbance * scale * jnp.where(varying, swing, 1)
-        natural_value = caused + disturbance
-        average, sd = moments(natural_value)
-        natural_value = jnp.where(
-            internal, (natural_value - average) / sd, natural_value
-        )
-        sd = jnp.where(internal, 1.0, sd)
-        cut = lesson.cut & hit
-        value = jnp.where(cut, noise * spread * sd, natural_value)
-        value = value + jnp.where(hit, mean * sd, 0)
-        return (x.at[:, j].set(value), sds.at[j].set(sd)), None
+    def respond(x, means, sds, j):
+        del means
+        parents = jnp.where(graph[None, :, j], x, 0)
+        noise = unit_noise[:, j]
+        keys = jax.random.split(jax.random.fold_in(column_key, j), 3)
+        seen_weights = jnp.where(internal, 1, sds) * weights[:, j]
+        signals = {
+            "linear": lambda key: matmul(parents, seen_weights),
+            **_nonlinear(graph[:, j], parents, noise, length),
+        }
+        branches = [signals[name] for name in _MECHANISMS]
+        signal = jax.lax.switch(family[j], branches, keys[0])
+        mean, sd = moments(signal, j)
+        size = signal_size * jnp.exp(0.3 * _normal(keys[1]))
+        signal = jnp.where(is_plain[j], signal, (signal - mean) / sd * size)
+        swing = jnp.exp(jnp.tanh(matmul(parents, _normal(keys[2], d))))
+        noise = noise_scale[j] * noise * jnp.where(varying, swing, 1)
+        return jnp.where(graph[:, j].any(), signal, 0) + noise
 
-    start = (jnp.zeros((n, d)), jnp.ones(d))
-    inputs = (
-        jnp.arange(d), column_keys, graph.T, family, noise.T, scale,
-        lesson.hit.T, lesson.mean.T, lesson.scale.T,
-    )  # fmt: skip
-    (x, _), _ = jax.lax.scan(fill, start, inputs)
-    real = weight[:, None]
-    sd = jnp.sqrt(jnp.sum(real * x**2, 0) / jnp.maximum(weight.sum(), 1))
-    return jnp.nan_to_num(x / jnp.maximum(sd, 1e-6)[None], posinf=0, neginf=0)
+    x, _, _ = fill_columns(
+        respond, jnp.arange(d), unit_noise, done.cut, done.shift, shown_moments
+    )
+    square = (weight[:, None] * x**2).sum(axis=0) / jnp.maximum(weight.sum(), 1)
+    x = x / jnp.maximum(jnp.sqrt(square), 1e-6)[None, :]
+    return jnp.nan_to_num(x, posinf=0, neginf=0)
+
+
+def _nonlinear(is_parent, parents, noise, length):
+    """What a child gets from its parents: family -> ``key -> [n]``, of any scale."""
+    d, m = parents.shape[1], _NUM_FEATURES
+
+    def network(key, noise=None):
+        keys = jax.random.split(key, 4)
+        params = {
+            "inputs": signed_uniform(keys[0], (d, _NUM_HIDDEN), 0.3, 2),
+            "bias": _normal(keys[1], _NUM_HIDDEN),
+            "noise": _normal(keys[2], _NUM_HIDDEN),
+        }
+        units = hidden_units(params, parents, noise)
+        return matmul(units, _normal(keys[3], _NUM_HIDDEN))
+
+    def gaussian_process(key):
+        keys = jax.random.split(key, 3)
+        frequencies = _normal(keys[0], d, m) / length
+        phases = _uniform(keys[1], 0, 2 * math.pi, (m,))
+        features = fourier_features(parents, frequencies, phases)
+        return matmul(features, _normal(keys[2], m))
+
+    def additive(key):
+        keys = jax.random.split(key, 5)
+        logits = jnp.where(is_parent, 0, -jnp.inf)
+        source = jax.random.categorical(keys[0], logits, shape=(m,))
+        slope = 1.5 / length * _normal(keys[1], m)
+        params = {
+            "inputs": jax.nn.one_hot(source, d, axis=0) * slope[None, :],
+            "bias": _uniform(keys[2], -3, 3, (m,)),
+        }
+        wave = jax.random.bernoulli(keys[3])
+        bend = functools.partial(jax.lax.cond, wave, jnp.cos, jnp.tanh)
+        return matmul(hidden_units(params, parents, bend=bend), _normal(keys[4], m))
+
+    return {
+        "network": network,
+        "gaussian_process": gaussian_process,
+        "additive": additive,
+        "nonadditive_network": lambda key: network(key, noise),
+    }
 
 
 def _rounded(key, x):
