@@ -1,10 +1,12 @@
 """Two CPU devices and jax at its strictest, for every test."""
 
 import atexit
+import importlib
 import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import pkgutil
 import re
 import shutil
 import sys
@@ -27,6 +29,7 @@ import numpy as np
 import optax
 import pytest
 
+from causaljax import kernels
 from causaljax.networks import network
 
 jax.config.update("jax_num_cpu_devices", 2)
@@ -64,8 +67,14 @@ def make_weights(**changes):
     return made._replace(**changes)
 
 
+def kernel_modules():
+    """Every module of ``causaljax.kernels``, by walking its folders."""
+    found = pkgutil.walk_packages(kernels.__path__, "causaljax.kernels.")
+    return [importlib.import_module(module.name) for module in found]
+
+
 # Rows of the contract whose programs are alike.
-ROWS = re.compile(r"\b(dagma|order|amortized|neural|pruning|latent-\w+)\b")
+ROWS = re.compile(r"\b(dagma|order|amortized|neural|mixture|latent-\w+)\b")
 # What takes longest begins first, so that no worker waits at the end.
 LONG = "latent_interventions", "examples", "contract", "regime_likelihood", "neural"
 

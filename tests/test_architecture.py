@@ -1,4 +1,4 @@
-"""The table of rooms in `design.md`, read off the imports."""
+"""The table of rooms in `docs/architecture.md`, read off the imports."""
 
 import ast
 import json
@@ -239,6 +239,24 @@ def test_the_report_notices_an_array():
 def test_every_public_name_resolves(name):
     assert getattr(causaljax, name) is not None
     assert name in dir(causaljax)
+
+
+@pytest.mark.parametrize("package", [causaljax, causaljax.estimators])
+def test_names_that_load_late_are_those_that_type_checkers_see(package):
+    typed = {}
+    tree = ast.parse(pathlib.Path(package.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    for node in block.body:
+        assert all(alias.asname == alias.name for alias in node.names), (
+            f"line {node.lineno}: write `X as X`, or the name is private to checkers"
+        )
+        home = node.module.removeprefix(f"{package.__name__}.")
+        typed.setdefault(home, []).extend(alias.name for alias in node.names)
+    late = {home: sorted(names) for home, names in package._HOME.items()}
+    assert {home: sorted(names) for home, names in typed.items()} == late, (
+        f"{package.__name__}/__init__.py: a name is both under TYPE_CHECKING and in "
+        "_HOME, by the same module"
+    )
 
 
 # Each package anew, so that no other import has set its attributes.

@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import LatentInterventionDAG, LinearDAG, NeuralDAG
+from causaljax import LatentInterventionDAG, LinearDAG, NeuralDAG, estimators
 from causaljax.cli import command_line
+from causaljax.core.types import Posterior
+from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.networks import weights
 from causaljax.tables import datasets, dcdi_format, files
 from causaljax.tables.frame import to_problem
@@ -120,6 +122,32 @@ def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
     assert message.startswith("causaljax: error: ")
     assert message.count("\n") == 1
     assert not out.exists()
+
+
+class Bare(BaseGraphEstimator):
+    """No more than an estimator must have."""
+
+    def __init__(self, *, progress=None, random_state=0):
+        self.progress = progress
+        self.random_state = random_state
+
+    def _fit_problem(self, problem, columns, bar):
+        graph = np.zeros((len(columns.names),) * 2, bool)
+        posterior = Posterior(graph.astype(float), graph[None], np.zeros(1))
+        return FitResult(graph, graph, None, posterior, {})
+
+
+def test_a_method_needs_nothing_of_its_own_to_be_shown_and_written(
+    data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(command_line.METHODS, "bare", "Bare")
+    monkeypatch.setattr(estimators, "Bare", Bare, raising=False)
+    out = tmp_path / "out"
+    command = ["fit", str(data), "--method", "bare", "--out", str(out), *COLUMNS]
+    assert command_line.main([*command, "--no-cache"]) == 0
+    assert "Bare(): 0 edges" in capsys.readouterr().out
+    record = json.loads((out / "run.json").read_text())
+    assert record["config"] == record["convergence"] == {}
 
 
 def test_a_missing_file_is_one_line_and_exit_2(capsys):
@@ -269,7 +297,7 @@ def test_regimes_become_files(unrecorded, tmp_path, capsys):
     assert command_line.main(command) == 0
     printed = capsys.readouterr()
     assert "'idle' is taken for the reference" in printed.err
-    for word in ("on b", "33.3%", "Regime idle is the reference", "Held-out"):
+    for word in ("on b", "33.3%", "Regime idle is the reference", "held-out bound"):
         assert word in printed.out
     assert f"Wrote {', '.join(files.RESULTS + files.REGIMES)} to" in printed.out
     regimes = pd.read_csv(out / "regimes.csv", index_col="row")
@@ -358,7 +386,9 @@ def test_targets_of_any_name_are_found(tmp_path, monkeypatch):
 
 
 class Shown:
-    """As much of an estimator as is shown."""
+    """As much of an estimator of regimes as is shown."""
+
+    _notes = LatentInterventionDAG._notes
 
     def __init__(self, names, regimes, targets, *, reference_known=False):
         self.graph_ = nx.DiGraph(kind="dag")

@@ -1,7 +1,9 @@
 """Estimators: scikit-learn's contract, units, determinism, knowledge."""
 
 import dataclasses
+import importlib
 import inspect
+import pkgutil
 
 import hypothesis
 import jax
@@ -16,20 +18,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
+import causaljax
 from causaljax import (
-    AmortizedDAG,
     ContinuousDAG,
     Knowledge,
     LatentInterventionDAG,
     LinearDAG,
     NeuralDAG,
+    estimators,
 )
+from causaljax.cli import command_line
 from causaljax.core.types import Posterior
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.kernels import continuous, order_search
 from causaljax.tables import frame
 
-METHODS = AmortizedDAG, ContinuousDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
+METHODS = [getattr(causaljax, name) for name in command_line.METHODS.values()]
 
 QUICK = {"num_steps": 1500}
 SETTINGS = {
@@ -51,6 +55,25 @@ def chain():
     a, e, f = rng.normal(size=(3, 1000))
     b = 2 * a + e
     return pd.DataFrame({"c": f - 1.5 * b, "a": a, "b": b})
+
+
+def test_every_method_has_a_name_in_the_command_line():
+    found = set()
+    for file in pkgutil.iter_modules(estimators.__path__):
+        module = importlib.import_module(f"causaljax.estimators.{file.name}")
+        classes = [value for value in vars(module).values() if inspect.isclass(value)]
+        found |= {
+            made.__name__
+            for made in classes
+            if issubclass(made, BaseGraphEstimator) and not inspect.isabstract(made)
+        }
+    assert found == set(command_line.METHODS.values()), (
+        "every method has an entry in METHODS of causaljax/cli/command_line.py"
+    )
+    for package in (causaljax, estimators):
+        assert found <= set(package.__all__), (
+            f"every method has an entry in _HOME of {package.__name__}/__init__.py"
+        )
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -123,6 +146,29 @@ def test_another_order_of_columns_is_the_same_answer(noise, d):
             np.testing.assert_array_equal(found, expected)
         graphs = other.posterior_.graphs[0]
         np.testing.assert_array_equal(graphs, other.adjacency_)
+
+
+def test_an_array_of_unknown_axes_is_named_and_not_left_in_another_order(chain):
+    class Strength(Stub):
+        def _fit_problem(self, problem, columns, bar):
+            learned = super()._fit_problem(problem, columns, bar)
+            extra = {"strength": np.arange(len(columns.names))}
+            posterior = learned.posterior._replace(extra=extra)
+            return learned._replace(posterior=posterior)
+
+    with pytest.raises(NotImplementedError, match=r"extra\['strength'\]") as error:
+        Strength().fit(chain)
+    assert "add it to _VARIABLE_AXES" in str(error.value)
+
+    class Relabelled(Strength):
+        def _relabelled_extra(self, extra, places):
+            strength = extra.pop("strength")[places]
+            return super()._relabelled_extra(extra, places) | {"strength": strength}
+
+    def strongest(table):
+        return table.columns[Relabelled().fit(table).posterior_.extra["strength"] == 2]
+
+    assert strongest(chain) == strongest(chain[["b", "c", "a"]])
 
 
 # Options
@@ -378,7 +424,7 @@ def test_other_random_states_are_named(chain, random_state):
 
 @pytest.mark.parametrize(
     "model",
-    [LinearDAG(), ContinuousDAG(), AmortizedDAG(), NeuralDAG(), Stub()],
+    [model for make in (*METHODS, Stub) if not (model := make())._reads_regimes()],
     ids=repr,
 )
 def test_regimes_that_nobody_reads_are_named(chain, model, monkeypatch):

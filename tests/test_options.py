@@ -5,18 +5,24 @@ import math
 
 import jax
 import pytest
+from conftest import kernel_modules
 
-from causaljax.core.options import check_options, option
-from causaljax.kernels import continuous, latent_interventions, order_search
-from causaljax.kernels.neural import equations, pruning
+from causaljax.core.options import check_options, option, settings
+
+
+def by_default(config):
+    """A ``Config`` of defaults; what has none, arrays and networks, is None."""
+    fields = dataclasses.fields(config)
+    given = [field.name for field in fields if field.default is dataclasses.MISSING]
+    return config(**dict.fromkeys(given))
+
 
 CONFIGS = {
-    "continuous": continuous.Config(),
-    "equations": equations.Config(),
-    "latent_interventions": latent_interventions.Config(),
-    "order_search": order_search.Config(),
-    "pruning": pruning.Config(),
+    config.__module__.removeprefix("causaljax."): by_default(config)
+    for config in (getattr(module, "Config", None) for module in kernel_modules())
+    if config is not None
 }
+"""Those of every kernel and its parts, by the module they are in."""
 
 
 @jax.tree_util.register_dataclass
@@ -60,6 +66,12 @@ def test_a_wrong_value_is_named(changes, message):
         check_options(Config(**changes))
 
 
+def test_settings_are_all_that_was_made_by_option():
+    given = settings(Config(weight=3.0, start=[1.0], inner=Inner(rate=0.2)))
+    expected = {"weight": 3.0, "noise": "gaussian", "num_steps": 30, "learned": False}
+    assert given == expected | {"inner": {"rate": 0.2}}
+
+
 def test_numbers_are_leaves_and_the_rest_is_static():
     assert sorted(jax.tree.leaves(Config())) == [0.1, 2.0]
     more = jax.tree.structure(Config(num_steps=31))
@@ -73,7 +85,10 @@ def test_every_number_of_a_kernel_has_bounds(name):
     check_options(config)
     for field in dataclasses.fields(config):
         if isinstance(field.default, int | float | str):
-            assert "bounds" in field.metadata, field.name
+            assert "bounds" in field.metadata, (
+                f"{name}.Config.{field.name}: declare it by "
+                f"causaljax.core.options.option({field.default!r}, ...) with its bounds"
+            )
         if isinstance(field.default, float):
             changed = dataclasses.replace(config, **{field.name: math.nan})
             with pytest.raises(ValueError, match=f"^{field.name} must be a number"):

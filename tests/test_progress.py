@@ -13,18 +13,12 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import (
-    AmortizedDAG,
-    ContinuousDAG,
-    LatentInterventionDAG,
-    LinearDAG,
-    NeuralDAG,
-)
+import causaljax
+from causaljax import AmortizedDAG
+from causaljax.cli.command_line import METHODS
 from causaljax.cli.interrupts import INTERRUPTED
 from causaljax.core.compiling import quick_jit
 from causaljax.estimators import progress
-
-ESTIMATORS = AmortizedDAG, ContinuousDAG, LatentInterventionDAG, LinearDAG, NeuralDAG
 
 
 class Terminal(io.StringIO):
@@ -116,9 +110,9 @@ def test_a_bar_is_for_terminals_unless_it_is_asked_for(monkeypatch, attach):
     assert pipe.getvalue() == ""
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_every_estimator_has_the_option(estimator):
-    assert estimator().get_params()["progress"] is None
+@pytest.mark.parametrize("name", METHODS.values())
+def test_every_estimator_has_the_option(name):
+    assert getattr(causaljax, name)().get_params()["progress"] is None
 
 
 def start_command(tmp_path, method):

@@ -35,7 +35,6 @@ _CAUTION = (
 _LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
 _LIKELY = 0.5  # probability above which a target is shown
 _WIDEST = 100_000  # characters of a table's line
-_SORTABLE = 0.9  # sortability from which a result may ride on it
 
 
 def program() -> None:
@@ -366,7 +365,7 @@ def _show(estimator, data, shape):
     _print_table(table)
     if hasattr(estimator, "regimes_"):
         _print_table(_regimes(estimator))
-    for note in _notes(estimator):
+    for note in estimator._notes():
         print(_line(note))
 
 
@@ -381,73 +380,6 @@ def _regimes(estimator):
             hit = ", ".join(targets.index[targets > _LIKELY])
             _add_row(table, name, f"{share:.1%}", hit)
     return table
-
-
-def _notes(estimator):
-    """What a reader of the result should know of how it came about."""
-    info = estimator.info_
-    if "ood_score" in info:
-        yield from _network_notes(estimator)
-    elif "noise" in info:
-        yield from _linear_notes(estimator)
-    elif hasattr(estimator, "regimes_"):
-        yield from _reference_notes(estimator)
-        yield f"Held-out log-likelihood: {-info['loss']:.3f} nats a row."
-    else:
-        nats = -info["equations_loss"]
-        yield f"Mean log-likelihood of the equations: {nats:.3f} nats a row."
-        yield (
-            "Probabilities are scores: how far an edge's effect is above the bar; they "
-            "are not calibrated."
-        )
-
-
-def _reference_notes(estimator):
-    reference = estimator.reference_
-    targets = (estimator.intervention_targets_.loc[reference] > _LIKELY).sum()
-    own = f"with {targets} targets of its own" if targets > 1 else "without targets"
-    own = "with a target of its own" if targets == 1 else own
-    yield (
-        f"Regime {reference} is the reference, {own}; those of the others are relative "
-        "to it."
-    )
-    if not estimator.info_["reference_known"]:
-        yield "It is taken for that because it has the fewest targets."
-
-
-def _linear_notes(estimator):
-    info = estimator.info_
-    if info["noise"] == "gaussian" and estimator.graph_.graph["kind"] == "cpdag":
-        yield "Edges marked -- fit the data equally well in either direction."
-    if "nongaussian_evidence" in info:
-        nats = info["nongaussian_evidence"]
-        verdict = "for" if nats > 0 else "against"
-        yield f"Noise: {info['noise']}, {abs(nats):.0f} nats {verdict} non-Gaussian."
-        if info["noise"] == "nongaussian":
-            yield "Directions rest on linear relations; curved ones can mislead."
-    if info["noise"] == "equal_variance":
-        yield "Assumes that all noise has one variance in the units of the columns."
-    criterion = "variance" if info["noise"] == "equal_variance" else "r2"
-    share = info[f"{criterion}_sortability"]
-    if share is not None and share > _SORTABLE:
-        name = {"variance": "variances", "r2": "R2 values"}[criterion]
-        yield (
-            f"Caution: sorting the columns by their {name} gives nearly this order "
-            f"(sortability {share:.2f}), and regressing on it a graph at SHD "
-            f"{info[f'sort_by_{criterion}_shd']}. The directions may be those of scale."
-        )
-
-
-def _network_notes(estimator):
-    info = estimator.info_
-    name, threshold = info["config"]["pretrained"], info["config"]["threshold"]
-    yield f"Pairs joined with probability above {threshold:.2f}, by network {name}."
-    if info["ood_score"] is not None:
-        likeness = "like" if info["ood_score"] <= 1 else "unlike"
-        yield (
-            f"The table is {likeness} those it was trained on (score "
-            f"{info['ood_score']:.2f}; above 1 is rare among them)."
-        )
 
 
 def _compare(loaded, estimator):

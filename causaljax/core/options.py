@@ -23,6 +23,7 @@ def option(
     above: float | None = None,
     below: float | None = None,
     choices: Collection[str] | None = None,
+    static: bool = False,
 ) -> Any:
     """A field of a ``Config`` with its default and its bounds.
 
@@ -33,12 +34,13 @@ def option(
       above: what the value must be greater than.
       below: what the value must be less than.
       choices: the strings that can be chosen.
+      static: whether a float is static, too, as what decides when steps do what.
 
     Returns:
       A dataclass field.
     """
     bounds = {"least": least, "above": above, "below": below, "choices": choices}
-    metadata = {"bounds": bounds, "static": isinstance(default, int | str)}
+    metadata = {"bounds": bounds, "static": static or isinstance(default, int | str)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -65,6 +67,34 @@ def check_options(config: Any) -> None:
             check_options(value)
         elif "bounds" in field.metadata:
             _check(field.name, value, field.default, **field.metadata["bounds"])
+
+
+def settings(config: Any) -> dict[str, Any]:
+    """What a config says, for a record of a fit: all fields made by ``option``.
+
+    Args:
+      config: a dataclass of concrete values, also of other configs.
+
+    Returns:
+      Values by the names of their fields; those of a config inside the config are a
+      dict of their own. Other fields hold arrays, which are no settings.
+
+    Example:
+      >>> @dataclasses.dataclass
+      ... class Config:
+      ...     rate: float = option(0.1, above=0, below=1)
+      ...     start: object = None
+      >>> settings(Config())
+      {'rate': 0.1}
+    """
+    found = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found[field.name] = settings(value)
+        elif "bounds" in field.metadata:
+            found[field.name] = value
+    return found
 
 
 def _check(name, value, default, least, above, below, choices):

@@ -247,6 +247,17 @@ class AmortizedDAG(BaseGraphEstimator):
         graph = posterior.graphs[0]
         return FitResult(graph, graph, None, posterior, info)
 
+    def _notes(self):
+        config, score = self.info_["config"], self.info_["ood_score"]
+        name, threshold = config["pretrained"], config["threshold"]
+        yield f"Pairs joined with probability above {threshold:.2f}, by network {name}."
+        if score is not None:
+            likeness = "like" if score <= 1 else "unlike"
+            yield (
+                f"The table is {likeness} those it was trained on (score {score:.2f}; "
+                "above 1 is rare among them)."
+            )
+
     def _relabelled_extra(self, extra, places):
         self._places = places  # of graphs that are sampled later
         return super()._relabelled_extra(extra, places)

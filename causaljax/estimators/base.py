@@ -4,12 +4,14 @@ import inspect
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
@@ -29,16 +31,27 @@ _VARIABLE_AXES = {
     "target_prob": (0,),
     "targets": (1,),
     "target_evidence": (1,),
+    "ood_score": (),
+    "responsibilities": (),
+    "reference": (),
 }
-"""The axes of arrays of a posterior's ``extra`` that variables are along."""
+"""The axes that variables are along, of all that a posterior's ``extra`` may hold."""
 
 
 class FitResult(NamedTuple):
-    """What a method hands back to ``fit``, over variables and not yet columns."""
+    """What a method hands back to ``fit``, over variables and not yet columns.
 
-    graph: Array  # [d, d] bool, the one graph to show
-    essential: Array  # [d, d] bool, both ways where a direction is not identified
-    weights: Array | None  # [d, d] float, of the graph, in units of the problem
+    Arrays are jax's or numpy's. ``info`` becomes ``info_``, and the command line writes
+    it to run.json: its values are numbers, strings, booleans, None, and lists and dicts
+    of these. No key is compulsory. ``_run`` gives the kernel's diagnostics, "converged"
+    and "nonfinite" among them, and the settings as "config".
+    """
+
+    graph: Array | np.ndarray  # [d, d] bool, the one graph to show; acyclic
+    # [d, d] bool, both ways where a direction is not identified; else ``graph``
+    essential: Array | np.ndarray
+    # [d, d] float, of the graph, in units of the problem; None if there are none
+    weights: Array | np.ndarray | None
     posterior: Posterior
     info: dict[str, Any]
 
@@ -48,7 +61,7 @@ class BaseGraphEstimator(ABC):
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
     ``_fit_problem``; it may override ``_standardises``, ``_accepts_missing``,
-    ``_skips_outlier_check`` and ``_reads_regimes``.
+    ``_skips_outlier_check``, ``_reads_regimes``, ``_relabelled_extra`` and ``_notes``.
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
@@ -62,8 +75,9 @@ class BaseGraphEstimator(ABC):
       graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
         ``undirected``.
       posterior_: the method's ``Posterior``, as numpy arrays.
-      info_: dict of diagnostics, with ``converged``, the ``seconds`` of the fit and its
-        ``seed``: as ``random_state`` it gives the same answer again.
+      info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
+        were used), the ``seconds`` of the fit and its ``seed``: as ``random_state`` it
+        gives the same answer again.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
     """
@@ -77,7 +91,22 @@ class BaseGraphEstimator(ABC):
     def _fit_problem(
         self, problem: Problem, columns: frame.Columns, bar: Progress
     ) -> FitResult:
-        """Checks options, runs kernels; raises ValueError for a bad option."""
+        """Checks options, runs kernels.
+
+        Args:
+          problem: the table, its arrays numpy's. ``x`` is float64, centred, and of
+            standard deviation 1 if the method standardises. Variables are sorted
+            (``frame.sort_variables``), so that no answer depends on the table's order.
+            Rows of ``weight`` 0 are padding, at the end.
+          columns: names and units of the variables, in the order of the problem.
+          bar: takes the names of stages; ``_run`` tells it of its own.
+
+        Returns:
+          What was learned, in the order of the problem.
+
+        Raises:
+          ValueError: for a bad option, named.
+        """
 
     def _standardises(self) -> bool:
         """Whether columns are brought to standard deviation 1 before the fit."""
@@ -94,6 +123,13 @@ class BaseGraphEstimator(ABC):
     def _reads_regimes(self) -> bool:
         """Whether the method has a use for the regimes of rows."""
         return False
+
+    def _notes(self) -> Iterable[str]:
+        """What a reader of the fitted result should know of it, a sentence each.
+
+        The command line prints them below the edges.
+        """
+        return ()
 
     def fit(
         self,
@@ -181,6 +217,15 @@ class BaseGraphEstimator(ABC):
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
+    def _given_prior(self, columns: frame.Columns) -> np.ndarray | None:
+        """The ``prior`` of the user over the fit's variables, ``[d, d]``, or None."""
+        prior = getattr(self, "prior", None)
+        if prior is None:
+            return None
+        given = frame.edge_matrix(prior, self._table_columns, "prior")
+        place = [self._table_columns.names.index(name) for name in columns.names]
+        return given[np.ix_(place, place)]
+
     def _relabelled(self, learned: FitResult, places: np.ndarray) -> FitResult:
         """What was learned of ordered variables, by numpy and in the table's order.
 
@@ -191,7 +236,7 @@ class BaseGraphEstimator(ABC):
         info, learned = learned.info, learned._replace(info={})
         graph, essential, weights, posterior, _ = jax.tree.map(np.asarray, learned)
         square = np.ix_(places, places)
-        extra = self._relabelled_extra(posterior.extra or {}, places)
+        extra = self._relabelled_extra(dict(posterior.extra or {}), places)
         return FitResult(
             graph=graph[square],
             essential=essential[square],
@@ -207,12 +252,25 @@ class BaseGraphEstimator(ABC):
     def _relabelled_extra(
         self, extra: dict[str, Any], places: np.ndarray
     ) -> dict[str, Any]:
-        """A posterior's ``extra``, its variables in the table's order."""
-        found = dict(extra)
-        for name, axes in _VARIABLE_AXES.items():
-            for axis in axes if name in found else ():
-                found[name] = np.take(found[name], places, axis=axis)
-        return found
+        """A posterior's ``extra``, its variables in the table's order.
+
+        ``extra`` is a copy. An override takes out of it what it relabels itself, and
+        gives the rest to this one, which knows the keys of ``_VARIABLE_AXES`` alone.
+
+        Raises:
+          NotImplementedError: for a key that is not declared there.
+        """
+        for name in extra:
+            if name not in _VARIABLE_AXES:
+                raise NotImplementedError(
+                    f"{type(self).__name__}: extra[{name!r}] has no declared axes; "
+                    "add it to _VARIABLE_AXES in causaljax/estimators/base.py with "
+                    "the axes that variables are along, () if there are none, or "
+                    "override _relabelled_extra and take it out there"
+                )
+            for axis in _VARIABLE_AXES[name]:
+                extra[name] = np.take(extra[name], places, axis=axis)
+        return extra
 
     def _run(
         self,
@@ -224,8 +282,12 @@ class BaseGraphEstimator(ABC):
         num_starts: int = 1,
         stage: str = "",
     ) -> tuple[Posterior, dict[str, Any]]:
-        """Runs a kernel, as ``best_run`` from several starts; warns of failure."""
-        if kernel.precision == "single":
+        """Runs a kernel, as ``best_run`` from several starts; warns of failure.
+
+        Returns:
+          The posterior, and the last diagnostics with the settings as "config".
+        """
+        if kernel.precision != "double":
             problem = jax.device_put(problem)  # once, and not for every chunk
         key, runs = jax.random.key(self._seed), []
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
@@ -247,7 +309,7 @@ class BaseGraphEstimator(ABC):
             infos = [info for _, info in runs]
             best = int(best_start(jax.tree.map(lambda *a: jnp.stack(a), *infos)))
         posterior, last = runs[best]
-        return posterior, self._diagnose(last)
+        return posterior, self._diagnose(last) | {"config": settings(config)}
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
         """A run's last diagnostics as a dict; warns of failure."""
@@ -277,7 +339,7 @@ class BaseGraphEstimator(ABC):
         self.graph_ = frame.to_networkx(
             graph, learned.essential, edge_prob, weights, columns
         )
-        self.info_ = learned.info | {"seed": self._seed}
+        self.info_: dict[str, Any] = {"config": {}, **learned.info, "seed": self._seed}
         self.n_features_in_ = len(columns.names)
         names = getattr(table, "columns", None)
         if names is not None and all(isinstance(name, str) for name in names):

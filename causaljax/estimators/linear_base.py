@@ -17,6 +17,8 @@ from causaljax.graphs.edge_probabilities import class_probabilities
 from causaljax.reports import sortability
 from causaljax.tables.frame import Columns
 
+_SORTABLE = 0.9  # sortability from which a result may ride on it
+
 
 class BaseLinearDAG(BaseGraphEstimator):
     """A linear causal graph, x_j = sum_i w_ij x_i + e_j, by a kernel of a subclass.
@@ -48,11 +50,10 @@ class BaseLinearDAG(BaseGraphEstimator):
             noise = "nongaussian" if found else "gaussian"
         elif noise == "gaussian":
             info.pop("nongaussian_evidence", None)  # not asked for, not measured
-        info |= {"noise": noise, "config": dataclasses.asdict(config)}
+        info["noise"] = noise
 
-        graph: Any = np.asarray(posterior.graphs[0])
+        graph = essential = np.asarray(posterior.graphs[0])
         weights = posterior.extra["weights"][0]
-        essential: Any = graph
         if noise == "gaussian":
             classes, probabilities = _of_classes(posterior.graphs, problem)
             essential = np.asarray(classes[0])
@@ -72,6 +73,29 @@ class BaseLinearDAG(BaseGraphEstimator):
                 posterior = posterior._replace(edge_prob=probabilities)
         info |= _sortability(graph, problem, columns)
         return FitResult(graph, essential, weights, posterior, info)
+
+    def _notes(self):
+        info, noise = self.info_, self.info_["noise"]
+        if noise == "gaussian" and self.graph_.graph["kind"] == "cpdag":
+            yield "Edges marked -- fit the data equally well in either direction."
+        if "nongaussian_evidence" in info:
+            nats = info["nongaussian_evidence"]
+            verdict = "for" if nats > 0 else "against"
+            yield f"Noise: {noise}, {abs(nats):.0f} nats {verdict} non-Gaussian."
+            if noise == "nongaussian":
+                yield "Directions rest on linear relations; curved ones can mislead."
+        if noise == "equal_variance":
+            yield "Assumes that all noise has one variance in the units of the columns."
+        criterion = "variance" if noise == "equal_variance" else "r2"
+        share = info[f"{criterion}_sortability"]
+        if share is not None and share > _SORTABLE:
+            name = {"variance": "variances", "r2": "R2 values"}[criterion]
+            yield (
+                f"Caution: sorting the columns by their {name} gives nearly this order "
+                f"(sortability {share:.2f}), and regressing on it a graph at SHD "
+                f"{info[f'sort_by_{criterion}_shd']}. The directions may be those of "
+                "scale."
+            )
 
 
 def _sortability(graph: np.ndarray, problem: Problem, columns: Columns):
