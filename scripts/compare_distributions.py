@@ -40,9 +40,8 @@ from jax.scipy.special import logit
 
 import causaljax
 from causaljax.core.types import Array, Problem, PyTree
-from causaljax.estimators.neural import shipped_candidates
 from causaljax.graphs import acyclicity, dags
-from causaljax.kernels.neural.candidates import candidate_edges
+from causaljax.kernels.neural.candidates import candidate_edges, shipped_candidates
 from causaljax.mechanisms import mlp
 from causaljax.reports.evaluation import compare_graphs
 
@@ -210,7 +209,7 @@ def fit(
 _START = {
     "flat": lambda problem: np.full(problem.allowed.shape, 0.5),
     "found": lambda problem: candidate_edges(
-        jax.random.key(0), problem, shipped_candidates(problem)
+        jax.random.key(0), problem, shipped_candidates(bool(problem.intervened.any()))
     ),
 }
 

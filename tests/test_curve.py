@@ -165,3 +165,28 @@ def test_chosen_inputs_are_all_that_is_fitted():
             found.inputs[chosen], expected[0].inputs, rtol=0.02, atol=1e-3
         )
         assert not found.inputs[~chosen].any()
+
+
+def test_what_a_linear_regression_can_spare_is_what_refits_can_spare():
+    """Backward elimination on derivatives; of two copies of a cause one stays."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 5)).astype(np.float32)
+    x[:, 4] = x[:, 0] + 1e-3 * rng.normal(size=800)
+    y = (np.sin(2 * x[:, 0]) + x[:, 1] + 0.1 * rng.normal(size=800)).astype(np.float32)
+    weight, chosen = np.ones(800, np.float32), np.ones(5, bool)
+    begun = regression_network.init_curves(jax.random.key(0), 1, 5, 8, jnp.float32)
+    begun = jax.tree.map(lambda leaf: leaf[0], begun)
+    found, _ = regression_network.fit_selected(
+        begun, chosen, x, y, weight, 1.0, 40, 5, ()
+    )
+
+    def spared(may_go, least):
+        given = found, chosen, may_go, x, y, weight, 1.0, 5, least
+        return np.asarray(regression_network.expendable(*given)).tolist()
+
+    few = spared(chosen, 0.05)
+    assert few[2:4] == [True, True]
+    assert few[0] != few[4]
+    assert not few[1]
+    assert spared(np.array([True, True, False, True, True]), 0.05)[2] is False
+    assert spared(chosen, 0.0) == [False] * 5

@@ -54,6 +54,10 @@ SAID = {
         r"(?s)Nothing known\n.*'shd': (\d+).*known\n.*'shd': (\d+)",
         lambda hidden, partly: max(int(hidden), int(partly)) < 40,
     ),
+    "latent_kernel_in_jit": (
+        r"(?s)(True).*(True).*(True)\n(.*)$",
+        lambda *found: "1" in found[-1],
+    ),
     "neural_kernel_in_jit": (
         r"(?s)(True).*(True).*(True)\n(.*)$",
         lambda *found: "1" in found[-1],
@@ -62,7 +66,16 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=str)
+SLOW = {"latent_kernel_in_jit"}  # a search compiled as a whole
+EXAMPLES = [
+    pytest.param(
+        path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem
+    )
+    for path in sorted((ROOT / "examples").glob("*.py"))
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
 def test_examples_say_what_they_are_for(path, capsys):
     runpy.run_path(str(path), run_name="__main__")
     said = capsys.readouterr().out

@@ -15,20 +15,17 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import LatentInterventionDAG, NeuralDAG
 from causaljax.core.run import run
-from causaljax.core.types import Posterior, make_problem
-from causaljax.estimators import regime_search
-from causaljax.estimators.linear_regime_search import likelihoods, search_linear
-from causaljax.estimators.progress import Progress
-from causaljax.estimators.regime_search import (
-    Turn,
-    _with_edges,
-    kinds_after,
-    reconsidered,
-    spared,
-    starts,
-)
+from causaljax.core.types import make_problem
 from causaljax.kernels import latent_interventions
+from causaljax.kernels.latent_interventions import kernel as search
+from causaljax.kernels.latent_interventions import mixture
+from causaljax.kernels.latent_interventions.hypothesis import (
+    Initialisations,
+    best_hypothesis,
+    intervened_prob,
+)
 from causaljax.regimes import intervention_targets, stick_breaking
+from causaljax.regimes.densities import regime_log_likelihoods
 from causaljax.simulate import (
     dcdi_table,
     faria_table,
@@ -36,7 +33,6 @@ from causaljax.simulate import (
     simulate_linear,
 )
 
-QUIET = Progress("", False)
 NAMES = ["a", "b", "c", "d"]
 OPTIONS = {"mechanism": "linear", "max_regimes": 8}
 
@@ -283,29 +279,9 @@ def test_the_concentration_can_be_learned(made, hidden):
     options = OPTIONS | {"concentration": "learned"}
     model, _ = fit(made, options=options)
     assert_found(model, made)
-    assert model.info_["config"]["regimes"]["concentration_learned"]
-    assert not hidden[0].info_["config"]["regimes"]["concentration_learned"]
+    assert model.info_["config"]["mixture"]["concentration_learned"]
+    assert not hidden[0].info_["config"]["mixture"]["concentration_learned"]
     assert model.score(made.table) != hidden[0].score(made.table)
-
-
-def test_of_fits_as_good_that_with_fewest_disturbed_cells_is_kept():
-    """Regimes that overlap fit as well as one that disturbs what each of them did."""
-    responsibilities = np.array([[1.0, 0], [0, 1], [0, 1], [1, 0]])
-
-    def turn(targets, loss, price=0.02):
-        extra = {
-            "responsibilities": responsibilities,
-            "targets": np.array(targets, float),
-        }
-        last = latent_interventions.Info(loss, 0, True, False)
-        share = np.full(4, 0.25)
-        return Turn(None, Posterior(None, None, None, extra), last, 0, price, share)
-
-    apart, together = [[1, 0], [0, 1]], [[1, 1], [1, 1]]
-    assert turn(apart, 2.0).loss < turn(together, 1.99).loss
-    assert turn(apart, 2.0).loss > turn(together, 1.9).loss
-    assert turn(apart, 2.0, 0.2).loss < turn(together, 1.9, 0.2).loss
-    assert turn(apart, np.nan).loss == np.inf
 
 
 @pytest.mark.parametrize(
@@ -325,88 +301,19 @@ def test_edges_that_regimes_confirm_the_wrong_way_round_are_turned(seed):
     x = np.asarray(made.x, float)
     with jax.enable_x64(True):
         problem = make_problem((x - x.mean(axis=0)) / x.std(axis=0))
-        config = latent_interventions.Config(
-            start=graph.T.astype(float),
-            mechanism="linear",
-            intervention="imperfect",
-            max_regimes=6,
-        )
-        (misled,) = starts(jax.random.key(0), problem, config, [0], QUIET)
-        found = search_linear(jax.random.key(0), problem, config, [0], QUIET)
-    np.testing.assert_array_equal(misled.regimes.graphs[0], graph.T)
-    np.testing.assert_array_equal(found.regimes.graphs[0], graph)
-
-
-def test_turning_goes_on_from_the_best_so_far():
-    """Three edges of a chain; the middle one is wrong."""
-    tried = []
-
-    def turn(graph, loss):
-        extra = {"responsibilities": np.ones((2, 1)), "targets": np.zeros((1, 4))}
-        graphs = np.asarray(graph, bool)[None]
-        found = Posterior(
-            graphs[0].astype(np.float32), jnp.asarray(graphs), None, extra
-        )
-        last = latent_interventions.Info(loss, 0, True, False)
-        return Turn(found, found, last, 2, 0, np.full(2, 0.5))
-
-    def begun(start, kind):
-        assert kind == 2
-        graph = np.asarray(start) > 0
-        tried.append([tuple(edge) for edge in np.argwhere(graph).tolist()])
-        assert start.max() == 1
-        assert start[graph].min() == pytest.approx(0.9)
-        return [turn(graph, 3.0 if graph[1, 0] else 1.0)]
-
-    chain = np.diag([1, 1, 1], 1).astype(bool)
-    middle, first = (np.eye(4, dtype=bool)[i][:, None] & chain for i in (1, 0))
-    found = reconsidered(turn(chain, 2.0), [middle, middle | first], begun)
-    assert tried == [[(0, 1), (2, 1), (2, 3)], [(1, 0), (2, 1), (2, 3)]]
-    assert found.loss == 1.0
-    np.testing.assert_array_equal(np.argwhere(found.graph.graphs[0]), tried[0])
-
-
-def test_a_graph_tried_before_keeps_the_probabilities_it_was_judged_by(monkeypatch):
-    """Edges that had been candidates came back with probabilities of 0 and 1."""
-    judged = np.array([[0, 0.7, 0.1], [0, 0, 0.9], [0, 0, 0]], np.float32)
-
-    def stub(kernel, key, problem, config, **_):
-        d, k = len(problem.allowed), config_regimes
-        if kernel is regime_search.pruning.KERNEL:
-            return Posterior(judged, (judged > 0.5)[None], np.zeros(1)), None
-        graph = np.asarray(config.start) > 0
-        rows = len(problem.x)
-        extra = {
-            "responsibilities": np.full((rows, k), 1 / k),
-            "targets": np.zeros((k, d)),
-            "reference": np.array(0),
-            "model": None,
-        }
-        last = latent_interventions.Info(1.0, 0, True, False)
-        return Posterior(graph.astype(float), graph[None], np.zeros(1), extra), last
-
-    config_regimes = 2
-    monkeypatch.setattr(regime_search, "run", stub)
-    monkeypatch.setattr(regime_search, "warm_up", lambda *_: None)
-    monkeypatch.setattr(regime_search, "parted", lambda turn, *_: turn)
-    monkeypatch.setattr(
-        regime_search, "turned", lambda k, p, c, graph, *_: (graph, np.zeros((3, 3, 3)))
+    settings = mixture.Config(
+        mechanism="linear", intervention="imperfect", max_regimes=6
     )
-    problem = make_problem(np.random.default_rng(0).normal(size=(50, 3)))
-    problem = jax.tree.map(np.asarray, problem)
-    config = latent_interventions.Config(max_regimes=config_regimes)
-    for mechanism in ("network", "flow"):
-        config = dataclasses.replace(config, mechanism=mechanism)
-        key = jax.random.key(0)
-        found, used = regime_search.search(
-            key, problem, config, [0, 1], lambda _: judged, QUIET
+
+    def found(num_doubtful):
+        config = latent_interventions.Config(
+            prior=graph.T.astype(float), mixture=settings, num_doubtful=num_doubtful
         )
-        np.testing.assert_array_equal(found.graph.edge_prob, judged)
-        # What is recorded is what was used, not what the config began with.
-        assert used["regimes"]["num_rows"] == 2048
-        assert used["quick_graph"]["num_rows"] == 2048
-        assert used["graph"]["num_rows"] == 4096
-        assert used["search"]["prices"][mechanism] > 0
+        key = jax.random.key(0)
+        return run(latent_interventions.LINEAR_KERNEL, key, problem, config)[0]
+
+    np.testing.assert_array_equal(found(0).graphs[0], graph.T)
+    np.testing.assert_array_equal(found(5).graphs[0], graph)
 
 
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
@@ -445,63 +352,152 @@ def test_another_order_of_columns_is_the_same_answer(made, hidden):
     )
 
 
-def test_kinds_of_start_that_are_far_behind_do_not_go_on():
-    def turn(kind, loss):
-        cells = {"responsibilities": np.ones((3, 1)), "targets": np.zeros((1, 2))}
-        found = Posterior(None, None, None, cells)
-        last = latent_interventions.Info(loss, 0, True, False)
-        return Turn(found, found, last, kind, 0, np.full(3, 1 / 3))
-
-    best, far = turn(2, 5.0), turn(0, 25.0)
-    assert kinds_after(best, [best, far]) == [2]
-    assert kinds_after(best, [best, turn(0, 6.0)]) == [0, 2]
-    # What was not tried may be as good.
-    assert kinds_after(best, [best, turn(1, 25.0)]) == [0, 2]
-    # The best may have gone on from regimes that were there, and always goes on itself.
-    assert kinds_after(turn(0, 5.0), [far]) == [0]
-    assert kinds_after(turn(1, 5.0), []) == [0, 1]
-
-
-def test_edges_that_cost_little_are_spared():
-    def turn(graph, loss):
-        extra = {"responsibilities": np.ones((2, 1)), "targets": np.zeros((1, 3))}
-        found = Posterior(
-            jnp.asarray(graph, jnp.float32), jnp.asarray(graph)[None], None, extra
-        )
-        last = latent_interventions.Info(loss, 0, True, False)
-        return Turn(found, found, last, 0, 0, np.full(2, 0.5))
-
-    full, fewer = np.triu(np.ones((3, 3), bool), 1), np.eye(3, k=1, dtype=bool)
-    old = turn(full, 2.0)
-    for loss, kept in ((2.05, fewer), (2.07, full), (np.nan, full)):
-        new = turn(fewer, loss)
-        found = spared(old, new.graph, lambda *_, new=new: [turn(fewer, 3.0), new])
-        np.testing.assert_array_equal(found.graph.graphs[0], kept)
-    # What has the same edges is not fitted again.
-    assert spared(old, turn(full, 1.0).graph, lambda *_: []) is old
-
-
-def test_probabilities_turn_with_their_edges_and_go_with_them():
+def test_probabilities_are_reversed_with_their_edges_and_go_with_them():
     before = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
     prob = np.array([[0, 0.9, 0.8], [0.1, 0, 0.7], [0.2, 0.3, 0]], np.float32)
-    after = np.array([[0, 0, 0], [1, 0, 1], [0, 0, 0]], bool)  # one turned, one gone
-    old = Posterior(jnp.asarray(prob), jnp.asarray(before)[None], None, {})
-    found = _with_edges(old, jnp.asarray(after)[None])
-    np.testing.assert_array_equal(found.graphs[0], after)
+    after = np.array([[0, 0, 0], [1, 0, 1], [0, 0, 0]], bool)  # one reversed, one gone
     expected = np.array([[0, 0.1, 0], [0.9, 0, 0.7], [0.2, 0.3, 0]], np.float32)
-    np.testing.assert_array_equal(found.edge_prob, expected)
+    np.testing.assert_array_equal(search._with_edges(prob, before, after), expected)
+
+
+def test_the_most_doubtful_edge_that_is_left_is_reversed():
+    graph = jnp.asarray(np.eye(4, k=1, dtype=bool))
+    problem = make_problem(np.zeros((5, 4), np.float32))
+    gains = np.full((4, 4, 3), -np.inf, np.float32)
+    gains[0, 1], gains[1, 2], gains[2, 3] = -3.0, -1.0, -20.0
+
+    def reversed_edges(number):
+        new = search._without_doubtful(graph, gains, number, 5.0, problem)
+        return np.argwhere(np.asarray(new) & ~np.asarray(graph)).tolist()
+
+    assert [reversed_edges(number) for number in range(4)] == [
+        [[2, 1]],
+        [[1, 0]],
+        [],
+        [],
+    ]
+
+
+def hypothesis(loss, edges, state):
+    """One that differs in its loss and its graph."""
+    graph = np.zeros_like(np.asarray(state.current.graph))
+    graph[tuple(np.transpose(edges))] = True
+    return state.current._replace(
+        loss=jnp.asarray(loss, jnp.float32), graph=jnp.asarray(graph)
+    )
+
+
+class Rounds:
+    """A search whose rounds find what a test says, of the loss that it says."""
+
+    def __init__(self, **options):
+        self.problem = make_problem(np.zeros((20, 3), np.float32))
+        settings = mixture.Config(max_regimes=2, mechanism="network")
+        self.config = latent_interventions.Config(mixture=settings, **options)
+        self.state = search.init(jax.random.key(0), self.problem, self.config)
+        self.names = [*search._most_rounds(self.config), "end"]
+
+    @property
+    def kind(self):
+        return self.names[int(self.state.kind)]
+
+    def find(self, loss, edges=((0, 1),), same=False):
+        found = hypothesis(loss, edges, self.state)
+        better = jnp.asarray(loss) < self.state.current.loss
+        found = search.Found(found, better & (not same), jnp.asarray(same))
+        self.state, info = search._concluded(
+            self.state, found, self.problem, self.config
+        )
+        return info
+
+
+def test_the_better_graph_goes_on_first_and_then_the_other():
+    rounds = Rounds()
+    assert rounds.kind == "likely"
+    rounds.find(5.0)
+    rounds.find(7.0, [(1, 2), (0, 1)])
+    assert rounds.kind == "pooled"
+    rounds.find(6.0, [(1, 2)])
+    assert rounds.kind == "alternation"
+    assert float(rounds.state.current.loss) == 5
+    rounds.find(4.5)
+    assert rounds.kind == "alternation"  # while there is gain
+    rounds.find(4.6)
+    assert rounds.kind == "other"
+    assert float(rounds.state.current.loss) == 6
+    rounds.find(4.0)
+    rounds.find(4.1)
+    assert rounds.kind == "split"
+    assert float(rounds.state.current.loss) == 4
+    info = rounds.find(4.2)
+    assert rounds.kind == "review"
+    assert float(info.loss) == 4
+    assert int(info.moves) == 3
+
+
+def test_a_search_of_one_graph_has_no_other():
+    rounds = Rounds()
+    for same in (False, True, True):
+        rounds.find(5.0, same=same)
+    assert rounds.kind == "alternation"
+    rounds.find(5.0, same=True)
+    assert rounds.kind == "split"
+    rounds.find(6.0)
+    rounds.find(6.0)
+    assert rounds.kind == "spare"
+    rounds.find(5.5)
+    rounds.find(5.5)
+    assert rounds.kind == "end"
+    rounds.find(1.0)  # changes nothing any more
+    assert float(rounds.state.current.loss) == 5
+    assert int(rounds.state.step) == 9
+
+
+def test_kinds_of_round_have_their_limits():
+    rounds = Rounds(num_alternations=2, num_splits=0)
+    for loss in (5.0, 4.95, 4.9, 4.8, 4.7):
+        rounds.find(loss)
+    assert rounds.kind == "other"
+    for loss in (4.6, 4.5):
+        rounds.find(loss)
+    assert rounds.kind == "review"
+
+
+def test_losses_have_the_prices_of_edges_and_of_cells(made):
+    """By halves: whatever the bound, prices are what they are said to be."""
+    x = (made.table - made.table.mean()) / made.table.std(ddof=0)
+    problem = make_problem(jnp.asarray(x.to_numpy(), jnp.float32))
+    config = mixture.Config(mechanism="linear", max_regimes=8, num_steps=8)
+    one = np.array([True])
+    begun = Initialisations(one, np.zeros(1, np.int32), ~one, ~one)
+    rows, targets = np.full((1500, 8), 0.125, np.float32), np.zeros((8, 4), np.float32)
+    prior = made.graph.astype(np.float32)
+    free, dear = (
+        best_hypothesis(
+            jax.random.key(0), prior, prior, begun, rows, targets, problem, config, c
+        )
+        for c in (0.0, 0.5)
+    )
+    cells = float(intervened_prob(free.regimes).sum(axis=1).mean())
+    assert 0.5 < cells < 1.1
+    assert float(dear.loss - free.loss) == pytest.approx(0.5 * cells, rel=1e-3)
+    nobody = Initialisations(~one, np.zeros(1, np.int32), ~one, ~one)
+    nothing = best_hypothesis(
+        jax.random.key(0), prior, prior, nobody, rows, targets, problem, config, 0.0
+    )
+    assert np.isinf(nothing.loss)
 
 
 def test_the_loss_is_the_bound_of_rows_held_out_and_the_divergences(made):
     """Of assignments at rest; the divergences are a share of all rows."""
     x = (made.table - made.table.mean()) / made.table.std(ddof=0)
     problem = make_problem(jnp.asarray(x.to_numpy(), jnp.float32))
-    config = latent_interventions.Config(mechanism="linear", max_regimes=8)
+    config = mixture.Config(mechanism="linear", max_regimes=8)
     key = jax.random.key(0)
-    found, last = run(latent_interventions.KERNEL, key, problem, config)
-    begun = latent_interventions.init(jax.random.clone(key), problem, config)
+    found, last = run(mixture.KERNEL, key, problem, config)
+    begun = mixture.init(jax.random.clone(key), problem, config)
     extra, held = found.extra, np.asarray(begun.held_out)
-    joint = likelihoods(extra["model"], problem.x, config.intervention)
+    joint = regime_log_likelihoods(extra["model"], problem.x, config.intervention)
     bound = np.logaddexp.reduce(np.asarray(joint), axis=1) @ held / held.sum()
     counts = (extra["responsibilities"] * begun.weight[:, None]).sum(axis=0)
     sticks = stick_breaking.sticks(counts, config.concentration)
@@ -516,7 +512,8 @@ def test_the_loss_is_the_bound_of_rows_held_out_and_the_divergences(made):
 
 def test_every_option_is_one_of_the_kernel():
     options = set(inspect.signature(LatentInterventionDAG.__init__).parameters)
-    fields = {field.name for field in dataclasses.fields(latent_interventions.Config)}
+    configs = latent_interventions.Config, mixture.Config
+    fields = {f.name for config in configs for f in dataclasses.fields(config)}
     assert options - fields == {"self", "progress", "random_state"}
 
 
@@ -621,10 +618,13 @@ def test_relabelled_variables_relabel_curves():
 
     def fitted(order):
         given = make_problem(np.asarray(problem.x)[:, order])
-        config = latent_interventions.Config(
-            start=start[np.ix_(order, order)], max_regimes=3, num_steps=3
+        config = mixture.Config(
+            start=start[np.ix_(order, order)],
+            max_regimes=3,
+            num_steps=3,
+            cell_share=0.99,
         )
-        found, _ = run(latent_interventions.KERNEL, jax.random.key(1), given, config)
+        found, _ = run(mixture.KERNEL, jax.random.key(1), given, config)
         return found
 
     expected, actual = fitted(np.arange(4)), fitted(labels)

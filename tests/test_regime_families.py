@@ -29,7 +29,6 @@ def sample():
     return Sample(
         x=jnp.asarray(np.column_stack([x0, x1, x2]), jnp.float32),
         weight=jnp.ones(N),
-        fitted=jnp.arange(0, N, 2),
         responsibilities=jnp.asarray(responsibilities, jnp.float32),
         targets=jnp.zeros((D + 2, D)),
         known=jnp.zeros(D + 2, bool),
@@ -162,7 +161,6 @@ def path_sample():
     return Sample(
         x=jnp.asarray(np.column_stack([x0, x1, x2]), jnp.float32),
         weight=jnp.ones(N),
-        fitted=jnp.arange(0, N, 2),
         responsibilities=jnp.asarray(
             regime[:, None] == np.arange(3)[None, :], jnp.float32
         ),

@@ -6,9 +6,10 @@ import pytest
 import scipy.stats
 from scipy.special import logsumexp
 
-from causaljax.core.types import Posterior, make_problem
-from causaljax.estimators import regime_search
+from causaljax.core.types import make_problem
 from causaljax.kernels import latent_interventions
+from causaljax.kernels.latent_interventions import kernel, mixture
+from causaljax.kernels.latent_interventions.hypothesis import curve_price
 from causaljax.mechanisms import conjugate
 from causaljax.mechanisms.regression_network import Curve
 from causaljax.regimes.densities import Model
@@ -152,53 +153,32 @@ def test_read_outs_that_regimes_changed_part_as_well():
     assert gain > 0
 
 
-def turn(x, responsibilities, targets, loss):
-    reference = jnp.argmin(np.asarray(targets).sum(axis=1))
-    extra = {
-        "responsibilities": responsibilities,
-        "targets": targets,
-        "reference": reference,
-    }
-    extra["model"] = model(targets)
-    regimes = Posterior(np.zeros((2, 2)), np.zeros((1, 2, 2), bool), np.zeros(1), extra)
-    info = latent_interventions.Info(loss, 0, True, False)
-    share = np.full(len(x), 1 / len(x))
-    return regime_search.Turn(regimes, regimes, info, 2, 0.0, share)
-
-
-@pytest.mark.parametrize(
-    ("loss", "num_labels", "asked"),
-    [(1.0, 0, 2), (3.0, 0, 1), (1.0, 1, 0)],
-    ids=["better", "worse", "told"],
-)
-def test_a_search_keeps_two_regimes_in_place_of_one_if_that_is_better(
-    loss, num_labels, asked
-):
+@pytest.mark.parametrize(("num_labels", "splits"), [(0, True), (1, False)])
+def test_regimes_with_labels_and_the_reference_stay_whole(num_labels, splits):
     x, responsibilities = table()
     targets = np.array([[1, 0], [0, 0], [0, 0]], "float32")
-    config = latent_interventions.Config(max_regimes=3, num_labels=num_labels)
-    seen = []
-
-    def gone_on(old, new_belonging, new_targets):
-        seen.append(new_targets)
-        # There is place for a second split, which is no better than the first.
-        again = turn(x, responsibilities, targets, loss)
-        return [again, turn(x, responsibilities, targets, 5.0)]
-
-    first = turn(x, responsibilities, targets, 2.0)
-    found = regime_search.parted(first, make_problem(x), config, gone_on)
-    assert len(seen) == asked
-    assert found.loss == (1.0 if asked == 2 else 2.0)
-    assert (found is first) == (asked < 2)
-    for parted in seen:
-        np.testing.assert_array_equal(parted, [[1, 0], [0, 0], [1, 1]])
+    settings = mixture.Config(max_regimes=3, num_labels=num_labels)
+    regimes = {
+        "responsibilities": responsibilities,
+        "targets": targets,
+        "reference": jnp.asarray(1),
+        "model": model(targets),
+    }
+    _, found, gain = kernel._split(
+        regimes, make_problem(x), latent_interventions.Config(mixture=settings)
+    )
+    assert np.isfinite(gain) == splits
+    if splits:
+        np.testing.assert_array_equal(found, [[1, 0], [0, 0], [1, 1]])
 
 
-def test_a_search_leaves_alone_what_is_one_regime():
+def test_what_is_one_regime_promises_less_than_a_curve_costs():
     x, responsibilities = table()
     x[400:600, 1] = x[:200, 1]
     x[400:600, 0] = x[:200, 0]
-    config = latent_interventions.Config(max_regimes=3)
     targets = np.array([[1, 0], [0, 0], [0, 0]], "float32")
-    first = turn(x, responsibilities, targets, 2.0)
-    assert regime_search.parted(first, make_problem(x), config, None) is first
+    able = np.array([True, False, True])
+    given = model(targets), x, jnp.ones(len(x)), responsibilities, able
+    *_, gain = split_regime(*given, "perfect")
+    price = curve_price(make_problem(x), mixture.Config(mechanism="network"))
+    assert gain < price

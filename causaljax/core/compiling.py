@@ -76,6 +76,29 @@ def is_traced(*arguments: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
+def branch(
+    condition: Any,
+    then: Callable[[], Any],
+    otherwise: Callable[[], Any],
+) -> Any:
+    """``jax.lax.cond``, or outside of a trace the one branch that is asked for.
+
+    For kernels that are ``staged``: their parts are then compiled one by one, those
+    that are used.
+
+    Args:
+      condition: ``[]`` bool.
+      then: a function of nothing.
+      otherwise: the same, for False; the answers are alike in structure.
+
+    Returns:
+      The answer of one of the two.
+    """
+    if is_traced(condition):
+        return jax.lax.cond(condition, then, otherwise)
+    return then() if condition else otherwise()
+
+
 @functools.cache
 def _known_options(backend):
     """Those of the settings that this version of the compiler knows."""

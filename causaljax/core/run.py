@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from causaljax.core.compiling import quick_jit
+from causaljax.core.compiling import is_traced, quick_jit
 from causaljax.core.precision import in_precision
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
 
@@ -21,7 +22,6 @@ def _is_brief(kernel, *arguments, **others):
     return kernel.brief and _is_small(*arguments, *others.values())
 
 
-@quick_jit(static_argnames=("kernel", "num_steps"), once=_is_brief)
 def advance(
     kernel: Kernel,
     key: Array,
@@ -49,6 +49,23 @@ def advance(
 
     Differentiable: in what the kernel's step is.
     """
+    if not kernel.staged or is_traced(key, state, problem, config):
+        return _advance(kernel, key, state, problem, config, num_steps)
+    infos = []
+    for _ in range(num_steps):
+        step_key = _fold_in(key, state.step)
+        state, info = kernel.step(step_key, state, problem, config)
+        infos.append(info)
+    trace = jax.tree.map(lambda *leaves: np.stack(leaves), *infos) if infos else None
+    return state, trace
+
+
+_fold_in = quick_jit(jax.random.fold_in, once=True)
+
+
+@quick_jit(static_argnames=("kernel", "num_steps"), once=_is_brief)
+def _advance(kernel, key, state, problem, config, num_steps):
+    """All steps as one program."""
 
     def body(state, _):
         step_key = jax.random.fold_in(key, state.step)
@@ -60,8 +77,14 @@ def advance(
 _keys = quick_jit(lambda key: tuple(jax.random.split(key, 3)), once=True)
 
 
-@quick_jit(static_argnames="kernel", once=_is_small)
 def _init(kernel, key, problem, config):
+    if not kernel.staged or is_traced(key, problem, config):
+        return _compiled_init(kernel, key, problem, config)
+    return kernel.init(key, problem, config)
+
+
+@quick_jit(static_argnames="kernel", once=_is_small)
+def _compiled_init(kernel, key, problem, config):
     return kernel.init(key, problem, config)
 
 
@@ -70,32 +93,6 @@ def _finalise(kernel, key, state, problem, config, trace):
     """The posterior, and the last diagnostics of a trace, if there is one."""
     posterior = kernel.finalise(key, state, problem, config)
     return posterior, jax.tree.map(lambda leaf: leaf[-1], trace)
-
-
-def warm_up(
-    kernel: Kernel,
-    key: Array,
-    problem: Problem,
-    config: PyTree,
-    num_steps: int,
-) -> PyTree:
-    """The state after the first steps of ``run``, for several runs to go on from.
-
-    Args:
-      kernel: as of ``run``.
-      key: the same.
-      problem: the same.
-      config: the same, with what the first steps ask for.
-      num_steps: how many steps, static.
-
-    Returns:
-      A state of the kernel, which ``run`` takes as ``state``.
-
-    Differentiable: as ``run``.
-    """
-    init_key, step_key, _ = _keys(key)
-    state = _init(kernel, init_key, problem, config)
-    return advance(kernel, step_key, state, problem, config, num_steps)[0]
 
 
 @in_precision
@@ -107,7 +104,6 @@ def run(
     *,
     num_chunks: int = 1,
     on_chunk: Callable[[int, PyTree], None] | None = None,
-    state: PyTree | None = None,
 ) -> tuple[Posterior, PyTree]:
     """Fits a problem from start to end: init, all steps, finalise.
 
@@ -121,12 +117,9 @@ def run(
       on_chunk: called on the host after each of them with the number of steps taken
         so far and the stacked diagnostics of its own steps, for progress bars; not
         under jit.
-      state: that of ``warm_up`` with the same key and problem, if the first steps
-        have been taken; not under jit.
 
     Returns:
-      The posterior, and the diagnostics of the last step; None instead if ``state``
-      had taken all steps.
+      The posterior, and the diagnostics of the last step.
 
     Differentiable: as the kernel's ``finalise`` is. A method that estimates its answer
     anew on the graph it has found, as the descent does, answers to a change of settings
@@ -147,14 +140,11 @@ def run(
       [[0, 1], [0, 0]]
     """
     init_key, step_key, final_key = _keys(key)
-    first = 0 if state is None else int(state.step)
-    if state is None:
-        state = _init(kernel, init_key, problem, config)
+    state, trace = _init(kernel, init_key, problem, config), None
     total = config.num_steps
     # All chunks but the last have one length, so one compiled loop serves them.
-    length = max(-(-(total - first) // num_chunks), 1)
-    trace = None
-    for start in range(first, total, length):
+    length = max(-(-total // num_chunks), 1)
+    for start in range(0, total, length):
         num_steps = min(length, total - start)
         state, trace = advance(kernel, step_key, state, problem, config, num_steps)
         if on_chunk is not None:

@@ -66,7 +66,10 @@ class Kernel(NamedTuple):
     a method that fits small tables so fast that optimising its programs does not pay.
     ``precision`` is "single", by which arithmetic follows the dtype of the problem, or
     "double" for a method whose decisions float32 cannot make: ``core.run`` then works
-    in float64, whatever jax's own setting.
+    in float64, whatever jax's own setting. A "mixed" one follows the dtype of the
+    problem but for parts that need float64. ``staged`` is True for a method whose step
+    is put together from compiled parts: unless jax traces them, its steps are taken one
+    by one and each part is compiled by itself, which is sooner done.
     """
 
     init: Callable[..., PyTree]
@@ -74,6 +77,7 @@ class Kernel(NamedTuple):
     finalise: Callable[..., Posterior]
     brief: bool = False
     precision: str = "single"
+    staged: bool = False
 
 
 def make_problem(

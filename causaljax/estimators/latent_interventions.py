@@ -1,6 +1,5 @@
 """Rows pooled from experiments that nobody recorded."""
 
-import dataclasses
 import warnings
 from typing import Any, NamedTuple
 
@@ -10,14 +9,11 @@ import pandas as pd
 
 from causaljax.core.compiling import quick_jit
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
-from causaljax.estimators.linear_regime_search import likelihoods, search_linear
-from causaljax.estimators.neural import shipped_candidates
-from causaljax.estimators.regime_search import cells_of, kernel_of, search, settings
 from causaljax.graphs.cpdag import decided_pairs, essential_graph
 from causaljax.graphs.edge_probabilities import symmetrise_undirected
 from causaljax.kernels import latent_interventions
-from causaljax.kernels.neural import pruning
-from causaljax.kernels.neural.candidates import candidate_edges
+from causaljax.kernels.latent_interventions import mixture
+from causaljax.kernels.neural.candidates import candidate_edges, shipped_candidates
 from causaljax.regimes import densities
 from causaljax.regimes.merge import FEWEST_ROWS
 from causaljax.tables import frame
@@ -53,6 +49,9 @@ class LatentInterventionDAG(BaseGraphEstimator):
         depends on the causes; without causes it stays normal).
       concentration: of the Dirichlet process, positive; more of it expects more
         regimes. 1 if None; "learned" finds it, under a Gamma(1, 1) prior.
+      prior: probabilities of edges to begin with, a DataFrame or array ``[d, d]``,
+        causes as rows, in place of those that a trained network and a search for
+        linear relations find.
       label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.
       progress: show a progress bar; None shows one if the standard error stream is
         a terminal and the fit takes more than a second.
@@ -91,6 +90,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         intervention="perfect",
         mechanism="network",
         concentration=None,
+        prior=None,
         label_noise=None,
         progress=None,
         random_state=0,
@@ -100,6 +100,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
         self.intervention = intervention
         self.mechanism = mechanism
         self.concentration = concentration
+        self.prior = prior
         self.label_noise = label_noise
         self.progress = progress
         self.random_state = random_state
@@ -111,14 +112,25 @@ class LatentInterventionDAG(BaseGraphEstimator):
         return True
 
     def _fit_problem(self, problem, columns, bar):
-        problem, config, labels = self._known(problem, columns)
+        problem, regimes, labels = self._known(problem, columns)
+        config = self._configured(problem, columns, regimes, bar)
         latent_interventions.check_config(config)
-        posterior, info = self._search(problem, config, bar)
+        linear = regimes.mechanism == "linear"
+        posterior, info = self._run(
+            latent_interventions.LINEAR_KERNEL
+            if linear
+            else latent_interventions.KERNEL,
+            problem,
+            config,
+            bar,
+            stage="graph and regimes",
+        )
         posterior = jax.tree.map(np.asarray, posterior)
         graph = essential = posterior.graphs[0]
-        if config.mechanism == "linear":
+        if linear:
             # Directions that neither the class nor targets decide.
-            disturbed = problem._replace(intervened=cells_of(posterior))
+            cells = posterior.extra["responsibilities"] @ posterior.extra["targets"]
+            disturbed = problem._replace(intervened=cells > 0.5)
             essential, prob = _settled(posterior.edge_prob, graph, disturbed)
             posterior = posterior._replace(edge_prob=prob)
         real = np.asarray(problem.weight) > 0
@@ -131,13 +143,14 @@ class LatentInterventionDAG(BaseGraphEstimator):
         reference = names[order.index(int(extra["reference"]))]
         broad = (extra["targets"][order] > 0.5).mean(axis=1) > _BROAD
         info |= {
-            "reference_known": config.targets_known and 0 in labels,
+            "start": latent_interventions.INITIALISATIONS[info.pop("initialisation")],
+            "reference_known": regimes.targets_known and 0 in labels,
             "broad_regimes": [
                 name for name, far in zip(names, broad, strict=True) if far
             ],
         }
         self._warn(info, reference)
-        self._found = _Found(names, order, reference, config)
+        self._found = _Found(names, order, reference, regimes)
         return FitResult(graph, essential, None, posterior, info)
 
     def _known(self, problem, columns):
@@ -172,57 +185,36 @@ class LatentInterventionDAG(BaseGraphEstimator):
             all_told = bool(labels) and (regime[real] >= 0).all()
             most = num_labels if all_told else max(2 * (hit.shape[1] + 1), num_labels)
         learned = self.concentration == "learned"
-        config = latent_interventions.Config(
+        # Linear regressions converge at once.
+        curved = self.mechanism != "linear"
+        regimes = mixture.Config(
+            num_rows=2048 if curved else 4096,
+            num_iterations=12 if curved else 4,
             max_regimes=most,
             num_labels=num_labels,
             targets_known=bool(hit.any()),
             concentration_learned=learned,
             **self._set_options(*_OPTIONS, *([] if learned else ["concentration"])),
         )
-        return problem._replace(regime=regime.astype(np.int32)), config, labels
+        return problem._replace(regime=regime.astype(np.int32)), regimes, labels
 
-    def _search(self, problem, config, bar):
-        """The best of all starts; of curved mechanisms, graph and regimes by turns."""
-        told = bool((problem.regime[problem.weight > 0] >= 0).all())
-        if told and config.targets_known:
-            return self._search_told(problem, config, bar)
-        key = jax.random.key(self._seed)
-        # Where every row has a label there is one way to begin.
-        kinds = list(range(1 if told else len(latent_interventions.INITIALISATIONS)))
-        if config.mechanism == "linear":
+    def _configured(self, problem, columns, regimes, bar):
+        """The kernel's config, with beliefs in edges or how they are found."""
+        mixture.check_config(regimes)
+        prior = self._given_prior(columns)
+        found = None
+        if prior is None and regimes.mechanism == "linear":
             bar.stage("candidate edges")
-            config = dataclasses.replace(config, start=self._candidates(problem))
-            turn = search_linear(key, problem, config, kinds, bar)
-            posterior, used = turn.regimes, {"regimes": settings(config)}
-        else:
-            turn, used = search(key, problem, config, kinds, self._candidates, bar)
-            posterior = turn.graph._replace(extra=turn.regimes.extra)
-        info = self._diagnose(turn.last)
-        start = latent_interventions.INITIALISATIONS[turn.kind]
-        return posterior, info | {"start": start, "config": used}
-
-    def _search_told(self, problem, config, bar):
-        """Where all is known of the regimes, the graph is all there is to find."""
-        bar.stage("candidate edges")
-        start = self._candidates(problem)
-        graph, used = None, {}
-        if config.mechanism != "linear":
-            pruned = pruning.Config(start=start)
-            graph, _ = self._run(pruning.KERNEL, problem, pruned, bar, stage="graph")
-            start = np.asarray(graph.graphs[0], float)
-            used = {"graph": settings(pruned)}
-        config = dataclasses.replace(config, start=start)
-        posterior, info = self._run(
-            kernel_of(config), problem, config, bar, stage="regimes"
+            key, hit = jax.random.key(self._seed), problem.intervened.any()
+            prior = candidate_edges(key, problem, shipped_candidates(bool(hit)))
+        elif prior is None:
+            found = shipped_candidates(interventional=True)
+        return latent_interventions.Config(
+            prior=prior,
+            mixture=regimes,
+            cell_price=latent_interventions.CELL_PRICES[regimes.mechanism],
+            candidates=found,
         )
-        if graph is not None:
-            posterior = graph._replace(extra=posterior.extra)
-        return posterior, info | {"config": used | {"regimes": settings(config)}}
-
-    def _candidates(self, problem):
-        """Probabilities of edges to begin with."""
-        key = jax.random.key(self._seed)
-        return np.asarray(candidate_edges(key, problem, shipped_candidates(problem)))
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
@@ -238,8 +230,23 @@ class LatentInterventionDAG(BaseGraphEstimator):
                 stacklevel=4,
             )
 
+    def _notes(self):
+        targets = (self.intervention_targets_.loc[self.reference_] > 0.5).sum()
+        own = f"with {targets} targets of its own" if targets > 1 else "without targets"
+        own = "with a target of its own" if targets == 1 else own
+        yield (
+            f"Regime {self.reference_} is the reference, {own}; those of the others "
+            "are relative to it."
+        )
+        if not self.info_["reference_known"]:
+            yield "It is taken for that because it has the fewest targets."
+        yield (
+            f"Loss {self.info_['loss']:.3f} nats a row: minus the held-out bound, with "
+            "the prices of edges and of intervened cells."
+        )
+
     def _relabelled_extra(self, extra, places):
-        model = densities.take_variables(extra["model"], places)
+        model = densities.take_variables(extra.pop("model"), places)
         return super()._relabelled_extra(extra, places) | {"model": model}
 
     def _store(self, learned, columns, table):
@@ -310,7 +317,7 @@ class LatentInterventionDAG(BaseGraphEstimator):
             )
         model, config = self.posterior_.extra["model"], self._found.config
         problem = frame.to_rows(X, self._columns)
-        joint = likelihoods(model, problem.x, config.intervention)
+        joint = _likelihoods(model, problem.x, config.intervention)
         return np.asarray(joint, np.float64)[problem.weight > 0]
 
 
@@ -320,7 +327,7 @@ class _Found(NamedTuple):
     names: tuple  # of regimes, in the order in which they are shown
     order: list[int]  # their places
     reference: Any
-    config: latent_interventions.Config
+    config: mixture.Config
 
 
 def _order(extra, labels):
@@ -357,3 +364,8 @@ def _settled(prob, graph, problem):
     """What targets and the class leave open of a graph, and probabilities of edges."""
     essential = essential_graph(graph, decided_pairs(problem))
     return essential, symmetrise_undirected(prob, graph, essential)
+
+
+_likelihoods = quick_jit(
+    densities.regime_log_likelihoods, static_argnames="intervention"
+)

@@ -11,12 +11,10 @@ import pandas as pd
 
 from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
-from causaljax.core.types import Problem
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
-from causaljax.kernels import amortized, neural, order_search
+from causaljax.kernels import neural
 from causaljax.kernels.neural import candidates, equations, pruning
 from causaljax.mechanisms import mlp
-from causaljax.networks.weights import load_weights
 from causaljax.tables import frame
 from causaljax.tables.knowledge import suggest
 
@@ -135,22 +133,27 @@ class NeuralDAG(BaseGraphEstimator):
             stage="graph and equations",
         )
         graph = posterior.graphs[0]
-        info["config"] = _settings(config)
         return FitResult(graph, graph, None, posterior, info)
 
     def _prior(self, problem, columns):
         """The user's probabilities of edges, or those of the candidates."""
-        if self.prior is not None:
-            given = frame.edge_matrix(self.prior, self._table_columns, "prior")
-            place = [self._table_columns.names.index(name) for name in columns.names]
-            return given[np.ix_(place, place)]
-        key = neural.candidate_key(jax.random.key(self._seed))
-        return np.asarray(
-            candidates.candidate_edges(key, problem, shipped_candidates(problem))
+        prior = self._given_prior(columns)
+        if prior is None:
+            key = neural.candidate_key(jax.random.key(self._seed))
+            found = candidates.shipped_candidates(bool(problem.intervened.any()))
+            prior = np.asarray(candidates.candidate_edges(key, problem, found))
+        return prior
+
+    def _notes(self):
+        nats = -self.info_["equations_loss"]
+        yield f"Mean log-likelihood of the equations: {nats:.3f} nats a row."
+        yield (
+            "Probabilities are scores: how far an edge's effect is above the bar; they "
+            "are not calibrated."
         )
 
     def _relabelled_extra(self, extra, places):
-        networks = mlp.take_variables(extra["networks"], places)
+        networks = mlp.take_variables(extra.pop("networks"), places)
         return super()._relabelled_extra(extra, places) | {"networks": networks}
 
     def _store(self, learned, columns, table):
@@ -260,21 +263,6 @@ def _finite(value):
         return bool(np.isfinite(float(value)))
     except (TypeError, ValueError):
         return False
-
-
-def shipped_candidates(problem: Problem) -> candidates.Config:
-    """How candidate edges are found: by the network that ships, and a linear search."""
-    return candidates.Config(
-        network=amortized.configure(load_weights()),
-        search=order_search.Config(interventional=bool(problem.intervened.any())),
-    )
-
-
-def _settings(config):
-    """A config as a dict, without its matrices."""
-    given = dataclasses.asdict(config)
-    del given["prior"], given["candidates"], given["pruning"]["start"]
-    return given
 
 
 def _labelled(config, problem):

@@ -148,25 +148,12 @@ def _minimise(
     x = jnp.concatenate([jnp.ones_like(x[:, :1]), x], axis=1)
     y = y[:, None] * root
 
-    def linearised(theta):
-        """Of rows the residual, and derivatives: by the outputs, and by [1, inner]."""
-        outputs = theta[:h, None]
-        inner = matmul(x, theta[h:].reshape(-1, 1 + h))
-        unit, slope = _units(inner[:, 1:])
-        residual = y - root * (inner[:, :1] + matmul(unit, outputs))
-        by_inner = jnp.concatenate([root, root * slope * outputs.T], axis=1)
-        return residual, root * unit, by_inner
-
     def next_try(size, better, rows, theta, products, square, damping):
         """Solves the regression on the derivatives, which are new if it got better."""
         length = 1 + h + (1 + size) * (1 + h)
 
         def measured():
-            residual, by_outputs, by_inner = rows
-            by_weights = x[:, : 1 + size, None] * by_inner[:, None, :]
-            by_weights = by_weights.reshape(len(x), -1)
-            columns = jnp.concatenate([residual, by_outputs, by_weights], axis=1)
-            return matmul(columns.T, columns)
+            return _products(x[:, : 1 + size], rows)
 
         some = products[:length, :length]
         some = jax.lax.cond(better, measured, lambda: some)
@@ -184,7 +171,7 @@ def _minimise(
 
     def iterate(carry):
         times, _, theta, products, square, height, damping, tried = carry
-        rows = linearised(tried)
+        rows = _linearised(tried, h, x, y, root)
         noise = jnp.maximum(jnp.sum(rows[0] ** 2) / total, _LEAST_NOISE**2)
         now = 0.5 * (total * jnp.log(noise) + weight_decay * jnp.sum(tried**2))
         # A comparison with NaN fails, so that a spoilt step is not taken.
@@ -205,10 +192,7 @@ def _minimise(
     def goes_on(carry):
         return (carry[0] <= num_iterations) & ~carry[1]
 
-    weights = jnp.concatenate([curve.biases[None, :], curve.inputs])
-    skip_weights = jnp.concatenate([curve.offset[None], curve.skip_weights])
-    weights = jnp.concatenate([skip_weights[:, None], weights], axis=1)
-    theta = jnp.concatenate([curve.outputs, weights.ravel()])
+    theta = _parameters(curve)
     # As local as the data, which shard_map asks of what a loop carries. What is tried
     # first is the beginning itself, which is better than nothing.
     local = jnp.argmax(theta) + jnp.argmax(y) + jnp.argmax(x) + jnp.argmax(root)
@@ -228,6 +212,131 @@ def _minimise(
         offset=weights[0, 0],
     )
     return found, jnp.sqrt(square)
+
+
+def _parameters(curve):
+    """All of them in one row: outputs, then of the constant and of each input."""
+    weights = jnp.concatenate([curve.biases[None, :], curve.inputs])
+    skip_weights = jnp.concatenate([curve.offset[None], curve.skip_weights])
+    weights = jnp.concatenate([skip_weights[:, None], weights], axis=1)
+    return jnp.concatenate([curve.outputs, weights.ravel()])
+
+
+def _linearised(theta, h, x, y, root):
+    """Of rows the residual, and derivatives: by the outputs, and by [1, inner]."""
+    outputs = theta[:h, None]
+    inner = matmul(x, theta[h:].reshape(-1, 1 + h))
+    unit, slope = _units(inner[:, 1:])
+    residual = y - root * (inner[:, :1] + matmul(unit, outputs))
+    by_inner = jnp.concatenate([root, root * slope * outputs.T], axis=1)
+    return residual, root * unit, by_inner
+
+
+def _products(x, rows):
+    """Sums over rows of products of the residual and all derivatives."""
+    residual, by_outputs, by_inner = rows
+    by_weights = (x[:, :, None] * by_inner[:, None, :]).reshape(len(x), -1)
+    columns = jnp.concatenate([residual, by_outputs, by_weights], axis=1)
+    return matmul(columns.T, columns)
+
+
+def expendable(
+    curve: Curve,
+    chosen: Array,
+    may_go: Array,
+    x: Array,
+    y: Array,
+    weight: Array,
+    weight_decay: ArrayLike,
+    most: int,
+    least: ArrayLike,
+) -> Array:
+    """Inputs that a linear regression on the fitted curve's derivatives can spare.
+
+    Backward elimination: with V the inverse of the curvature and S the parameters of an
+    input, leaving it out adds t_S' (V_SS)^-1 t_S to the sum of squares. The input that
+    adds least goes, V and the parameters are updated, and so on while the noise grows
+    by less than a bar. A curve can be fitted on where a linear regression cannot, so
+    the answer is a proposal: it is for the fit without those inputs to confirm it.
+
+    Args:
+      curve: fitted, as by ``fit_selected`` of the same arguments.
+      chosen: ``[p]`` bool, its inputs.
+      may_go: ``[p]`` bool, those that may be spared.
+      x: ``[n, p]`` float.
+      y: ``[n]`` float.
+      weight: ``[n]`` float.
+      weight_decay: ``[]``.
+      most: static, the most inputs there are.
+      least: ``[]``, nats a row: an input that is worth less is spared.
+
+    Returns:
+      ``[p]`` bool.
+
+    Source: Draper and Smith 1998, section 15.2, for backward elimination.
+    """
+    h = len(curve.biases)
+    there, which = jax.lax.top_k(chosen.astype(x.dtype), most)
+    few = curve._replace(
+        inputs=curve.inputs[which] * there[:, None],
+        skip_weights=curve.skip_weights[which] * there,
+    )
+    root = jnp.sqrt(weight)[:, None]
+    few_x = x[:, which] * there[None, :]
+    few_x = jnp.concatenate([jnp.ones_like(few_x[:, :1]), few_x], axis=1)
+    theta = _parameters(few)
+    rows = _linearised(theta, h, few_x, y[:, None] * root, root)
+    products = _products(few_x, rows)
+    total = jnp.maximum(weight.sum(), 1)
+    square = jnp.maximum(products[0, 0], total * _LEAST_NOISE**2)
+    eye = jnp.eye(len(theta), dtype=x.dtype)
+    ridge = weight_decay * square / total
+    scale = jax.lax.rsqrt(jnp.diagonal(products)[1:] + ridge)
+    curvature = products[1:, 1:] * scale[:, None] * scale[None, :]
+    ridge = jnp.diag(ridge * scale**2 + _DAMPING[0])
+    factor = jax.lax.linalg.cholesky(curvature + ridge, symmetrize_input=False)
+    inverse = jax.scipy.linalg.cho_solve((factor, True), eye)
+    theta = theta / scale
+    first, size = 2 * h + 1, 1 + h
+
+    def block_of(index):
+        return first + index * size
+
+    def increases(inverse, theta):
+        def of_input(index):
+            start = block_of(index)
+            block = jax.lax.dynamic_slice(inverse, (start, start), (size, size))
+            own = jax.lax.dynamic_slice(theta, (start,), (size,))
+            block = block + _LEAST_NOISE * jnp.eye(size, dtype=x.dtype)
+            solved = jnp.linalg.solve(block, own)
+            return (own * solved).sum(), solved
+
+        return jax.lax.map(of_input, jnp.arange(most))
+
+    def spare(carry):
+        inverse, theta, square, left, added, solved, which_next, _ = carry
+        start = block_of(which_next)
+        columns = jax.lax.dynamic_slice(inverse, (0, start), (len(theta), size))
+        block = jax.lax.dynamic_slice(columns, (start, 0), (size, size))
+        block = block + _LEAST_NOISE * jnp.eye(size, dtype=x.dtype)
+        inverse = inverse - matmul(columns, jnp.linalg.solve(block, columns.T))
+        theta = theta - matmul(columns, solved[which_next])
+        square = square + added[which_next]
+        left = left & (jnp.arange(most) != which_next)
+        return measured(inverse, theta, square, left)
+
+    def measured(inverse, theta, square, left):
+        added, solved = increases(inverse, theta)
+        added = jnp.maximum(added, 0)
+        cost = jnp.where(left, 0.5 * jnp.log1p(added / square), jnp.inf)
+        which_next = jnp.argmin(cost)
+        goes = cost[which_next] < least
+        return inverse, theta, square, left, added, solved, which_next, goes
+
+    left = (there > 0) & may_go[which]
+    carry = measured(inverse, theta, square, left)
+    _, _, _, still, *_ = jax.lax.while_loop(lambda c: c[-1], spare, carry)
+    return jnp.zeros_like(chosen).at[which].set(left & ~still)
 
 
 def by_bucket(

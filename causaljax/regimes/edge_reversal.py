@@ -39,7 +39,6 @@ class Sample(NamedTuple):
 
     x: Array  # [n, d] float
     weight: Array  # [n] float
-    fitted: Array  # [m] int, rows that curves are fitted on
     responsibilities: Array  # [n, k] float
     targets: Array  # [k, d] float, where they are known
     known: Array  # [k] bool, whether they are
@@ -253,8 +252,6 @@ def _evidence(first, sample, j, parents, weight_decay, target_prior, perfect):
     d = x.shape[1]
     each = sample.responsibilities * sample.weight[:, None]
     total = jnp.maximum(sample.weight.sum(), 1)
-    few, few_weight = x[sample.fitted], sample.weight[sample.fitted]
-    few_weight = few_weight * total / jnp.maximum(few_weight.sum(), 1e-6)
     one = jnp.ones_like(x[:, :1])
     odds = logit(jnp.asarray(target_prior, dtype))
 
@@ -288,12 +285,12 @@ def _evidence(first, sample, j, parents, weight_decay, target_prior, perfect):
 
     def update(carry, number):
         found, cells, targets = carry
-        used = (1 - cells[sample.fitted]) * few_weight
+        used = (1 - cells) * sample.weight
         found, scale = regression_network.fit_selected(
             found,
             parents,
-            few,
-            y[sample.fitted],
+            x,
+            y,
             used,
             weight_decay,
             _ITERATIONS,

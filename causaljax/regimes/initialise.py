@@ -12,10 +12,14 @@ from causaljax.regimes.densities import log_normal
 from causaljax.regimes.gaussian_mixture import gaussian_mixture
 from causaljax.regimes.state import Config, State
 
-CELL_STEPS = 6  # before there are regimes
 WIDE = 1.5  # standard deviation of disturbed cells, for two steps
 _SHARE = (0.005, 0.5)  # of a variable's cells that are disturbed
 _PER_REGIME = 4  # groups of rows that a regime may begin with
+
+
+def num_cell_steps(config: Config) -> int:
+    """How many steps come before there are regimes."""
+    return max(round(config.cell_share * config.num_steps), 1)
 
 
 def num_labels(config: Config) -> Array:
@@ -44,7 +48,7 @@ def cell_step(
     cells = jnp.where(known[:, None], problem.intervened.astype(cells.dtype), cells)
     moved = state._replace(intervened_prob=cells.astype(x.dtype))
     begun = jax.lax.cond(
-        state.step == CELL_STEPS - 1,
+        state.step == num_cell_steps(config) - 1,
         lambda: _begin(key, moved, x, odds.T, share, problem, config),
         lambda: moved,
     )

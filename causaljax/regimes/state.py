@@ -38,6 +38,11 @@ class Config:
     Rows whose regime is from 0 to ``num_labels - 1`` belong there, with probability
     1 - ``label_noise``. With ``targets_known`` (0 or 1) their intervened cells tell
     their regimes' targets, and regime 0 is the reference.
+
+    A run is scheduled by shares of ``num_steps``. In the first ``cell_share`` of the
+    steps there are no regimes. Shares of the steps after that: for ``held_share``
+    either targets or rows of new regimes stay as they are, from ``reference_share`` on
+    a reference is chosen, and from ``merge_share`` on any two regimes may merge.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -49,6 +54,10 @@ class Config:
     target_prior: float = option(0.1, above=0, below=1)
     label_noise: float = option(0.0, least=0, below=1)
     weight_decay: float = option(1.0, above=0)
+    cell_share: float = option(0.3, least=0, below=1, static=True)
+    held_share: float = option(0.3, least=0, static=True)
+    reference_share: float = option(0.4, least=0, static=True)
+    merge_share: float = option(0.5, least=0, static=True)
     num_labels: ArrayLike = option(0.0, least=0)
     targets_known: ArrayLike = option(0.0, least=0)
     intervention: str = option("perfect", choices=INTERVENTIONS)
@@ -60,7 +69,7 @@ class Config:
     num_iterations: int = option(4, least=1)
     num_updates: int = option(10, least=1)
     num_rows: int = option(4096, least=1)
-    num_steps: int = option(30, least=1)
+    num_steps: int = option(20, least=1)
 
 
 class Mechanisms(NamedTuple):

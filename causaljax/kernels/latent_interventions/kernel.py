@@ -1,344 +1,618 @@
 """One graph, many regimes, and no record of which row is of which.
 
-Data are pooled from experiments; each disturbed some variables (its targets, R_kj = 1)
-and left the rest alone. Regime 0 disturbed none. Rows are explained by
+Which cells were intervened on is found by a graph's mechanisms, and the graph by cells
+that were not. A step is a round: it takes a graph, finds regimes under it from several
+initialisations (``mixture``), and keeps the best as a hypothesis (``hypothesis``) if
+that has less loss than the one the search goes on from. Rounds differ by where their
+graph comes from:
 
-    log p(x_n) >= logsumexp_k { E log pi_k + sum_j [(1 - R_kj) l0_nj + R_kj l1_njk] }
+    likely       the edges that are likely beforehand (``candidates``)
+    possible     all candidate edges
+    pooled       pruning (``neural.pruning``) on rows as if of one regime
+    alternation  pruning on cells that the hypothesis takes for undisturbed, and edges
+                 reversed that its regimes say are the wrong way round; from the better
+                 of the first graphs until nothing gets better
+    other        the same from the other graph
+    split        as it is, one regime made two
+    review       one more alternation, from the best, with careful pruning
+    doubtful     one edge reversed about which the regimes say little (flows only)
+    spare        careful pruning among the edges there are
+    split        again
 
-l0 the log-density of a variable's mechanism, a curve over its candidate parents
-(``mechanisms.regression_network``), and l1 that of what regime k did to it: a normal
-density of its own (perfect interventions), or a read-out of its own from the
-mechanism's hidden units (imperfect ones), coefficients and variance integrated out
-(``mechanisms.conjugate``).
-Assignments are summed out; the loss is minus the mean of this over rows held out, plus
-the divergences of sticks and targets from their priors, a share a row learned from.
-Targets, sticks and densities are updated in closed form and curves by some
-Levenberg-Marquardt iterations a step, on the cells that were not taken for disturbed
-ones. Two regimes become one where the bound gains.
+Linear mechanisms choose their parents within ``mixture``; there the rounds are
 
-Steps come in three parts. At first each variable alone is a mixture of its mechanism
-and of something wide, which tells what cells look disturbed. Then regimes begin in one
-of ``INITIALISATIONS``. Those named by a variable keep it as their target for a time;
-others keep their rows, as mechanisms of wrong targets would scatter them, and pieces
-of one are merged. At last all are updated together. The reference, if not told, is a
-regime without targets, or that of fewest. Linear mechanisms choose their parents
-themselves, by evidence, at any time (``graphs.hill_climbing``); of others the graph
-is given.
+    likely       from beliefs beforehand
+    undecided    edges reversed that the equivalence class leaves open, where regimes
+                 overlap: regimes confirm the directions they were found under
 
-Sources: Faria, Martins and Figueiredo 2022 for the model; Blei and Jordan 2006 for the
-truncated process; Heller and Ghahramani 2005 for joining by marginal likelihood.
+A round that makes nothing better ends its kind, and when all kinds are at their end
+steps do nothing.
+
+Sources: as of the parts; Faria, Martins and Figueiredo 2022 for the problem.
 """
 
-import functools
-from typing import Any, NamedTuple
+import dataclasses
+from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
+from jax.typing import ArrayLike
 
-from causaljax.core.linalg import matmul
-from causaljax.core.options import check_options
-from causaljax.core.problem import (
-    complete_rows,
-    held_out_rows,
-    label_free_places,
-    like_data,
-    thin_rows,
-)
+from causaljax.core.compiling import branch, quick_jit
+from causaljax.core.options import check_options, option
+from causaljax.core.problem import like_data, thin_rows
+from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Posterior, Problem
-from causaljax.graphs.dags import free_edges, greedy_acyclic
-from causaljax.graphs.edge_probabilities import edge_probabilities
-from causaljax.mechanisms import regression_network
-from causaljax.regimes import intervention_targets, stick_breaking
-from causaljax.regimes.densities import (
-    describe,
-    first_shapes,
-    fit_mechanisms,
-    fit_shapes,
-    log_densities_of_targets,
+from causaljax.graphs.cpdag import dag_to_cpdag
+from causaljax.graphs.dags import free_edges, greedy_acyclic, transitive_closure
+from causaljax.kernels.latent_interventions import mixture
+from causaljax.kernels.latent_interventions.hypothesis import (
+    Hypothesis,
+    Initialisations,
+    best_hypothesis,
+    counted_weight,
+    intervened_prob,
 )
-from causaljax.regimes.initialise import (
-    CELL_STEPS,
-    cell_step,
-    is_given,
-    labelled_regimes,
-    num_labels,
-    or_else,
-    targets_known,
-)
-from causaljax.regimes.state import (
-    HIDDEN,
-    Config,
-    Mechanisms,
-    State,
-)
-from causaljax.regimes.updates import (
-    climb_regimes,
-    evidence_of_targets,
-    fewest_targets,
-    known_targets,
-    regroup,
-)
+from causaljax.kernels.neural import pruning
+from causaljax.kernels.neural.candidates import Config as CandidatesConfig
+from causaljax.kernels.neural.candidates import candidate_edges
+from causaljax.kernels.neural.pruning import Config as PruningConfig
+from causaljax.regimes.densities import regime_log_likelihoods
+from causaljax.regimes.edge_reversal import Sample, turn_edges
+from causaljax.regimes.initialise import labelled_regimes, num_labels, targets_known
+from causaljax.regimes.split import split_regime
+from causaljax.regimes.state import Config as MixtureConfig
 
-_HELD_OUT = 0.1  # the share of the rows that is not learned from
-_HELD_STEPS = 6  # while either targets or rows of regimes are left as they are
-_REFERENCE_STEP = 8  # from which on one is chosen
-_UNJOINED_STEPS = 10  # before two may become one
-_CLIMB_EVERY = 3  # steps, later on
-_FIRST_SHARE = 0.1  # of cells that are disturbed, before it is known
+CELL_PRICES = {"linear": 0.02, "network": 0.02, "flow": 0.2}
+"""Nats a cell, by mechanism: rows that a curve misses look intervened on, most where
+noise may have any shape. Measured on DCDI's tables of 10 variables."""
+_POOLED = 2  # the place of that kind of round
+_KEPT = 0.9  # belief of edges that stay while others are reversed
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the search and of its parts.
+
+    ``prior`` holds probabilities of edges to begin every pruning with, in place of
+    those that ``candidates`` finds anew for each; one of the two must be there unless
+    all edges along growing R2 are to be candidates, which is a guess. Edges of more
+    than ``likely`` make the first graph. Pruning is done as ``pruning`` says, and as
+    ``careful`` says in the last rounds, or where regimes and targets are known.
+
+    ``cell_price`` is in nats a cell, see ``hypothesis``. ``reversal_gain``,
+    ``split_gain`` and ``doubt`` are in units of log(n) nats: what reversing an edge and
+    splitting a regime must promise, and what reversing a doubtful edge may lose at
+    most. Linear directions are doubtful if rows are in a wrong regime with a
+    probability of more than ``unsure``.
+
+    ``num_alternations``, ``num_splits`` and ``num_doubtful`` are the most rounds of a
+    kind, and ``num_reversals`` the most reversals in one.
+    """
+
+    prior: ArrayLike | None = None  # [d, d] float in [0, 1]
+    candidates: CandidatesConfig | None = None
+    pruning: PruningConfig = PruningConfig(
+        num_rows=2048, num_iterations=10, num_steps=4, tolerance=1e-5, screening=0.5
+    )
+    careful: PruningConfig = PruningConfig(num_rows=2048, tolerance=1e-5, screening=0.5)
+    mixture: MixtureConfig = MixtureConfig(num_rows=2048, num_iterations=12)
+    likely: float = option(0.5, least=0, below=1)
+    cell_price: float = option(0.02, least=0)
+    reversal_gain: float = option(3.0, least=0)
+    split_gain: float = option(3.0, least=0)
+    doubt: float = option(13.0, least=0)
+    unsure: float = option(0.05, least=0, below=1)
+    num_alternations: int = option(4, least=0)
+    num_splits: int = option(3, least=0)
+    num_reversals: int = option(5, least=0)
+    num_doubtful: int = option(5, least=0)
+
+    @property
+    def num_steps(self) -> int:
+        """The most rounds of all kinds."""
+        return sum(_most_rounds(self).values())
+
+
+def _most_rounds(config):
+    """The kinds of round in their order, and the most there are of each."""
+    if config.mixture.mechanism == "linear":
+        return {"likely": 1, "undecided": config.num_doubtful}
+    flow = config.mixture.mechanism == "flow"
+    return {
+        "likely": 1,
+        "possible": 1,
+        "pooled": 1,
+        "alternation": config.num_alternations,
+        "other": config.num_alternations,
+        "split": config.num_splits,
+        "review": 1,
+        "doubtful": config.num_doubtful if flow else 0,
+        "spare": 1,
+        "split again": config.num_splits,
+    }
+
+
+class State(NamedTuple):
+    """What a step carries on to the next."""
+
+    step: Array  # [] int32
+    kind: Array  # [] int32, of round, past the last if the search is at its end
+    number: Array  # [] int32, of rounds of that kind
+    prior: Array  # [d, d] float, probabilities of edges beforehand
+    current: Hypothesis  # what the search goes on from
+    other: Hypothesis  # the best it has left
+    moves: Array  # [] int32, hypotheses that were better than the one before
 
 
 class Info(NamedTuple):
     """Diagnostics of a step."""
 
-    loss: Array  # [] float, minus the held-out bound, nats a row
-    moves: Array  # [] int, regimes that became one with another
-    converged: Array  # [] bool, the loss is finite: each step ends its work
+    loss: Array  # [] float, of the hypothesis, nats a row
+    moves: Array  # [] int32, of all steps so far
+    initialisation: Array  # [] int32, of the hypothesis' regimes
+    converged: Array  # [] bool, the loss is finite: each kind of round ends its work
     nonfinite: Array  # [] bool, the loss is not finite
 
 
 def check_config(config: Config) -> None:
     """Raises ValueError, naming the option, if a setting makes no sense."""
     check_options(config)
-    number: Any = config.num_labels
-    if number > config.max_regimes:
-        raise ValueError(
-            f"max_regimes={config.max_regimes} leaves no room for the "
-            f"{number:g} regimes that have labels"
-        )
+    mixture.check_config(config.mixture)
 
 
 def init(key: Array, problem: Problem, config: Config) -> State:
-    """Random curves. Rows with a gap are left out, as those of weight 0 are."""
-    n, d = problem.x.shape
-    k, dtype = config.max_regimes, problem.x.dtype
-    chex.assert_shape([problem.intervened, problem.observed], (n, d))
-    chex.assert_shape([problem.allowed, problem.required], (d, d))
-    counted = complete_rows(problem)
-    weight = jnp.where(counted, problem.weight, 0)
-    held = held_out_rows(counted, _HELD_OUT, dtype)
-    learned = jnp.where(held, 0, weight)
-    rows = jnp.arange(n)
-    if n > config.num_rows:
-        rows = thin_rows(learned, config.num_rows)
+    """What is believed of edges before there are regimes."""
+    prior = config.prior
+    if prior is None and config.candidates is not None:
+        prior = candidate_edges(key, problem, config.candidates)
+    return _begun(prior, problem, config)
 
-    belief = jnp.zeros((d, d), dtype) if config.start is None else config.start
-    belief = jnp.where(free_edges(problem), jnp.asarray(belief).astype(dtype), 0)
-    belief = jnp.where(problem.required, 1, belief)
-    graph = greedy_acyclic(belief, config.min_prior_prob, problem.required)
-    most, hidden = max(min(config.max_parents, d - 1), 1), HIDDEN[config.mechanism]
-    # Neither parents that are as likely nor random numbers go by the labels.
-    places = label_free_places(problem.x, weight)
-    order = jnp.argsort(places)
-    value, parents = jax.lax.top_k(jnp.where(graph, belief + 1, 0).T[:, order], most)
-    parents = order[parents].astype(jnp.int32)
-    curves = regression_network.init_curves(key, d, most, hidden, dtype)
-    curves = jax.tree.map(lambda leaf: leaf[places], curves)
-    responsibilities, targets = jnp.full((n, k), 1 / k, dtype), jnp.zeros((k, d), dtype)
-    cells = jnp.full((n, d), _FIRST_SHARE, dtype)
-    responsibilities = or_else(config.responsibilities, responsibilities)
-    targets = or_else(config.targets, targets)
-    cells = jnp.where(
-        is_given(config.targets), _cells(responsibilities, targets), cells
+
+@quick_jit(once=True)
+def _begun(prior, problem, config):
+    """The state before the first round; without a prior nothing is likely."""
+
+    def unfitted():
+        begun = mixture.init(jax.random.key(0), problem, config.mixture)
+        return mixture.finalise(jax.random.key(0), begun, problem, config.mixture)
+
+    posterior = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(unfitted)
     )
+    dtype = problem.x.dtype
+    prior = posterior.edge_prob if prior is None else jnp.asarray(prior).astype(dtype)
+    prior = jnp.where(free_edges(problem), prior, 0)
+    nothing = Hypothesis(
+        graph=posterior.graphs[0],
+        edge_prob=posterior.edge_prob,
+        regimes=posterior.extra,
+        initialisation=jnp.zeros((), jnp.int32),
+        loss=jnp.full((), jnp.inf, dtype),
+    )
+    known = _known(problem, config)
+    linear = config.mixture.mechanism == "linear"
     state = State(
         step=jnp.zeros((), jnp.int32),
-        mechanisms=Mechanisms(
-            curves=curves,
-            scale=jnp.ones(d, dtype),
-            shapes=first_shapes(d, 1 + most + hidden, dtype, config),
-            parents=parents,
-            parent_mask=value > 0,
-        ),
-        graph=graph,
-        evidence=jnp.zeros((d, d), dtype),
-        reference=-(~targets_known(config)).astype(jnp.int32),
-        intervened_prob=cells,
-        responsibilities=responsibilities,
-        targets=targets,
-        concentration=jnp.asarray(config.concentration, dtype),
-        rows=rows,
-        weight=learned,
-        held_out=jnp.where(held, weight, 0),
+        # Where regimes and targets are known, the graph is all there is to find.
+        kind=jnp.where(known & (not linear), _POOLED, 0).astype(jnp.int32),
+        number=jnp.zeros((), jnp.int32),
+        prior=jnp.where(problem.required, 1, prior),
+        current=nothing,
+        other=nothing,
+        moves=jnp.zeros((), jnp.int32),
     )
-    return like_data(state, weight)._replace(step=state.step, rows=rows)
+    return like_data(state, problem.weight)._replace(step=state.step)
+
+
+def _told(problem, config):
+    """Whether every row has a label, ``[]`` bool."""
+    known, _ = labelled_regimes(problem, config.mixture)
+    return (known | (counted_weight(problem) == 0)).all()
+
+
+def _known(problem, config):
+    """Whether regimes and targets are known, ``[]`` bool: the graph is not."""
+    return _told(problem, config) & targets_known(config.mixture)
 
 
 def step(
     key: Array, state: State, problem: Problem, config: Config
 ) -> tuple[State, Info]:
-    """One round of updates; see above for which."""
-    # Which regime a row is of is no smooth question.
+    """One round; none if the search is at its end."""
+    # Which graph and which regimes is no smooth question.
     state, problem, config = jax.lax.stop_gradient((state, problem, config))
-    x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
-    begins = state.step < _cell_steps(config)
-    if config.mechanism == "linear":
-        state = _climbed(state, x, begins, problem, config)
-    state, mean = fit_mechanisms(state, x, config)
-    new, loss, moves = jax.lax.cond(
-        begins,
-        lambda: cell_step(key, state, x, mean, problem, config),
-        lambda: _regime_step(state, x, mean, problem, config),
+    goes_on = state.kind < len(_most_rounds(config))
+    linear = config.mixture.mechanism == "linear"
+    one_round = _linear_round if linear else _round
+    nothing = Found(state.current, better=goes_on & False, same=goes_on & False)
+    found = branch(
+        goes_on, lambda: one_round(key, state, problem, config), lambda: nothing
     )
+    return _concluded(state, found, problem, config)
+
+
+class Found(NamedTuple):
+    """What a round finds."""
+
+    hypothesis: Hypothesis
+    better: Array  # [] bool, than the one that the search goes on from
+    same: Array  # [] bool, nothing but probabilities of edges differs
+
+
+def _choose(condition, one, other):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+@quick_jit(once=True)
+def _concluded(state, found, problem, config):
+    """The state with what a round found, and the round that comes next."""
+    most = _most_rounds(config)
+    goes_on = state.kind < len(most)
+    better = found.better
+    kinds = {name: state.kind == index for index, name in enumerate(most)}
+    number = state.number + 1
+    limit = jnp.asarray([*most.values(), 0], jnp.int32)[state.kind]
+    # Doubtful edges are tried one after another, whatever came of the one before.
+    tries_all = kinds.get("doubtful", False) | kinds.get("undecided", False)
+    ends = (number >= limit) | ~(better | tries_all)
+    current = _choose(better | found.same, found.hypothesis, state.current)
+    other = state.other
+    if "pooled" in most:
+        # Of the first two graphs the better goes on first.
+        worse = _choose(better, state.current, found.hypothesis)
+        other = _choose(kinds["pooled"] & ~found.same, worse, other)
+        # Then the other has its turn, and the better of the two is what is found.
+        turns = kinds["alternation"] & ends & jnp.isfinite(other.loss)
+        turns = turns | (kinds["other"] & ends & (other.loss < current.loss))
+        current, other = _choose(turns, (other, current), (current, other))
+    kind = jnp.where(ends, state.kind + 1, state.kind)
+    for index, (name, number_of) in enumerate(most.items()):
+        idle = number_of == 0
+        if name == "other":
+            idle = idle | ~jnp.isfinite(other.loss)
+        kind = jnp.where((kind == index) & idle, index + 1, kind)
+    kind = jnp.where(_known(problem, config), len(most), jnp.minimum(kind, len(most)))
+    new = State(
+        step=state.step,
+        kind=kind.astype(jnp.int32),
+        number=jnp.where(ends, 0, number).astype(jnp.int32),
+        prior=state.prior,
+        current=current,
+        other=other,
+        moves=state.moves + better.astype(jnp.int32),
+    )
+    new = _choose(goes_on, new, state)
+    loss = new.current.loss
     return new._replace(step=state.step + 1), Info(
         loss=loss,
-        moves=moves,
+        moves=new.moves,
+        initialisation=new.current.initialisation,
         converged=jnp.isfinite(loss),
         nonfinite=~jnp.isfinite(loss),
     )
 
 
-def _cell_steps(config):
-    # What goes on from another fit has no use for a beginning.
-    return jnp.where(is_given(config.targets), 0, CELL_STEPS).astype(jnp.int32)
+class Plan(NamedTuple):
+    """What a round does."""
+
+    keys: Array  # [4] typed keys
+    begins: Array  # [] bool, there is nothing to go on from
+    alternates: Array  # [] bool, the graph comes from undisturbed cells
+    prunes: Array  # [] bool, the graph comes from pruning
+    cares: Array  # [] bool, the pruning is careful
+    spares: Array  # [] bool, among the edges there are
+    doubts: Array  # [] bool, one edge of it is reversed
+    splits: Array  # [] bool, a regime is split
+    table: Problem  # with the cells that count as intervened on
+    start: Array  # [d, d] float, probabilities that pruning begins with
+    graph: Array  # [d, d] bool, unless it comes from pruning
+    edge_prob: Array  # [d, d] float, of that graph
+    log_rows: Array  # [] float, log(n), nats
+    reversal_gain: Array  # [] float, nats that a reversal must gain
 
 
-def _cells(responsibilities, targets):
-    """P(disturbed) of every cell; rounding must not lead out of [0, 1]."""
-    return jnp.clip(matmul(responsibilities, targets), 0, 1)
+def _times(setting, log_rows):
+    """So many log(n), in the dtype of the problem."""
+    return jnp.asarray(setting, log_rows.dtype) * log_rows
 
 
-class _Phase(NamedTuple):
-    """What the number of a step with regimes says of it."""
-
-    age: Array  # [] int, of the regimes
-    early: Array  # [] bool, regimes are new
-    by_variable: Array  # [] bool, each began with a variable's name
-    known: Array  # [k] bool, whose targets stay
-
-
-def _phase(state, config):
-    labels = num_labels(config)
-    age = state.step - _cell_steps(config)
-    early, fresh = age < _HELD_STEPS, ~is_given(config.responsibilities)
-    by_variable = fresh & (jnp.asarray(config.initialisation) == 0)
-    # Of what began from targets those stay for a time, of others the assignments.
-    unlabelled = jnp.arange(config.max_regimes, dtype=jnp.int32) >= labels
-    known = known_targets(state, config) | (early & by_variable & unlabelled)
-    return _Phase(age, early, by_variable, known)
-
-
-def _climbed(state, x, begins, problem, config):
-    """The state with the graph of linear mechanisms, if it is time to look for it."""
-    age, early, _, known = _phase(state, config)
-    due = early | (age % _CLIMB_EVERY == 0) | (state.step == config.num_steps - 1)
-    # The first graph was made for cells, without regimes: from nothing, too.
-    graphs = jnp.stack([state.graph, problem.required])
-    number = jnp.where(age == 0, 2, 1)
-    return climb_regimes(
-        state, x, graphs, number, due & ~begins, ~begins, known, problem, config
+@quick_jit(once=True)
+def _planned(key, state, problem, config):
+    kinds = {name: state.kind == i for i, name in enumerate(_most_rounds(config))}
+    alternates = kinds["alternation"] | kinds["other"] | kinds["review"]
+    current = state.current
+    cells = intervened_prob(current.regimes) > 0.5
+    least = jnp.where(
+        kinds["likely"], config.likely, config.mixture.min_prior_prob
+    ).astype(problem.x.dtype)
+    likely = greedy_acyclic(state.prior, least, problem.required)
+    begins = kinds["likely"] | kinds["possible"]
+    log_rows = jnp.log(jnp.maximum(counted_weight(problem).sum(), 2))
+    return Plan(
+        keys=jax.random.split(key, 4),
+        begins=begins | kinds["pooled"],
+        alternates=alternates,
+        prunes=alternates | kinds["pooled"] | kinds["spare"],
+        cares=kinds["review"] | kinds["spare"] | _known(problem, config),
+        spares=kinds["spare"],
+        doubts=kinds["doubtful"],
+        splits=kinds["split"] | kinds["split again"],
+        table=problem._replace(
+            intervened=jnp.where(kinds["pooled"], problem.intervened, cells)
+        ),
+        start=jnp.where(
+            kinds["spare"], current.graph.astype(state.prior.dtype), state.prior
+        ),
+        graph=jnp.where(begins, likely, current.graph),
+        edge_prob=jnp.where(begins, state.prior, current.edge_prob),
+        log_rows=log_rows,
+        reversal_gain=jnp.where(
+            alternates, _times(config.reversal_gain, log_rows), jnp.inf
+        ),
     )
 
 
-def _regime_step(state, x, mean, problem, config):
-    """Densities, targets, then assignments by turns; graph and curves are there."""
-    weight, labels = state.weight, num_labels(config)
-    age, early, by_variable, known = _phase(state, config)
-    held = early & ~by_variable
+def _round(key, state, problem, config):
+    """A round for curves."""
+    plan, regimes = _planned(key, state, problem, config), state.current.regimes
+    start = plan.start
+    if config.prior is None and config.candidates is not None:
+        start = branch(
+            plan.alternates,
+            lambda: candidate_edges(plan.keys[0], plan.table, config.candidates),
+            lambda: start,
+        )
+
+    def pruned(settings):
+        settings = dataclasses.replace(settings, start=start)
+        posterior, _ = run(pruning.KERNEL, plan.keys[1], plan.table, settings)
+        return posterior.graphs[0], posterior.edge_prob
+
+    graph, prob = branch(
+        plan.prunes,
+        lambda: branch(
+            plan.cares, lambda: pruned(config.careful), lambda: pruned(config.pruning)
+        ),
+        lambda: (plan.graph, plan.edge_prob),
+    )
+    graph, prob = _spared(plan, graph, prob, state.current)
+    d, dtype = len(graph), problem.x.dtype
+    reversed_graph, gains = branch(
+        plan.alternates | plan.doubts,
+        lambda: _reversed(plan, graph, regimes, problem, config),
+        lambda: (graph, jnp.full((d, d, 3), -jnp.inf, dtype)),
+    )
+    responsibilities, targets, gain = branch(
+        plan.splits,
+        lambda: _split(regimes, problem, config),
+        lambda: (
+            regimes["responsibilities"],
+            regimes["targets"],
+            jnp.full((), -jnp.inf, dtype),
+        ),
+    )
+    graph, prob, begun, fits, same = _prepared(
+        plan, state, graph, prob, reversed_graph, gains, gain, problem, config
+    )
+    found = branch(
+        fits,
+        lambda: best_hypothesis(
+            plan.keys[3],
+            graph,
+            prob,
+            begun,
+            responsibilities,
+            targets,
+            problem,
+            config.mixture,
+            config.cell_price,
+        ),
+        lambda: state.current._replace(edge_prob=prob),
+    )
+    return Found(found, fits & (found.loss < state.current.loss), same)
+
+
+@quick_jit(once=True)
+def _spared(plan, graph, prob, current):
+    """Of the edges there were, some go; the probabilities of the others stay."""
+    fewer = graph & current.graph
+    still = _with_edges(current.edge_prob, current.graph, fewer)
+    return _choose(plan.spares, (fewer, still), (graph, prob))
+
+
+@quick_jit(once=True)
+def _prepared(plan, state, graph, prob, reversed_graph, gains, gain, problem, config):
+    """The graph to fit regimes under, where fits begin, and whether there are any."""
+    current, dtype = state.current, problem.x.dtype
+    doubtful = _without_doubtful(
+        graph, gains, state.number, _times(config.doubt, plan.log_rows), problem
+    )
+    reversed_graph = jnp.where(plan.doubts, doubtful, reversed_graph)
+    prob = _with_edges(prob, graph, reversed_graph)
+    graph, begins, splits = reversed_graph, plan.begins, plan.splits
+    same = (graph == current.graph).all() & jnp.isfinite(current.loss) & ~splits
+    fits = jnp.where(splits, gain > _times(config.split_gain, plan.log_rows), ~same)
+    # Three initialisations anew, then rows as they are with targets anew, then both as
+    # they are.
+    fresh = jnp.array([True, False, False, False, False])
+    others = jnp.array([False, True, True, False, False]) & ~_told(problem, config)
+    goes_on = jnp.array([False, False, False, True, True]) & ~begins & ~plan.doubts
+    last = jnp.array([False, False, False, False, True])
+    begun = Initialisations(
+        wanted=jnp.where(splits, last, fresh | others | goes_on),
+        kind=jnp.where(
+            goes_on, current.initialisation, jnp.arange(5, dtype=jnp.int32) % 3
+        ),
+        keeps_rows=goes_on,
+        keeps_targets=goes_on & last,
+    )
+    return graph.astype(dtype), prob, begun, fits, same
+
+
+def _reversed(plan, graph, regimes, problem, config):
+    """The graph with edges reversed that gain by it in these regimes, and all gains."""
+    settings = config.mixture
+    return turn_edges(
+        plan.keys[2],
+        _sample(regimes, problem, settings),
+        graph,
+        problem.allowed & ~problem.required.T,
+        settings.weight_decay,
+        settings.target_prior,
+        plan.reversal_gain,
+        perfect=settings.intervention == "perfect",
+        most=config.num_reversals,
+    )
+
+
+@quick_jit(once=True)
+def _sample(regimes, problem, config):
+    """Rows and regimes that reversals are weighed on; ``config`` is of ``mixture``."""
+    n, weight = len(problem.x), counted_weight(problem)
+    rows = jnp.arange(n)
+    if n > config.num_rows:
+        rows = thin_rows(weight, config.num_rows)
+    number = jnp.arange(config.max_regimes, dtype=jnp.int32)
+    return Sample(
+        x=jnp.where(weight[:, None] > 0, problem.x, 0)[rows],
+        weight=weight[rows],
+        responsibilities=regimes["responsibilities"][rows],
+        targets=regimes["targets"],
+        known=(number < num_labels(config)) & targets_known(config),
+    )
+
+
+def _without_doubtful(graph, gains, number, doubt, problem):
+    """The graph with that edge reversed which is the ``number``-th in doubt, if any."""
+    d = len(graph)
+    gain = gains[:, :, :2].max(axis=-1).ravel()
+    order = jnp.argsort(-gain, stable=True)
+    which = order[jnp.minimum(number, d * d - 1)]
+    edge = (jnp.arange(d * d) == which).reshape(d, d) & graph
+    edge = edge & (gain[which] > -doubt)
+    return greedy_acyclic(_with_reversed(graph, edge), 0.0, problem.required)
+
+
+def _with_reversed(graph, edges):
+    """Beliefs in a graph with these edges reversed, which come first."""
+    return jnp.where(edges.T, 1, _KEPT * (graph & ~edges).astype(jnp.float32))
+
+
+def _with_edges(edge_prob, old, new):
+    """Probabilities of edges of which some are reversed in the new graph, or gone."""
+    gone = old & ~new & ~new.T
+    swapped = (old & new.T) | (old & new.T).T
+    return jnp.where(gone, 0, jnp.where(swapped, edge_prob.T, edge_prob))
+
+
+def _split(regimes, problem, config):
+    """``split_regime`` of regimes without labels; the reference stays whole."""
+    x, weight, able = _able(regimes, problem, config.mixture)
+    return split_regime(
+        regimes["model"],
+        x,
+        weight,
+        regimes["responsibilities"],
+        able,
+        config.mixture.intervention,
+    )
+
+
+@quick_jit(once=True)
+def _able(regimes, problem, config):
+    weight = counted_weight(problem)
+    number = jnp.arange(config.max_regimes, dtype=jnp.int32)
+    able = (number >= num_labels(config)) & (number != regimes["reference"])
+    return jnp.where(weight[:, None] > 0, problem.x, 0), weight, able
+
+
+def _linear_round(key, state, problem, config):
+    """A round for linear mechanisms, whose graph is found along with the regimes."""
+    start, begun, fits = _linear_plan(state, problem, config)
+    current = state.current
+    found = branch(
+        fits,
+        lambda: best_hypothesis(
+            key,
+            start,
+            current.edge_prob,
+            begun,
+            current.regimes["responsibilities"],
+            current.regimes["targets"],
+            problem,
+            config.mixture,
+            config.cell_price,
+        ),
+        lambda: current,
+    )
+    better = fits & _linear_better(state, found, problem, config.mixture)
+    return Found(found, better, same=fits & False)
+
+
+@quick_jit(once=True)
+def _linear_plan(state, problem, config):
+    """Beliefs to begin with, where fits begin, and whether there are any."""
+    likely, current = state.kind == 0, state.current
+    graph, weight = current.graph, counted_weight(problem)
+    share = weight / jnp.maximum(weight.sum(), 1e-6)
+    # To stay in the class all that leads to an effect is reversed with an edge. The
+    # effect of the least certain edges comes first.
+    either = dag_to_cpdag(graph)
+    undecided = graph & either & either.T & problem.allowed.T & ~problem.required
+    leads = transitive_closure(undecided) | jnp.eye(len(graph), dtype=bool)
+    certainty = jnp.where(undecided, current.edge_prob, jnp.inf).min(axis=0)
+    order = jnp.argsort(certainty, stable=True)
+    to_effect = leads[:, order[jnp.minimum(state.number, len(order) - 1)]]
+    edges = undecided & to_effect[:, None] & to_effect[None, :]
+    certain = (share * current.regimes["responsibilities"].max(axis=1)).sum()
+    there = (state.number < len(order)) & edges.any()
+    fits = likely | (there & (1 - certain >= jnp.asarray(config.unsure, share.dtype)))
+    begins = likely & ~_told(problem, config)
+    begun = Initialisations(
+        wanted=jnp.stack([fits, begins, begins]),
+        kind=jnp.where(likely, jnp.arange(3, dtype=jnp.int32), current.initialisation),
+        keeps_rows=jnp.zeros(3, bool),
+        keeps_targets=jnp.zeros(3, bool),
+    )
+    belief = _with_reversed(graph, edges).astype(state.prior.dtype)
+    return jnp.where(likely, state.prior, belief), begun, fits
+
+
+@quick_jit
+def _linear_better(state, found, problem, config):
+    """Members of a class have as many parameters: all rows can tell them apart."""
+    weight = counted_weight(problem)
     _, told = labelled_regimes(problem, config)
-    state, usual = fit_shapes(state, x, mean, config)
+    x = jnp.where(weight[:, None] > 0, problem.x, 0)
 
-    # Groups of rows are pieces of regimes to begin with, and pieces look disturbed.
-    pieces = (jnp.asarray(config.initialisation) > 0) & early
-    due = pieces | ((age >= _UNJOINED_STEPS) & (age % 2 == 0))
-    # Labels may be known while their targets are not.
-    waits = early & by_variable & ((labels == 0) | targets_known(config))
-    as_they_are = (
-        state.responsibilities,
-        state.targets,
-        state.reference,
-        0 * state.reference,
-    )
-    begun, targets, reference, moves = jax.lax.cond(
-        waits,
-        lambda: as_they_are,
-        lambda: regroup(state, x, mean, usual, due, known, config),
-    )
+    def log_likelihood(hypothesis):
+        model = hypothesis.regimes["model"]
+        joint = regime_log_likelihoods(model, x, config.intervention) + told
+        return (jax.nn.logsumexp(joint, axis=1) * weight).sum()
 
-    untouched = matmul(usual, (1 - targets).T)
-    disturbed_log_densities = functools.partial(
-        log_densities_of_targets, state.mechanisms, x, mean, config.intervention
-    )
-
-    def update(_, carry):
-        responsibilities, _ = carry
-        each = responsibilities * weight[:, None]
-        sticks = stick_breaking.sticks(each.sum(axis=0), state.concentration)
-        joint = stick_breaking.expected_log_weights(sticks)[None, :] + told
-        joint = joint + untouched + disturbed_log_densities(each, targets)
-        moved = jnp.where(held, responsibilities, jax.nn.softmax(joint, axis=1))
-        return moved, logsumexp(joint, axis=1)
-
-    num_updates = jnp.where(held, 1, config.num_updates)
-    carry = begun, jnp.zeros_like(weight) + 0 * begun[:, 0]
-    responsibilities, bounds = jax.lax.fori_loop(0, num_updates, update, carry)
-
-    # Late, and none that has targets: all other regimes would get them.
-    found = fewest_targets(responsibilities, targets, weight)
-    now = (age >= _REFERENCE_STEP) & (reference < 0) & ~targets_known(config)
-    now = now & (targets[found].max() < 0.5)
-    reference = jnp.where(now, found, reference)
-    is_reference = jnp.arange(config.max_regimes, dtype=jnp.int32) == reference
-    is_reference = is_reference & ~targets_known(config)
-    targets = jnp.where(is_reference[:, None], 0, targets)
-    concentration = state.concentration
-    sticks = stick_breaking.sticks(
-        (responsibilities * weight[:, None]).sum(axis=0), concentration
-    )
-    divergence = stick_breaking.stick_divergence(sticks, concentration)
-    divergence += intervention_targets.target_divergence(
-        targets, config.target_prior, reference
-    )
-    rows = jnp.maximum(state.held_out.sum(), 1e-6)
-    loss = -(bounds * state.held_out).sum() / rows
-    loss += divergence / jnp.maximum(weight.sum(), 1)
-    if config.concentration_learned:
-        concentration = stick_breaking.expected_concentration(sticks)
-    new = state._replace(
-        responsibilities=responsibilities,
-        targets=targets,
-        concentration=concentration,
-        intervened_prob=_cells(responsibilities, targets),
-        reference=reference.astype(jnp.int32),
-    )
-    return new, loss, moves.astype(jnp.int32)
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), found, state.current)
+    first, second = jax.lax.map(log_likelihood, both)
+    return jnp.where(state.kind == 0, found.loss < state.current.loss, first > second)
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
-    """The graph, and the regimes.
+    """The graph, probabilities of its edges, and the regimes.
 
-    Edges of linear mechanisms have those of ``graphs.edge_probabilities``; those of
-    others are the candidates as they were given. ``extra`` holds ``responsibilities``
-    ``[n, k]``, ``targets`` ``[k, d]``, ``target_evidence`` ``[k, d]`` in nats,
-    ``reference`` ``[]`` and the ``model``.
+    Probabilities are those of ``neural.pruning``, and of linear mechanisms those of
+    ``graphs.edge_probabilities``. ``extra`` is that of ``mixture``.
     """
-    del key
-    prob = state.graph.astype(problem.x.dtype)
-    if config.mechanism == "linear":
-        prob = edge_probabilities(
-            state.graph, state.evidence, problem.allowed, problem.required
-        )
-    x = jnp.where((state.weight + state.held_out)[:, None] > 0, problem.x, 0)
-    each = state.responsibilities * state.weight[:, None]
-    sticks = stick_breaking.sticks(each.sum(axis=0), state.concentration)
-    log_weights = stick_breaking.expected_log_weights(sticks)
-    model = describe(state, x, each, log_weights, config.intervention)
-    fewest = fewest_targets(state.responsibilities, state.targets, state.weight)
+    del key, problem, config
+    found = state.current
     return Posterior(
-        edge_prob=prob,
-        graphs=state.graph[None],
-        log_weight=jnp.zeros_like(prob[0, :1]),
-        extra={
-            "responsibilities": state.responsibilities,
-            "targets": state.targets,
-            "target_evidence": evidence_of_targets(state, x, config),
-            "reference": jnp.where(state.reference < 0, fewest, state.reference),
-            "model": model,
-        },
+        edge_prob=found.edge_prob,
+        graphs=found.graph[None],
+        log_weight=jnp.zeros_like(found.edge_prob[0, :1]),
+        extra=found.regimes,
     )
 
 
-KERNEL = Kernel(init, step, finalise)
+KERNEL = Kernel(init, step, finalise, precision="mixed", staged=True)
 LINEAR_KERNEL = KERNEL._replace(precision="double")
 """The same for linear mechanisms, whose parents are chosen by evidence."""

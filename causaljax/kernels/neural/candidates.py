@@ -19,6 +19,7 @@ from causaljax.core.options import option
 from causaljax.core.run import run
 from causaljax.core.types import Array, Problem
 from causaljax.kernels import amortized, order_search
+from causaljax.networks.weights import load_weights
 
 
 @jax.tree_util.register_dataclass
@@ -33,6 +34,19 @@ class Config:
     network: amortized.Config
     search: order_search.Config = order_search.Config()
     blend: float = option(0.6, least=0)
+
+
+def shipped_candidates(interventional: bool) -> Config:
+    """How estimators find candidate edges: by the network that ships with the package.
+
+    Args:
+      interventional: whether there are intervened cells, which the linear search then
+        passes over.
+    """
+    return Config(
+        network=amortized.configure(load_weights()),
+        search=order_search.Config(interventional=interventional),
+    )
 
 
 def candidate_edges(key: Array, problem: Problem, config: Config) -> Array:

@@ -82,7 +82,10 @@ class Config:
     ``prior_weight``, and the more edges there are (``finalise``). ``weight_decay`` is
     the precision of a normal prior of the curves' parameters, which have ``hidden``
     units and are fitted on ``num_rows`` rows at most, by ``num_iterations`` at a time,
-    or fewer if one gains less than ``tolerance`` nats a row.
+    or fewer if one gains less than ``tolerance`` nats a row. With a ``screening`` above
+    0 those parents are first left out together that a linear regression on the curve's
+    derivatives can spare at that share of the bar (``regression_network.expendable``).
+    That saves most fits of a dense graph; an edge at the bar may go with the others.
     """
 
     start: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -91,6 +94,7 @@ class Config:
     prior_weight: float = option(0.8, least=0)
     weight_decay: ArrayLike = option(1.0, above=0)
     tolerance: float = option(0.0, least=0)
+    screening: float = option(0.0, least=0, static=True)
     max_parents: int = option(24, least=1)
     hidden: int = option(16, least=1)
     num_iterations: int = option(20, least=1)
@@ -397,13 +401,16 @@ def _work_off(trials, families, state, problem, data, config):
         return (whole > 0).any() | wanted.any()
 
     def fit_next(carry):
-        whole, wanted, families, slopes, costs = carry
+        whole, wanted, families, slopes, costs, several = carry
         child = jnp.argmax((whole > 0) | wanted.any(axis=1))
         family = jax.tree.map(lambda leaf: leaf[child], families)
         all_stay = whole[child] > 0
+        # What a linear regression can spare is left out at once, for a try.
+        jointly = ~all_stay & several[child].any()
         size = slopes[child] * scale
         which = jnp.argmin(jnp.where(wanted[child], size, jnp.inf))
         left_out = (jnp.arange(len(scale)) == which) & ~all_stay
+        left_out = jnp.where(jointly, several[child], left_out)
         parents = family.parents & ~left_out
         parents = jnp.where(thins, parents, trials.parents[child, which])
 
@@ -413,7 +420,7 @@ def _work_off(trials, families, state, problem, data, config):
         # The less noise there is, the more misfit stands out.
         bar = _SPARED**2 * family.noise**-_MISFIT
         least = jnp.where(ends, 0.5 * jnp.log1p(bar), _WORTH)
-        spared = (cost < least) & ~problem.required[which, child]
+        spared = (cost < least) & ~(problem.required[:, child] & left_out).any()
 
         # Of parents that go, slopes stay those of the curve with all.
         now = _slopes_at(found, parents, data)
@@ -432,17 +439,38 @@ def _work_off(trials, families, state, problem, data, config):
             new,
             family,
         )
-        tried = costs[child, which]
+        proposed = left_out & False
+        if config.screening > 0:
+            proposed = jax.lax.cond(
+                thins & (whole[child] == 1) & wanted[child].any(),
+                lambda: regression_network.expendable(
+                    found,
+                    parents,
+                    wanted[child] & ~problem.required[:, child],
+                    data.x,
+                    y,
+                    used,
+                    config.weight_decay,
+                    _most_parents(config, len(scale)),
+                    least * config.screening,
+                ),
+                lambda: proposed,
+            )
+        one_out = ~all_stay & ~jointly
+        done = jnp.where(jointly, left_out & spared, left_out & one_out)
         return (
             whole.at[child].add(-all_stay.astype(whole.dtype)),
-            wanted.at[child, which].set(wanted[child, which] & all_stay),
+            wanted.at[child].set(wanted[child] & ~done),
             families,
             slopes.at[child].set(jnp.where(thins, whole_slopes, slopes[child])),
-            costs.at[child, which].set(jnp.where(all_stay, tried, cost)),
+            costs.at[child].set(jnp.where(left_out & one_out, cost, costs[child])),
+            several.at[child].set(proposed),
         )
 
+    nothing = trials.wanted & False
     carry = trials.whole, trials.wanted, families, families.slopes, families.costs
-    *_, families, _, costs = jax.lax.while_loop(goes_on, fit_next, carry)
+    carry = jax.lax.while_loop(goes_on, fit_next, (*carry, nothing))
+    *_, families, _, costs, _ = carry
     # Without inputs the prior has made all hidden units alike: nothing to go on from.
     alone = ~families.parents.any(axis=1)
     restarted = jax.tree.map(
