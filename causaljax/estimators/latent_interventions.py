@@ -1,5 +1,6 @@
 """Rows pooled from experiments that nobody recorded."""
 
+import dataclasses
 import warnings
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from causaljax.graphs.cpdag import decided_pairs, essential_graph
 from causaljax.graphs.edge_probabilities import symmetrise_undirected
 from causaljax.kernels import latent_interventions
 from causaljax.kernels.latent_interventions import mixture
+from causaljax.kernels.neural import pruning
 from causaljax.kernels.neural.candidates import candidate_edges, shipped_candidates
 from causaljax.regimes import densities
 from causaljax.regimes.merge import FEWEST_ROWS
@@ -209,12 +211,16 @@ class LatentInterventionDAG(BaseGraphEstimator):
             prior = candidate_edges(key, problem, shipped_candidates(bool(hit)))
         elif prior is None:
             found = shipped_candidates(interventional=True)
-        return latent_interventions.Config(
+        config = latent_interventions.Config(
             prior=prior,
             mixture=regimes,
             cell_price=latent_interventions.CELL_PRICES[regimes.mechanism],
             candidates=found,
         )
+        if regimes.targets_known and (problem.regime[problem.weight > 0] >= 0).all():
+            # One graph is judged, and on as many rows as NeuralDAG has.
+            config = dataclasses.replace(config, careful=pruning.Config())
+        return config
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
