@@ -76,9 +76,9 @@ class Config:
     """Settings of the search and of its parts.
 
     ``prior`` holds probabilities of edges to begin every pruning with, in place of
-    those that ``candidates`` finds anew for each; one of the two must be there unless
-    all edges along growing R2 are to be candidates, which is a guess. Edges of more
-    than ``likely`` make the first graph. Pruning is done as ``pruning`` says, and as
+    those that ``candidates`` finds anew for each. Without either, curves have no
+    candidate edges; linear mechanisms need none. Edges of more than ``likely`` make the
+    first graph. Pruning is done as ``pruning`` says, and as
     ``careful`` says in the last rounds, or where regimes and targets are known.
 
     ``cell_price`` is in nats a cell, see ``hypothesis``. ``reversal_gain``,
@@ -260,7 +260,7 @@ def _concluded(state, found, problem, config):
     current = _choose(better | found.same, found.hypothesis, state.current)
     other = state.other
     if "pooled" in most:
-        # Of the first two graphs the better goes on first.
+        # The better of pooled and of what was there before it goes on first.
         worse = _choose(better, state.current, found.hypothesis)
         other = _choose(kinds["pooled"] & ~found.same, worse, other)
         # Then the other has its turn, and the better of the two is what is found.
