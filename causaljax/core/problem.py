@@ -75,6 +75,7 @@ def take_variables(problem: Problem, order: ArrayLike) -> Problem:
         intervened=problem.intervened[:, order],
         allowed=problem.allowed[order][:, order],
         required=problem.required[order][:, order],
+        kind=problem.kind[order],
     )
 
 

@@ -8,6 +8,7 @@ Dimension letters used in every shape comment: ``n`` rows, ``d`` variables,
 """
 
 import dataclasses
+import enum
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,6 +25,16 @@ static = functools.partial(dataclasses.field, metadata={"static": True})
 """A ``Config`` field that jit treats as a constant: ints, strings, booleans."""
 
 
+class Kind(enum.IntEnum):
+    """What the numbers of a column mean."""
+
+    CONTINUOUS = 0
+    COUNT = 1  # whole numbers of occurrences
+    ORDINAL = 2  # classes in an order
+    BINARY = 3  # two classes
+    CATEGORICAL = 4  # classes without an order
+
+
 class Problem(NamedTuple):
     """A table and what is known about it, as arrays.
 
@@ -38,6 +49,7 @@ class Problem(NamedTuple):
     weight: Array  # [n] float, >= 0
     allowed: Array  # [d, d] bool, False forbids i -> j
     required: Array  # [d, d] bool, True demands i -> j
+    kind: Array  # [d] int8, of ``Kind``; the classes of a column are its values
 
 
 class Posterior(NamedTuple):
@@ -89,12 +101,13 @@ def make_problem(
     weight: ArrayLike | None = None,
     allowed: ArrayLike | None = None,
     required: ArrayLike | None = None,
+    kind: ArrayLike | None = None,
 ) -> Problem:
     """Builds a ``Problem`` from a matrix, filling in what is not said.
 
     Left out, ``observed`` is all True, ``intervened`` all False, ``regime`` all
-    -1, ``weight`` all 1, ``allowed`` every edge but self-loops and ``required``
-    no edge.
+    -1, ``weight`` all 1, ``allowed`` every edge but self-loops, ``required`` no
+    edge and ``kind`` continuous throughout.
 
     Args:
       x: ``[n, d]``, the table; its dtype (float32 or float64) is kept.
@@ -104,6 +117,7 @@ def make_problem(
       weight: ``[n]``, at least 0.
       allowed: ``[d, d]`` bool; the diagonal is always forbidden.
       required: ``[d, d]`` bool.
+      kind: ``[d]`` int, of ``Kind``.
 
     Returns:
       The problem.
@@ -140,4 +154,5 @@ def make_problem(
         weight=filled("weight", weight, (n,), x.dtype, 1),
         allowed=jnp.asarray(off_diagonal),
         required=filled("required", required, (d, d), bool, False),
+        kind=filled("kind", kind, (d,), np.int8, Kind.CONTINUOUS),
     )

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from causaljax.core.linalg import matmul
-from causaljax.core.types import Array, Problem
+from causaljax.core.types import Array, Kind, Problem
 from causaljax.simulate.columns import fill_columns
 from causaljax.simulate.graphs import attach, largest
 from causaljax.simulate.interventions import (
@@ -116,6 +116,7 @@ def draw_table(
         weight=weight,
         allowed=allowed,
         required=required,
+        kind=jnp.full(d, Kind.CONTINUOUS, jnp.int8),
     )
     hit = jnp.any(done.targets & (weight > 0)[:, None], axis=0)
     return Draw(problem, graph, known, (hit & ~recorded)[order])

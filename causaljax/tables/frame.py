@@ -116,6 +116,7 @@ def to_problem(
         "weight": np.ones(n),
         "allowed": allowed & ~np.eye(d, dtype=bool),
         "required": required,
+        "kind": np.zeros(d, np.int8),
     }
     columns = Columns(names=names, means=means, scales=scales, regimes=labels)
     return pad_rows(Problem(**arrays), padded_size(n)), columns
