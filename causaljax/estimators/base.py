@@ -15,6 +15,7 @@ from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
+from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
 from causaljax.tables import frame
 from causaljax.tables.knowledge import Knowledge
@@ -22,6 +23,9 @@ from causaljax.tables.knowledge import Knowledge
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
 _SEEDS = 2**32  # how many there are
+_GAPS = 2  # folded into the key of the draws that fill gaps
+_NUM_IMPUTATIONS = 5
+_ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
     "effects": (0, 1),
@@ -113,8 +117,15 @@ class BaseGraphEstimator(ABC):
         return True
 
     def _accepts_missing(self) -> bool:
-        """Whether the method reads missing cells and columns without variation."""
+        """Whether the kernel reads missing cells and columns without variation.
+
+        For other methods gaps are filled (``estimators.gaps``).
+        """
         return False
+
+    def _num_imputations(self) -> int:
+        """How often a gap is filled for a method that does not read gaps."""
+        return _NUM_IMPUTATIONS
 
     def _skips_outlier_check(self) -> bool:
         """Whether rows far from the others are nothing to speak of."""
@@ -143,8 +154,9 @@ class BaseGraphEstimator(ABC):
         """Learns a causal graph from a table.
 
         Args:
-          X: DataFrame or array ``[n, d]`` of finite numbers, or for some methods NaN
-            where a cell is missing; not modified.
+          X: DataFrame or array ``[n, d]`` of finite numbers, NaN where a cell is
+            missing; not modified. Methods without a model of gaps learn from five
+            tables in which they are filled; ``info_["gaps"]`` tells of it.
           y: ignored, as scikit-learn's pipelines pass it.
           interventions: a bool frame of X's shape, or for each row a column name, a
             list of them, or None.
@@ -174,9 +186,17 @@ class BaseGraphEstimator(ABC):
             )
             ordered, named, places = frame.sort_variables(problem, columns)
             self._table_columns = columns
+            found = gaps.describe(problem, columns.names)
+            if found and not self._accepts_missing():
+                bar.stage("filling gaps")
+                key = jax.random.fold_in(jax.random.key(self._seed), _GAPS)
+                ordered = gaps.fill(key, ordered, self._num_imputations())
+                found |= {"imputations": self._num_imputations(), "assumed": _ASSUMED}
             learned = self._fit_problem(ordered, named, bar)
             learned = self._relabelled(learned, places)
         info = learned.info | {"seconds": time.perf_counter() - start}
+        if found:
+            info["gaps"] = found
         self._store(learned._replace(info=info), columns, X)
         return self
 

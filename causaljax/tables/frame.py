@@ -48,14 +48,15 @@ def to_problem(
     """Turns a table and what is known about it into arrays.
 
     Args:
-      table: DataFrame or array of n >= 2 rows and d >= 2 columns; not modified.
+      table: DataFrame or array of n >= 2 rows and d >= 2 columns, NaN where a cell is
+        missing; not modified.
       interventions: which cells were set from outside: a bool frame of the table's
         shape, or for each row a column name, a list of them, or None (NaN).
       regimes: one label a row, NaN or None where unknown.
       knowledge: required and forbidden edges, tiers.
       standardise: divide each column by its standard deviation. Columns are
         centred in any case.
-      lenient: let NaN, a missing cell, and columns without variation pass.
+      lenient: let columns without variation pass.
       pooled: say nothing of rows far out, which regimes nobody recorded explain.
 
     Returns:
@@ -72,7 +73,7 @@ def to_problem(
       UserWarning: if columns are copies or linear combinations of others, or a
         variable is intervened on in every row.
     """
-    values, names = _numbers(table, lenient)
+    values, names = _numbers(table, lenient=True)
     observed = np.isfinite(values)
     large = np.nanmax(np.abs(values), axis=0)
     # Without it sums and squares of large numbers overflow.
