@@ -425,6 +425,7 @@ def _record(options, estimator, source, shape):
         "device": jax.devices()[0].device_kind,
         "data": {"source": source, "rows": shape[0], "columns": shape[1]},
         "method": options.method,
+        "columns": info.pop("columns"),
         "config": parameters | info.pop("config"),
         "seed": info.pop("seed"),
         "timings": {"fit_seconds": info.pop("seconds")},

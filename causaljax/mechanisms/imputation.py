@@ -45,21 +45,21 @@ def impute(key: Array, problem: Problem, num_tables: int) -> Array:
     observed = problem.observed & (problem.weight > 0)[:, None]
     weight = jnp.where(observed, problem.weight[:, None], 0).T
     d = problem.x.shape[1]
-    columns = jnp.arange(d)
+    columns = jnp.arange(d, dtype=jnp.int32)
     first_key, key = jax.random.split(key)
 
     def first_fill(key, x, known):
         """Values of the column itself: all rows are as near as any other."""
-        rank = jax.random.uniform(key, x.shape, x.dtype) * known.sum()
+        rank = jax.random.uniform(key, x.shape, x.dtype) * known.sum(dtype=x.dtype)
         donors = jnp.argsort(~known, stable=True)
         return x[donors[rank.astype(jnp.int32)]]
 
     keys = jax.random.split(first_key, d)
     start = jax.vmap(first_fill, (0, 1, 1), 1)(keys, problem.x, observed)
     start = jnp.where(problem.observed, problem.x, start)
-    knots = jnp.nanquantile(
-        jnp.where(observed, problem.x, jnp.nan), jnp.array(_KNOTS), axis=0
-    )
+    places = jnp.array(_KNOTS, problem.x.dtype)
+    seen = jnp.where(observed, problem.x, jnp.nan)
+    knots = jnp.nanquantile(seen, places, axis=0)
 
     def fill_column(x, item):
         key, j = item
@@ -90,9 +90,9 @@ def _predictions(basis, y, weight):
     """A ridge regression's predictions at all rows, ``[n]``."""
     total = jnp.maximum(weight.sum(), 1e-30)
     share = weight / total
-    basis = basis - matmul(share, basis)
+    basis = basis - matmul(share, basis)[None, :]
     scale = jnp.sqrt(jnp.maximum(matmul(share, basis**2), 1e-12))
-    basis = basis / scale
+    basis = basis / scale[None, :]
     mean = (share * y).sum()
     num = basis.shape[1]
     gram = matmul((basis * weight[:, None]).T, basis)
@@ -106,6 +106,6 @@ def _matched(key, guess, y, known):
     """For each row the value of a row that is known and predicted much the same."""
     order = jnp.argsort(jnp.where(known, guess, jnp.inf))
     at = jnp.searchsorted(jnp.where(known, guess, jnp.inf)[order], guess)
-    step = jax.random.randint(key, guess.shape, 0, _DONORS) - _DONORS // 2
-    most = jnp.maximum(known.sum() - 1, 0)
+    step = jax.random.randint(key, guess.shape, 0, _DONORS, at.dtype) - _DONORS // 2
+    most = jnp.maximum(known.sum(dtype=at.dtype) - 1, 0)
     return y[order[jnp.clip(at + step, 0, most)]]
