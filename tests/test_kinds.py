@@ -1,9 +1,12 @@
 """How columns are read: numbers, classes, and what is no variable."""
 
+import contextlib
 import datetime
 import json
 import warnings
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -348,3 +351,71 @@ def test_weights_of_a_survey_are_spoken_of(table):
     with pytest.warns(UserWarning, match="divide weights of a survey by their mean"):
         Stub().fit(table[["x", "visits"]], sample_weight=survey)
     Stub().fit(table[["x", "visits"]], sample_weight=survey / survey.mean())
+
+
+# Any table
+
+
+def columns_of(n):
+    """Columns of ``n`` cells of any type; gaps among them."""
+
+    def cells(strategy, gaps=True):
+        one = st.none() | strategy if gaps else strategy
+        return st.lists(one, min_size=n, max_size=n)
+
+    number = st.floats(width=64) | st.integers(-(10**20), 10**20)
+    word = st.sampled_from(["a", "b", "c", "", "NA", "[b]", "1", "2.5", "1,5"])
+    day = st.datetimes(max_value=datetime.datetime(2200, 1, 1))
+    return st.one_of(
+        cells(number, gaps=False),
+        cells(st.integers(-3, 3), gaps=False),
+        cells(st.floats(-1e3, 1e3), gaps=False),
+        cells(number),
+        cells(st.booleans()),
+        cells(word),
+        cells(st.text(max_size=3)),
+        cells(day),
+        cells(number | word | st.booleans() | day),
+        cells(word).map(pd.Categorical),
+        cells(st.integers(0, 9)).map(lambda made: pd.array(made, dtype="Int64")),
+    )
+
+
+@st.composite
+def tables(draw):
+    n = draw(st.sampled_from([1, 2, 3, 12, 30]))
+    made = draw(st.lists(columns_of(n), min_size=1, max_size=4))
+    names = st.lists(
+        st.text(max_size=4) | st.sampled_from(["a", "[/]", "\n", "id"]),
+        min_size=len(made),
+        max_size=len(made),
+    )
+    frames = [pd.DataFrame({0: column}) for column in made]
+    return pd.concat(frames, axis=1).set_axis(draw(names), axis=1)
+
+
+@hypothesis.settings(
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+@hypothesis.given(table=tables(), lenient=st.booleans(), chosen=st.booleans())
+@pytest.mark.filterwarnings("ignore")
+def test_any_table_is_read_or_refused_in_one_line(table, lenient, chosen):
+    before = table.copy()
+    options = {"columns": list(table)} if chosen else {}
+    refused, problem, columns = "", None, None
+    try:
+        problem, columns = to_problem(table, lenient=lenient, **options)
+    except ValueError as error:
+        refused = str(error)
+    assert "\n" not in refused
+    if not refused:
+        assert np.isfinite(problem.x).all()
+        assert {*columns.names} | {*columns.left_out} == {*table}
+        assert len(columns.names) == problem.x.shape[1] >= 2
+        json.dumps(columns.described)
+        with contextlib.suppress(ValueError):  # to_rows reads no gaps
+            rows = to_rows(table, columns)
+            np.testing.assert_allclose(rows.x, problem.x, atol=1e-5, rtol=1e-5)
+    pd.testing.assert_frame_equal(table, before)

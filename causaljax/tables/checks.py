@@ -17,7 +17,8 @@ _FEW_ROWS = 10  # below which no test of a relation among some columns has power
 _RARE = 5  # rows of a class below which its relations are chance
 _REPEATED = 3  # rows that share an extreme value before it looks like a code
 _LAGS = 4  # standard errors of an autocorrelation, which chance does not reach
-_LEAST_LAG_ROWS = 20  # rows that an autocorrelation needs
+_MOST_NAMED = 20  # columns that one sentence names
+_LEAST_ROWS = 20  # that an autocorrelation, or talk of rare values, needs
 _MOST_LAG_ROWS = 10_000  # rows that are looked at for it
 
 
@@ -57,8 +58,8 @@ def doubts(
     named = [name for name, unsure in zip(names, few, strict=True) if unsure]
     if named:
         yield (
-            f"columns {named} hold whole numbers of few values and are read as numbers;"
-            f" kinds={{{named[0]!r}: 'categorical'}} reads classes"
+            f"columns {_listed(named)} hold whole numbers of few values and are read "
+            f"as numbers; kinds={{{named[0]!r}: 'categorical'}} reads classes"
         )
     gaps = np.isnan(values).mean(axis=0)
     empty = [f"{names[k]!r} ({gaps[k]:.0%})" for k in np.flatnonzero(gaps > 0.5)]
@@ -69,7 +70,13 @@ def doubts(
         )
     calm = values[untouched & (not pooled)]
     if len(calm):
-        yield from _codes(calm, numeric, names)
+        for k, code, count, rest in _codes(calm, numeric):
+            calm[calm[:, k] == code, k] = np.nan
+            yield (
+                f"column {names[k]!r} holds {code:g} in {count} rows, far beyond its "
+                f"other cells ({rest[0]:g} to {rest[-1]:g}): if it stands for a "
+                f"missing cell, replace({code:g}, nan)"
+            )
         yield from _far(calm, numeric, names)
     yield from _rare(values, names)
     yield from _repeated(values, numeric)
@@ -104,22 +111,35 @@ def dependent_columns(
     kept = np.unique(first)
     eigenvalues, vectors = np.linalg.eigh(correlation[np.ix_(kept, kept)])
     relations = _reduced(vectors.T[eigenvalues < _COLLINEAR].copy())
+    # Relations that share a column are one group: which ones they are is arbitrary.
+    groups: list[tuple[set[int], int]] = []
     for relation in relations:
-        members = kept[np.abs(relation) > _INVOLVED]
-        group = [names[k] for k in members]
-        if _is_one_hot(standardised[:, members]):
-            yield _dependent(
-                group, "indicators that sum to one, a single variable that was split"
-            )
-        else:
-            yield _dependent(group, "linearly dependent")
+        members, count = set(kept[np.abs(relation) > _INVOLVED].tolist()), 1
+        for other in [group for group in groups if group[0] & members]:
+            groups.remove(other)
+            members, count = members | other[0], count + other[1]
+        groups.append((members, count))
+    for members, count in sorted(groups, key=lambda group: min(group[0])):
+        places = sorted(members)
+        what = "linearly dependent"
+        if _is_one_hot(standardised[:, places]):
+            what = "indicators that sum to one, a single variable that was split"
+        elif count > 1:
+            what += f" by {count} relations"
+        yield _dependent([names[k] for k in places], what)
 
 
 def _dependent(group, what):
     return (
-        f"columns {group} are {what}: edges among them are arbitrary; drop all but the "
-        "ones you mean"
+        f"columns {_listed(group)} are {what}: edges among them are arbitrary; drop "
+        "all but the ones you mean"
     )
+
+
+def _listed(names):
+    """Names in one line; of many, the first ones."""
+    more = len(names) - _MOST_NAMED
+    return f"{names}" if more <= 0 else f"{names[:_MOST_NAMED]} and {more} more"
 
 
 def _reduced(rows):
@@ -149,37 +169,36 @@ def _far(values, numeric, names):
         # The standard deviation of a normal column.
         spread = 1.4826 * np.median(distances) if len(cells) else 0
         far = int((distances > _FAR * spread).sum())
-        if spread > 0 and far > _MANY * len(cells):
+        if spread > 0 and far > max(1, _MANY * len(cells)):
             found.append((far, len(cells), names[k]))
     if found:
         far, count, name = max(found, key=lambda one: one[0])
+        listed = _listed([name for _, _, name in found])
         yield (
-            f"columns {[name for _, _, name in found]} have more than {_MANY:.0%} of "
-            f"their rows further than {_FAR} robust standard deviations from the "
-            f"median, column {name!r} {far} of {count}: they can bend the graph; drop "
-            "them if they are errors, or take logarithms"
+            f"columns {listed} have more than {_MANY:.0%} of their rows further than "
+            f"{_FAR} robust standard deviations from the median, column {name!r} {far} "
+            f"of {count}: they can bend the graph; drop them if they are errors, or "
+            "take logarithms"
         )
 
 
-def _codes(values, numeric, names):
+def _codes(values, numeric):
     """Repeated extremes beyond the rest, as -99 among percentages."""
+    found = []
     for k in np.flatnonzero(numeric):
-        distinct, count = np.unique(values[:, k], return_counts=True)
-        real = ~np.isnan(distinct)
-        distinct, count = distinct[real], count[real]
+        cells = values[~np.isnan(values[:, k]), k]
+        distinct, count = np.unique(cells, return_counts=True)
         if len(distinct) < 3:
             continue
         for place, beside in ((0, 1), (-1, -2)):
             code, rest = distinct[place], np.delete(distinct, place)
             gap = abs(code - distinct[beside])
+            inside = max(rest.std(), 2 * np.diff(rest).max())
             nines = set(f"{abs(code):g}") == {"9"}
-            beyond = gap > (rest.std() if nines else 3 * np.ptp(rest))
+            beyond = gap > (inside if nines else 3 * np.ptp(rest))
             if count[place] >= _REPEATED and beyond:
-                yield (
-                    f"column {names[k]!r} holds {code:g} in {count[place]} rows, far "
-                    f"beyond its other cells ({rest[0]:g} to {rest[-1]:g}): if it "
-                    f"stands for a missing cell, replace({code:g}, nan)"
-                )
+                found.append((k, code, int(count[place]), rest))
+    return found
 
 
 def _rare(values, names):
@@ -187,7 +206,7 @@ def _rare(values, names):
     found = []
     for k in range(values.shape[1]):
         cells = values[~np.isnan(values[:, k]), k]
-        if len(cells) < _LEAST_LAG_ROWS:
+        if len(cells) < _LEAST_ROWS:
             continue
         distinct, count = np.unique(cells, return_counts=True)
         others = len(cells) - count.max()
@@ -203,7 +222,7 @@ def _rare(values, names):
 def _repeated(values, numeric):
     """Rows that are copies of others, where chance does not make copies."""
     n = len(values)
-    if n < _LEAST_LAG_ROWS:
+    if n < _LEAST_ROWS:
         return
     measured = 0  # distinct values of the column that has most, of fractions
     for k in np.flatnonzero(numeric):
@@ -223,7 +242,7 @@ def _serial(values):
     """Rows that resemble the rows before them."""
     values = values[:_MOST_LAG_ROWS]
     n, d = values.shape
-    if n < _LEAST_LAG_ROWS:
+    if n < _LEAST_ROWS:
         return
     ranks = pd.DataFrame(values).rank().to_numpy()
     ranks = np.nan_to_num(ranks - np.nanmean(ranks, axis=0))

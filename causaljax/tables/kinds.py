@@ -296,7 +296,8 @@ def _reject_numbers_as_text(known):
         row = int(known.index[cells.to_numpy().argmax()])
         raise ValueError(
             f"holds text among numbers ({int(cells.sum())} cells, the first "
-            f"{known.loc[row]!r} in row {row}): replace it by NaN or by numbers"
+            f"{known.loc[row]!r} in row {row}): replace it by NaN or "
+            "by numbers, or drop the column"
         )
 
 
