@@ -195,7 +195,7 @@ def test_knowledge_becomes_masks(table):
         ),
         ({"required": [("a", "b")], "tiers": [["b"], ["a"]]}, ["a -> b", "tiers"]),
         ({"required": [("a", "b"), ("b", "c"), ("c", "a")]}, ["cycle", "a -> b -> c"]),
-        ({"tiers": [["a"], ["a"]]}, ["'a'", "two groups"]),
+        ({"tiers": [["a"], ["a"]]}, ["'a'", "two tiers"]),
         ({"tiers": ["ab"]}, ["lists"]),
     ],
 )

@@ -272,11 +272,15 @@ def test_a_prior_of_the_user_takes_the_place_of_candidates(fitted):
     array = NeuralDAG(**OPTIONS, prior=prior.loc[order, order].to_numpy())
     array.fit(frame[order], interventions=pd.DataFrame(hit, columns=list("xyz"))[order])
     assert set(array.graph_.edges) == {("x", "y"), ("y", "z")}
+    # A question is asked of pairs of names.
+    asked = NeuralDAG(**OPTIONS, prior=lambda *pair: prior.loc[pair])
+    asked.fit(frame, interventions=hit)
+    assert asked.edge_probabilities_.equals(given.edge_probabilities_)
     nothing = NeuralDAG(**OPTIONS, prior=np.zeros((3, 3))).fit(frame)
     assert not nothing.graph_.edges
     for wrong, message in (
         (np.zeros((2, 2)), "prior has shape \\(2, 2\\): give a matrix of shape"),
-        (np.full((3, 3), 2.0), "prior must hold probabilities"),
+        (np.full((3, 3), 2.0), "prior holds 2.0 for 'x' -> 'y': give probabilities"),
         (prior.rename(index={"x": "q"}), "the rows of prior are"),
     ):
         with pytest.raises(ValueError, match=message):

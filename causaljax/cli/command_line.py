@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import dataclasses
 import re
 import sys
 import warnings
@@ -92,9 +93,18 @@ def _parser():
     fit.add_argument(
         "--regimes-column", metavar="C", help="column that labels each row's regime"
     )
+    fit.add_argument(
+        "--knowledge",
+        metavar="FILE",
+        help="a .toml file of required, forbidden, tiers, forbidden_within, roots, "
+        "sinks and groups, or a table of edges: cause, effect and, if not all are "
+        "required, kind",
+    )
     for kind in ("required", "forbidden"):
         fit.add_argument(
-            f"--{kind}", metavar="FILE", help=f"table of {kind} edges: cause, effect"
+            f"--{kind}",
+            metavar="FILE",
+            help=f"table of {kind} edges: cause, effect; * in a name is any text",
         )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument(
@@ -142,13 +152,7 @@ def _fit(options):
     if not options.no_cache:
         _enable_cache()
     table, source = loaded.table, loaded.source
-    knowledge = causaljax.Knowledge(
-        **{
-            kind: causaljax.tables.files.read_edges(getattr(options, kind))
-            for kind in ("required", "forbidden")
-            if getattr(options, kind) is not None
-        }
-    )
+    knowledge = _knowledge(options, table.columns)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         estimator.fit(
@@ -169,10 +173,23 @@ def _fit(options):
                 estimator.graph_,
                 estimator.adjacency_,
                 estimator.cpdag_,
-                _record(options, estimator, source, table.shape),
+                _record(options, estimator, source, table.shape, knowledge),
                 **_regime_tables(estimator),
             )
             print(f"Wrote {', '.join(written)} to {_line(options.out)}")
+
+
+def _knowledge(options, columns):
+    """What the files of knowledge say together."""
+    names, known = [str(name) for name in columns], causaljax.Knowledge()
+    if options.knowledge is not None:
+        known = causaljax.read_knowledge(options.knowledge, names)
+    for kind in ("required", "forbidden"):
+        if (path := getattr(options, kind)) is not None:
+            more = getattr(causaljax.read_knowledge(path, names, kind), kind)
+            both = [*getattr(known, kind), *more]
+            known = dataclasses.replace(known, **{kind: both})
+    return known
 
 
 def _enable_cache():
@@ -412,7 +429,7 @@ def _compare(loaded, estimator):
         print(_line(loaded.caution))
 
 
-def _record(options, estimator, source, shape):
+def _record(options, estimator, source, shape, knowledge):
     import jax
 
     parameters = estimator.get_params()
@@ -424,6 +441,11 @@ def _record(options, estimator, source, shape):
         "jax": jax.__version__,
         "device": jax.devices()[0].device_kind,
         "data": {"source": source, "rows": shape[0], "columns": shape[1]},
+        "knowledge": {
+            field: stated
+            for field, stated in dataclasses.asdict(knowledge).items()
+            if stated
+        },
         "method": options.method,
         "config": parameters | info.pop("config"),
         "seed": info.pop("seed"),

@@ -4,7 +4,7 @@ import inspect
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -16,7 +16,7 @@ from causaljax.core.restarts import best_start
 from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
 from causaljax.estimators.progress import Progress
-from causaljax.tables import frame
+from causaljax.tables import frame, priors
 from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
@@ -138,7 +138,7 @@ class BaseGraphEstimator(ABC):
         *,
         interventions: Any = None,
         regimes: Any = None,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge | Mapping[str, Any] | None = None,
     ) -> Self:
         """Learns a causal graph from a table.
 
@@ -150,7 +150,7 @@ class BaseGraphEstimator(ABC):
             list of them, or None.
           regimes: one label a row, None where unknown; for methods that read them,
             ``LatentInterventionDAG`` and ``NeuralDAG(intervention="imperfect")``.
-          knowledge: required and forbidden edges, tiers; obeyed exactly.
+          knowledge: a ``Knowledge`` or a dict of its fields; obeyed exactly.
 
         Returns:
           The estimator itself.
@@ -222,7 +222,7 @@ class BaseGraphEstimator(ABC):
         prior = getattr(self, "prior", None)
         if prior is None:
             return None
-        given = frame.edge_matrix(prior, self._table_columns, "prior")
+        given = priors.edge_prior(prior, self._table_columns.names)
         place = [self._table_columns.names.index(name) for name in columns.names]
         return given[np.ix_(place, place)]
 

@@ -51,9 +51,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
         depends on the causes; without causes it stays normal).
       concentration: of the Dirichlet process, positive; more of it expects more
         regimes. 1 if None; "learned" finds it, under a Gamma(1, 1) prior.
-      prior: probabilities of edges to begin with, a DataFrame or array ``[d, d]``,
-        causes as rows, in place of those that a trained network and a search for
-        linear relations find.
+      prior: probabilities of edges to begin with, in place of those that a trained
+        network and a search for linear relations find: a DataFrame or array
+        ``[d, d]``, causes as rows, or a function of a cause and an effect; see
+        ``causaljax.tables.priors``.
       label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.
       progress: show a progress bar; None shows one if the standard error stream is
         a terminal and the fit takes more than a second.

@@ -38,9 +38,10 @@ class NeuralDAG(BaseGraphEstimator):
       intervention: what ``interventions`` did. "perfect" ones cut the variable off
         from its causes; "imperfect" ones changed how it answers to them, differently
         in each regime (without ``regimes``, in each set of targets).
-      prior: probabilities of edges to begin with, a DataFrame or array ``[d, d]``,
-        causes as rows, in place of the candidates above; edges of less than .02 are
-        not considered.
+      prior: probabilities of edges to begin with, in place of the candidates above:
+        a DataFrame or array ``[d, d]``, causes as rows, or a function of a cause and
+        an effect; see ``causaljax.tables.priors``. Edges of less than .02 are not
+        considered.
       min_effect: what an edge must do, between standard deviations of the columns
         and those of their noise; see ``causaljax.kernels.neural.pruning``.
       learning_rate: Adam's, for the equations, at the beginning.

@@ -79,23 +79,6 @@ def _reject_repeated_header(path, form):
         raise ValueError(f"column name {name!r} occurs more than once: rename one")
 
 
-def read_edges(path: str | Path) -> list[tuple[str, str]]:
-    """Reads pairs (cause, effect) from the first two columns of a table.
-
-    Raises:
-      ValueError: if the file cannot be read or has a row without both names.
-    """
-    table = read_table(path)
-    table = read_table(path, names=table.columns[:2])
-    if table.shape[1] < 2:
-        raise ValueError(f"{path}: two columns are needed, the cause and the effect")
-    pairs = table.iloc[:, :2]
-    if pairs.isna().any(axis=None):
-        row = int(pairs.isna().any(axis=1).to_numpy().argmax())
-        raise ValueError(f"{path}: row {row} lacks a cause or an effect: complete it")
-    return list(pairs.astype(str).itertuples(index=False, name=None))
-
-
 def edge_table(graph: nx.DiGraph) -> pd.DataFrame:
     """The edges of a fitted graph: source, target, probability, weight, undirected.
 
