@@ -1,11 +1,15 @@
 """Knowledge from files: no edge is lost or read the wrong way round."""
 
 import gzip
+import pathlib
+import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from causaljax import Knowledge, read_knowledge
+from causaljax.tables.knowledge import edge_masks
 
 NAMES = ["a", "b", "c"]
 
@@ -178,3 +182,16 @@ def test_bad_files_are_named(tmp_path, name, content, words):
         read_knowledge(path, NAMES)
     with pytest.raises(ValueError, match=r"is a directory|unknown kind"):
         read_knowledge(tmp_path, NAMES)
+
+
+def test_the_file_of_the_documentation_is_knowledge(tmp_path):
+    docs = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
+    block = docs.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    known = read_knowledge(written(tmp_path, block, "k.toml"))
+    names = ["age", "sex", "gene_1", "gene_10", "dose", "response"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        allowed, required = edge_masks(known, names)
+    assert np.argwhere(required).tolist() == [[4, 5]]
+    assert not allowed[1, 3]
+    assert allowed[1, 2]

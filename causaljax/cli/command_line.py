@@ -187,8 +187,8 @@ def _knowledge(options, columns):
     for kind in ("required", "forbidden"):
         if (path := getattr(options, kind)) is not None:
             more = getattr(causaljax.read_knowledge(path, names, kind), kind)
-            both = [*getattr(known, kind), *more]
-            known = dataclasses.replace(known, **{kind: both})
+            both: dict[str, Any] = {kind: [*getattr(known, kind), *more]}
+            known = dataclasses.replace(known, **both)
     return known
 
 
