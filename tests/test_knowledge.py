@@ -121,7 +121,7 @@ def test_names_are_those_of_any_type():
         ({"forbidden": [("genx_*", "y")]}, "no column; did you mean 'gene_"),
         ({"roots": ["Sex"]}, "knowledge.roots names an unknown column 'Sex'; did you"),
         ({"tiers": [["age"], ["a*"]]}, "'age' into two tiers, 0 and 1"),
-        ({"tiers": [["age"], "y"]}, "tiers holds 'y'; lists"),
+        ({"tiers": [["age"], "y"]}, "tiers[1] is 'y': give a list"),
         ({"forbidden_within": [1]}, "names tier 1; there are 0"),
         ({"forbidden_within": [-1], "tiers": [["y"]]}, "names tier -1; there are 1"),
         ({"groups": {"age": ["y"]}}, "as a column is called"),

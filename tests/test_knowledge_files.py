@@ -1,15 +1,20 @@
 """Knowledge from files: no edge is lost or read the wrong way round."""
 
+import csv
 import gzip
 import pathlib
+import tempfile
 import warnings
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
 
 from causaljax import Knowledge, read_knowledge
 from causaljax.tables.knowledge import edge_masks
+from causaljax.tables.knowledge_files import HEADERS
 
 NAMES = ["a", "b", "c"]
 
@@ -182,6 +187,28 @@ def test_bad_files_are_named(tmp_path, name, content, words):
         read_knowledge(path, NAMES)
     with pytest.raises(ValueError, match=r"is a directory|unknown kind"):
         read_knowledge(tmp_path, NAMES)
+
+
+_names = st.text(min_size=1, max_size=4).filter(lambda name: name[0] != "\ufeff")
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(
+    names=st.lists(_names | st.sampled_from("ab"), min_size=2, max_size=4, unique=True),
+    header=st.sampled_from([None, *HEADERS]),
+    turned=st.booleans(),
+    data=st.data(),
+)
+def test_edges_between_columns_of_any_name(names, header, turned, data):
+    pair = st.tuples(st.sampled_from(names), st.sampled_from(names))
+    edges = data.draw(st.lists(pair, min_size=1, max_size=3))
+    ways = slice(None, None, -1 if turned and header else 1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "edges.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            lines = ([header] if header else []) + edges
+            csv.writer(file).writerows(line[ways] for line in lines)
+        assert read_knowledge(path, names).required == edges
 
 
 def test_the_file_of_the_documentation_is_knowledge(tmp_path):

@@ -31,8 +31,8 @@ class Knowledge:
       forbidden: pairs (cause, effect) that must not be edges.
       tiers: lists of columns in temporal order; no edge leads from a later tier to an
         earlier one. Columns in no tier are free.
-      forbidden_within: tiers, by their numbers from 0, or groups, by their names,
-        among whose columns there are no edges.
+      forbidden_within: tiers, by their numbers from 0, or groups or patterns, among
+        whose columns there are no edges.
       roots: columns without causes.
       sinks: columns without effects.
       groups: names of sets of columns, ``{name: columns}``.
@@ -83,6 +83,8 @@ def as_knowledge(given: Knowledge | Mapping[str, Any] | None) -> Knowledge:
         raise ValueError(
             f"knowledge.groups is {given.groups!r}: give a dict, {{name: columns}}"
         )
+    for rank, tier in enumerate(given.tiers):
+        _check_listed(tier, f"knowledge.tiers[{rank}]")
     for name, members in given.groups.items():
         _check_listed(members, f"knowledge.groups[{name!r}]")
     return given
@@ -245,10 +247,6 @@ def _tiers(knowledge, sets, names):
     """The places of the columns of each tier, and the tiers that are named within."""
     tiers, tier_of = [], {}
     for rank, columns in enumerate(knowledge.tiers):
-        if isinstance(columns, str) or not isinstance(columns, Iterable):
-            raise ValueError(
-                f"knowledge.tiers holds {columns!r}; lists of columns are needed"
-            )
         tier = {
             k for name in columns for k in _select(name, sets, names, "knowledge.tiers")
         }

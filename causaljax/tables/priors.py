@@ -135,11 +135,10 @@ def ask_breadth_first(
     Args:
       question: see ``EffectsQuestion``.
       names: the columns of the table.
-      present: probability of an edge that an answer names: the share of named edges
-        that you expect to be right.
-      absent: probability of every other edge, so also of those refused: the share of
-        pairs that you expect the source to miss. The defaults are for a source that is
-        right in nine of ten cases.
+      present: probability of an edge that an answer names.
+      absent: probability of every other edge, of those refused, too. The defaults take
+        the source to be right in nine of ten cases; below .02 ``NeuralDAG`` rules edges
+        out.
 
     Returns:
       DataFrame ``[d, d]``, P(row causes column), 0 on the diagonal. The edges of
