@@ -4,15 +4,12 @@ Whoever is asked, a person or a language model, is a function of the user's own;
 here talks to a network. ``ask_pairs`` asks of every pair of columns, d (d - 1) times,
 ``ask_breadth_first`` of every column, d + 1 times.
 
-What an estimator does with a probability p:
-
-- ``NeuralDAG`` takes for candidates the edges of more than .02. An edge of 0 is ruled
-  out. The log-odds of an edge get .8 logit(p) beside what its effect says
-  (``causaljax.kernels.neural.pruning.finalise``).
-- ``LatentInterventionDAG`` begins with the graph of the edges of more than .5, and
-  prunes the candidates as ``NeuralDAG`` does.
-
-So .5 says nothing, and data can bring back an edge only if it has more than .02.
+``NeuralDAG`` and ``LatentInterventionDAG`` add logit(p) to the log-odds of the edges
+that a trained network and a linear search find in the table
+(``causaljax.kernels.neural.candidates.informed``). Edges of more than .02 after that
+are candidates; ``LatentInterventionDAG`` begins with the graph of those of more than
+.5. So .5 says nothing, 0 rules an edge out, and .1 and .9 are beliefs that data can
+overrule.
 """
 
 import warnings
@@ -137,8 +134,8 @@ def ask_breadth_first(
       names: the columns of the table.
       present: probability of an edge that an answer names.
       absent: probability of every other edge, of those refused, too. The defaults take
-        the source to be right in nine of ten cases; below .02 ``NeuralDAG`` rules edges
-        out.
+        the source to be right in nine of ten cases; what they do if it is right in six
+        stands at ``causaljax.kernels.neural.candidates.informed``.
 
     Returns:
       DataFrame ``[d, d]``, P(row causes column), 0 on the diagonal. The edges of
