@@ -83,10 +83,10 @@ def informed(found: Array, prior: ArrayLike) -> Array:
         logit(q) = logit(p by the data) + logit(prior)
 
     A prior of .5 changes nothing, 0 and 1 decide. In place of what the data say a prior
-    does harm, even a true one: ``NeuralDAG`` on twelve tables of 8 variables and 300
-    rows with additive networks had a mean F1 of .92 without a prior. Of edges with .9
-    and all others with .1, the edges from a source that was right in all, in eight and
-    in six of ten cases, it had .73, .75, .68 in place, and .98, .95, .94 so.
+    of .9 and .1 did not help or did harm (``scripts/bench_prior.py``; 12 tables of 8
+    variables and 300 rows): ``NeuralDAG`` had a mean F1 of .83 without a prior. With
+    the prior from a source that is right in all, in eight and in six of ten cases it
+    had .83, .77 and .72 in place, and has .96, .93 and .87 by this sum.
 
     Args:
       found: ``[d, d]`` float, by the data.
