@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from causaljax.tables.datasets import load_sachs as load_sachs
     from causaljax.tables.files import read_result as read_result
     from causaljax.tables.knowledge import Knowledge as Knowledge
+    from causaljax.tables.knowledge_files import read_knowledge as read_knowledge
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _HOME = {
         "NeuralDAG",
     ],
     "tables.knowledge": ["Knowledge"],
+    "tables.knowledge_files": ["read_knowledge"],
     "core.types": ["Kernel", "Posterior", "Problem", "make_problem"],
 }
 """Names that can be had from the package itself, by the module they live in."""

@@ -67,16 +67,29 @@ def test_a_file_becomes_files(data, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore")
 def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
-    required, forbidden = tmp_path / "required.csv", tmp_path / "forbidden.csv"
-    required.write_text("cause,effect\nc,a\n")
-    forbidden.write_text("cause,effect\nb,c\n")
+    """One without a header, one the other way round, and one of all kinds."""
+    files = {
+        "required": ("csv", "c,a\n"),
+        "forbidden": ("csv", "effect,cause\nc,b\n"),
+        "knowledge": ("toml", 'forbidden = [["c", "b"]]\nsinks = ["a"]\n'),
+    }
     out = tmp_path / "out"
     command = ["fit", str(data), "--out", str(out), *COLUMNS, *FAST]
-    command += ["--required", str(required), "--forbidden", str(forbidden)]
+    for option, (ending, text) in files.items():
+        path = tmp_path / f"{option}.{ending}"
+        path.write_text(text)
+        command += [f"--{option}", str(path)]
     assert command_line.main(command) == 0
     adjacency = pd.read_csv(out / "adjacency.csv", index_col=0)
     assert adjacency.loc["c", "a"] == 1
-    assert adjacency.loc["b", "c"] == 0
+    assert adjacency.loc["b", "c"] == adjacency.loc["c", "b"] == 0
+    assert adjacency.loc["a"].sum() == 0
+    record = json.loads((out / "run.json").read_text())
+    assert record["knowledge"] == {
+        "required": [["c", "a"]],
+        "forbidden": [["c", "b"], ["b", "c"]],
+        "sinks": ["a"],
+    }
     capsys.readouterr()
 
 
@@ -103,6 +116,7 @@ def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
         (["--seed", "-1"], "--seed -1: give a whole number from 0 to 4294967295"),
         (["--seed", "4294967296"], "--seed 4294967296: give a whole number"),
         (["--required", "nothing.csv"], "nothing.csv: no such file"),
+        (["--knowledge", "nothing.toml"], "nothing.toml: no such file"),
         ([], "column 'target' is constant"),
     ],
 )

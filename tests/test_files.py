@@ -170,18 +170,6 @@ def test_a_fingerprint_is_that_of_the_data(table, tmp_path):
     )
 
 
-def test_edges_are_pairs(tmp_path):
-    path = tmp_path / "edges.csv"
-    path.write_text("cause,effect,note\na,b,x\nb,c,\n")
-    assert files.read_edges(path) == [("a", "b"), ("b", "c")]
-    path.write_text("cause,effect\na,b\nb,\n")
-    with pytest.raises(ValueError, match="row 1 lacks"):
-        files.read_edges(path)
-    path.write_text("cause\na\n")
-    with pytest.raises(ValueError, match="two columns"):
-        files.read_edges(path)
-
-
 MARKS = ["NA", "None", "null", "nan", "NaN", "n/a", "<NA>", "007", "1.0", "True"]
 
 
@@ -205,12 +193,6 @@ def test_marks_of_gaps_are_gaps_among_numbers(tmp_path):
     table = files.read_table(tmp_path / "t.csv", names=["b"])
     assert table.a.isna().tolist() == [False, True, True, True]
     assert table.b.tolist() == ["x", "NA", "y", "z"]
-
-
-def test_edges_between_columns_of_any_name(tmp_path):
-    path = tmp_path / "edges.csv"
-    path.write_text("cause,effect\nNA,None\n1,2\n007,null\n")
-    assert files.read_edges(path) == [("NA", "None"), ("1", "2"), ("007", "null")]
 
 
 def test_labels_do_not_change():

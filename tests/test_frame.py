@@ -219,8 +219,8 @@ def test_knowledge_becomes_masks(table):
         ),
         ({"required": [("a", "b")], "tiers": [["b"], ["a"]]}, ["a -> b", "tiers"]),
         ({"required": [("a", "b"), ("b", "c"), ("c", "a")]}, ["cycle", "a -> b -> c"]),
-        ({"tiers": [["a"], ["a"]]}, ["'a'", "two groups"]),
-        ({"tiers": ["ab"]}, ["lists"]),
+        ({"tiers": [["a"], ["a"]]}, ["'a'", "two tiers"]),
+        ({"tiers": ["ab"]}, ["tiers[0] is 'ab': give a list"]),
     ],
 )
 def test_bad_knowledge_is_named(table, knowledge, words):

@@ -14,6 +14,7 @@ from causaljax.core import run
 from causaljax.core.types import make_problem
 from causaljax.kernels import neural
 from causaljax.kernels.neural import equations, pruning
+from causaljax.kernels.neural.candidates import informed
 from causaljax.mechanisms import mlp
 
 SMALL = equations.Config(hidden=16, layers=1, num_updates=400, num_steps=1, held_out=0)
@@ -203,6 +204,17 @@ def test_a_prior_decides_what_is_considered():
     assert posterior.edge_prob[1, 2] == 0
 
 
+def test_beliefs_add_their_log_odds_to_what_data_say():
+    found = jnp.array([[0, 0.2, 0.7], [0.999, 0.5, 0.0], [1.0, 0.3, 0.6]], "float32")
+    same = informed(found, np.full((3, 3), 0.5))
+    np.testing.assert_allclose(same, np.clip(found, 0.005, 0.995), rtol=1e-5)
+    assert (informed(found, np.zeros((3, 3))) == 0).all()
+    assert (informed(found, np.ones((3, 3))) == 1).all()
+    odds = same / (1 - same)
+    told = informed(found, np.full((3, 3), 0.8))
+    np.testing.assert_allclose(told / (1 - told), 4 * odds, rtol=1e-3)
+
+
 # The estimator
 
 
@@ -283,9 +295,14 @@ def test_samples_follow_the_equations(fitted):
     pd.testing.assert_frame_equal(model.sample(50), other.sample(50))
 
 
-def test_a_prior_of_the_user_takes_the_place_of_candidates(fitted):
+def test_a_prior_of_the_user_informs_the_candidates(fitted):
     model, frame, hit = fitted
     prior = pd.DataFrame(0.9 * CHAIN, index=list("xyz"), columns=list("xyz"))
+    unsure = NeuralDAG(**OPTIONS, prior=np.full((3, 3), 0.5))
+    unsure.fit(frame, interventions=hit)
+    np.testing.assert_allclose(
+        unsure.edge_probabilities_, model.edge_probabilities_, rtol=1e-3, atol=1e-6
+    )
     order = ["z", "x", "y"]
     given = NeuralDAG(**OPTIONS, prior=prior.loc[order, order])
     given.fit(frame, interventions=hit)
@@ -294,11 +311,15 @@ def test_a_prior_of_the_user_takes_the_place_of_candidates(fitted):
     array = NeuralDAG(**OPTIONS, prior=prior.loc[order, order].to_numpy())
     array.fit(frame[order], interventions=pd.DataFrame(hit, columns=list("xyz"))[order])
     assert set(array.graph_.edges) == {("x", "y"), ("y", "z")}
+    # A question is asked of pairs of names.
+    asked = NeuralDAG(**OPTIONS, prior=lambda *pair: prior.loc[pair])
+    asked.fit(frame, interventions=hit)
+    assert asked.edge_probabilities_.equals(given.edge_probabilities_)
     nothing = NeuralDAG(**OPTIONS, prior=np.zeros((3, 3))).fit(frame)
     assert not nothing.graph_.edges
     for wrong, message in (
         (np.zeros((2, 2)), "prior has shape \\(2, 2\\): give a matrix of shape"),
-        (np.full((3, 3), 2.0), "prior must hold probabilities"),
+        (np.full((3, 3), 2.0), "prior holds 2.0 for 'x' -> 'y': give probabilities"),
         (prior.rename(index={"x": "q"}), "the rows of prior are"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -125,9 +125,18 @@ def _parser():
     fit.add_argument(
         "--no-header", action="store_true", help="the file's first row is no header"
     )
+    fit.add_argument(
+        "--knowledge",
+        metavar="FILE",
+        help="a .toml file of required, forbidden, tiers, forbidden_within, roots, "
+        "sinks and groups, or a table of edges: cause, effect and, if not all are "
+        "required, kind",
+    )
     for kind in ("required", "forbidden"):
         fit.add_argument(
-            f"--{kind}", metavar="FILE", help=f"table of {kind} edges: cause, effect"
+            f"--{kind}",
+            metavar="FILE",
+            help=f"table of {kind} edges: cause, effect; * in a name is any text",
         )
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument(
@@ -177,13 +186,7 @@ def _fit(options):
     if not options.no_cache:
         _enable_cache()
     table, source = loaded.table, loaded.source
-    knowledge = causaljax.Knowledge(
-        **{
-            kind: causaljax.tables.files.read_edges(getattr(options, kind))
-            for kind in ("required", "forbidden")
-            if getattr(options, kind) is not None
-        }
-    )
+    knowledge = _knowledge(options, table.columns)
     with warnings.catch_warnings(record=True) as more:
         warnings.simplefilter("always", UserWarning)
         estimator.fit(
@@ -238,6 +241,19 @@ def _kinds(entries, columns):
             f"--kinds {','.join(entries)}: write COLUMN=KIND, separated by ','"
         )
     return found or None
+
+
+def _knowledge(options, columns):
+    """What the files of knowledge say together."""
+    names, known = [str(name) for name in columns], causaljax.Knowledge()
+    if options.knowledge is not None:
+        known = causaljax.read_knowledge(options.knowledge, names)
+    for kind in ("required", "forbidden"):
+        if (path := getattr(options, kind)) is not None:
+            more = getattr(causaljax.read_knowledge(path, names, kind), kind)
+            both: dict[str, Any] = {kind: [*getattr(known, kind), *more]}
+            known = dataclasses.replace(known, **both)
+    return known
 
 
 def _enable_cache():
@@ -599,7 +615,11 @@ def _record(options, estimator, loaded, knowledge):
         "interventions_column": options.interventions_column,
         "regimes_column": options.regimes_column,
         "weights_column": options.weights_column,
-        "knowledge": dataclasses.asdict(knowledge),
+        "knowledge": {
+            field: stated
+            for field, stated in dataclasses.asdict(knowledge).items()
+            if stated
+        },
         "method": options.method,
         "columns": info.pop("columns"),
         "config": parameters | info.pop("config"),

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -83,7 +83,7 @@ class AmortizedDAG(BaseGraphEstimator):
         tables: Sequence[Any],
         *,
         interventions: Sequence[Any] | None = None,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge | Mapping[str, Any] | None = None,
     ) -> "list[AmortizedDAG]":
         """Fits tables of one number of columns together, in one compiled call.
 

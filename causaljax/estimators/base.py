@@ -17,7 +17,7 @@ from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
-from causaljax.tables import frame
+from causaljax.tables import frame, priors
 from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
@@ -155,7 +155,7 @@ class BaseGraphEstimator(ABC):
         *,
         interventions: Any = None,
         regimes: Any = None,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge | Mapping[str, Any] | None = None,
         kinds: Mapping[Hashable, str] | None = None,
         columns: Sequence[Hashable] | None = None,
         sample_weight: Any = None,
@@ -174,7 +174,7 @@ class BaseGraphEstimator(ABC):
             list of them, or None.
           regimes: one label a row, None where unknown; for methods that read them,
             ``LatentInterventionDAG`` and ``NeuralDAG(intervention="imperfect")``.
-          knowledge: required and forbidden edges, tiers; obeyed exactly.
+          knowledge: a ``Knowledge`` or a dict of its fields; obeyed exactly.
           kinds: "continuous", "count", "ordinal", "binary" or "categorical" for columns
             that their cells alone do not tell, as ``{"ward": "categorical"}``;
             ``info_["columns"]`` says how each was read.
@@ -287,7 +287,7 @@ class BaseGraphEstimator(ABC):
         prior = getattr(self, "prior", None)
         if prior is None:
             return None
-        given = frame.edge_matrix(prior, self._table_columns, "prior")
+        given = priors.edge_prior(prior, self._table_columns.names)
         place = [self._table_columns.names.index(name) for name in columns.names]
         return given[np.ix_(place, place)]
 

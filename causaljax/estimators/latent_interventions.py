@@ -51,9 +51,10 @@ class LatentInterventionDAG(BaseGraphEstimator):
         depends on the causes; without causes it stays normal).
       concentration: of the Dirichlet process, positive; more of it expects more
         regimes. 1 if None; "learned" finds it, under a Gamma(1, 1) prior.
-      prior: probabilities of edges to begin with, a DataFrame or array ``[d, d]``,
-        causes as rows, in place of those that a trained network and a search for
-        linear relations find.
+      prior: probabilities of edges beforehand: a DataFrame or array ``[d, d]``, causes
+        as rows, or a function of a cause and an effect. Their log-odds are added to
+        those that a trained network and a search for linear relations find; .5 changes
+        nothing, 0 rules an edge out; see ``causaljax.tables.priors``.
       label_noise: probability that a row's regime in ``regimes`` is wrong; 0 if None.
       progress: show a progress bar; None shows one if the standard error stream is
         a terminal and the fit takes more than a second.
@@ -207,13 +208,12 @@ class LatentInterventionDAG(BaseGraphEstimator):
         """The kernel's config, with beliefs in edges or how they are found."""
         mixture.check_config(regimes)
         prior = self._given_prior(columns)
-        found = None
-        if prior is None and regimes.mechanism == "linear":
+        found = shipped_candidates(interventional=True)
+        if regimes.mechanism == "linear":
             bar.stage("candidate edges")
             key, hit = jax.random.key(self._seed), problem.intervened.any()
-            prior = candidate_edges(key, problem, shipped_candidates(bool(hit)))
-        elif prior is None:
-            found = shipped_candidates(interventional=True)
+            once = shipped_candidates(bool(hit))
+            prior, found = candidate_edges(key, problem, once, prior), None
         config = latent_interventions.Config(
             prior=prior,
             mixture=regimes,

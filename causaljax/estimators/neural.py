@@ -40,9 +40,10 @@ class NeuralDAG(BaseGraphEstimator):
       intervention: what ``interventions`` did. "perfect" ones cut the variable off
         from its causes; "imperfect" ones changed how it answers to them, differently
         in each regime (without ``regimes``, in each set of targets).
-      prior: probabilities of edges to begin with, a DataFrame or array ``[d, d]``,
-        causes as rows, in place of the candidates above; edges of less than .02 are
-        not considered.
+      prior: probabilities of edges beforehand: a DataFrame or array ``[d, d]``, causes
+        as rows, or a function of a cause and an effect. Their log-odds are added to
+        those of the candidates above; .5 changes nothing, 0 rules an edge out; see
+        ``causaljax.tables.priors``.
       min_effect: what an edge must do, between standard deviations of the columns
         and those of their noise; see ``causaljax.kernels.neural.pruning``.
       learning_rate: Adam's, for the equations, at the beginning.
@@ -146,13 +147,11 @@ class NeuralDAG(BaseGraphEstimator):
         return FitResult(graph, graph, None, posterior, info)
 
     def _prior(self, problem, columns):
-        """The user's probabilities of edges, or those of the candidates."""
-        prior = self._given_prior(columns)
-        if prior is None:
-            key = neural.candidate_key(jax.random.key(self._seed))
-            found = candidates.shipped_candidates(bool(problem.intervened.any()))
-            prior = np.asarray(candidates.candidate_edges(key, problem, found))
-        return prior
+        """Probabilities of candidate edges, with what the user believes of them."""
+        given = self._given_prior(columns)
+        key = neural.candidate_key(jax.random.key(self._seed))
+        found = candidates.shipped_candidates(bool(problem.intervened.any()))
+        return np.asarray(candidates.candidate_edges(key, problem, found, given))
 
     def _notes(self):
         nats = -self.info_["held_out_loss"]

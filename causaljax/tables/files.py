@@ -251,23 +251,6 @@ def _read_text(path, form):
     return pd.read_csv(path, **form, **text)
 
 
-def read_edges(path: str | Path) -> list[tuple[str, str]]:
-    """Reads pairs (cause, effect) from the first two columns of a table.
-
-    Raises:
-      ValueError: if the file cannot be read or has a row without both names.
-    """
-    table = read_table(path)
-    table = read_table(path, names=table.columns[:2])
-    if table.shape[1] < 2:
-        raise ValueError(f"{path}: two columns are needed, the cause and the effect")
-    pairs = table.iloc[:, :2]
-    if pairs.isna().any(axis=None):
-        row = int(pairs.isna().any(axis=1).to_numpy().argmax())
-        raise ValueError(f"{path}: row {row} lacks a cause or an effect: complete it")
-    return list(pairs.astype(str).itertuples(index=False, name=None))
-
-
 def fingerprint(data: str | Path | pd.DataFrame) -> str:
     """The SHA-256 of a file, or of the cells and names of a table, in hexadecimals."""
     if isinstance(data, pd.DataFrame):

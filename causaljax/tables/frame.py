@@ -55,7 +55,7 @@ def to_problem(
     *,
     interventions: Any = None,
     regimes: Any = None,
-    knowledge: Knowledge | None = None,
+    knowledge: Knowledge | Mapping[str, Any] | None = None,
     kinds: Mapping[Hashable, str] | None = None,
     columns: Sequence[Hashable] | None = None,
     weight: np.ndarray | None = None,
@@ -74,7 +74,7 @@ def to_problem(
       interventions: which cells were set from outside: a bool frame of the table's
         shape, or for each row a column name, a list of them, or None (NaN).
       regimes: one label a row, NaN or None where unknown.
-      knowledge: required and forbidden edges, tiers.
+      knowledge: a ``Knowledge`` or a dict of its fields.
       kinds: "continuous", "count", "ordinal", "binary" or "categorical" for columns
         that are not to be read by their cells alone.
       columns: those to take; if left out, all but dates, free text and identifiers.
@@ -145,7 +145,7 @@ def to_problem(
             "about its causes",
             stacklevel=3,
         )
-    allowed, required = edge_masks(knowledge or Knowledge(), names)
+    allowed, required = edge_masks(knowledge, names)
     regime, labels = _regimes(regimes, len(values))
     n, d = values.shape
     arrays: dict[str, Any] = {
@@ -255,43 +255,6 @@ def sort_variables(
         levels=tuple(columns.levels[k] for k in order),
     )
     return take_variables(problem, order), sorted_columns, np.argsort(order)
-
-
-def edge_matrix(matrix: Any, columns: Columns, option: str) -> np.ndarray:
-    """Probabilities of edges, in the order of the columns.
-
-    Args:
-      matrix: a DataFrame with the columns' names on both axes, or an array ``[d, d]``
-        in the columns' order; causes as rows. The diagonal does not count.
-      columns: of the table.
-      option: its name, for messages.
-
-    Returns:
-      ``[d, d]`` float64 in [0, 1].
-
-    Raises:
-      ValueError: naming the option, and what is wrong with it.
-    """
-    names = list(columns.names)
-    if isinstance(matrix, pd.DataFrame):
-        named = matrix.rename(index=str, columns=str)
-        for axis, found in (("rows", named.index), ("columns", named.columns)):
-            if sorted(found) != sorted(names):
-                raise ValueError(
-                    f"the {axis} of {option} are {list(found)}: give those of the "
-                    f"table, {names}"
-                )
-        matrix = named.loc[names, names]
-    values = np.asarray(matrix, np.float64)
-    if values.shape != (len(names),) * 2:
-        raise ValueError(
-            f"{option} has shape {values.shape}: give a matrix of shape "
-            f"{(len(names),) * 2}, causes as rows"
-        )
-    values = np.where(np.eye(len(names), dtype=bool), 0, values)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"{option} must hold probabilities, numbers from 0 to 1")
-    return values
 
 
 def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:

@@ -77,8 +77,8 @@ _KEPT = 0.9  # belief of edges that stay while others are reversed
 class Config:
     """Settings of the search and of its parts.
 
-    ``prior`` holds probabilities of edges to begin every pruning with, in place of
-    those that ``candidates`` finds anew for each. Without either, curves have no
+    ``prior`` holds probabilities of edges to begin every pruning with, beside those
+    that ``candidates`` finds anew for each. Without either, curves have no
     candidate edges; linear mechanisms need none. Edges of more than ``likely`` make the
     first graph. Pruning is done as ``pruning`` says, and as
     ``careful`` says in the last rounds, or where regimes and targets are known.
@@ -167,8 +167,8 @@ def check_config(config: Config) -> None:
 def init(key: Array, problem: Problem, config: Config) -> State:
     """What is believed of edges before there are regimes."""
     prior = config.prior
-    if prior is None and config.candidates is not None:
-        prior = candidate_edges(key, problem, config.candidates)
+    if config.candidates is not None:
+        prior = candidate_edges(key, problem, config.candidates, prior)
     return _begun(prior, problem, config)
 
 
@@ -360,10 +360,12 @@ def _round(key, state, problem, config):
     """A round for curves."""
     plan, regimes = _planned(key, state, problem, config), state.current.regimes
     start = plan.start
-    if config.prior is None and config.candidates is not None:
+    if config.candidates is not None:
         start = branch(
             plan.alternates,
-            lambda: candidate_edges(plan.keys[0], plan.table, config.candidates),
+            lambda: candidate_edges(
+                plan.keys[0], plan.table, config.candidates, config.prior
+            ),
             lambda: start,
         )
 

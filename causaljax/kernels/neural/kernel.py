@@ -1,8 +1,8 @@
 """Graphs of neural mechanisms: candidate edges, pruning, equations.
 
-Candidate edges are those of ``candidates``, or of a ``prior`` that is given. Regression
-networks over them are fitted and thinned out (``pruning``). The structural equations of
-the graph that is left are trained by likelihood (``equations``).
+Candidate edges are those of ``candidates``, of a ``prior`` that is given, or of both.
+Regression networks over them are fitted and thinned out (``pruning``). The structural
+equations of the graph that is left are trained by likelihood (``equations``).
 
 Sources: as of the three parts.
 """
@@ -29,9 +29,9 @@ from causaljax.kernels.neural.pruning import State as PruningState
 class Config:
     """Settings of the three parts.
 
-    ``prior`` holds probabilities of edges to begin with, in place of those that
-    ``candidates`` finds. Without either, candidates are all edges along growing R2,
-    which is a guess; see ``pruning.Config``.
+    ``prior`` holds probabilities of edges to begin with, beside those that
+    ``candidates`` finds (``candidates.informed``). Without either, candidates are all
+    edges along growing R2, which is a guess; see ``pruning.Config``.
     """
 
     prior: ArrayLike | None = None  # [d, d] float in [0, 1]
@@ -74,9 +74,9 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     """Candidate edges, and random curves and networks."""
     pruning_key, equation_key = jax.random.split(key)
     prior = config.prior
-    if prior is None and config.candidates is not None:
+    if config.candidates is not None:
         begin_key = jax.random.fold_in(key, 0)
-        prior = candidate_edges(begin_key, problem, config.candidates)
+        prior = candidate_edges(begin_key, problem, config.candidates, prior)
     pruned = dataclasses.replace(config.pruning, start=prior)
     begun = pruning.init(pruning_key, problem, pruned)
     return State(
