@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
+    from causaljax.estimators import discover as discover
+    from causaljax.estimators import recommend as recommend
     from causaljax.reports.evaluation import compare_graphs as compare_graphs
     from causaljax.tables.datasets import load_sachs as load_sachs
     from causaljax.tables.files import read_result as read_result
@@ -40,6 +42,8 @@ _HOME = {
         "LatentInterventionDAG",
         "LinearDAG",
         "NeuralDAG",
+        "discover",
+        "recommend",
     ],
     "tables.knowledge": ["Knowledge"],
     "tables.knowledge_files": ["read_knowledge"],

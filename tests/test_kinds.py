@@ -252,7 +252,8 @@ def test_gaps_in_classes_are_gaps(table):
     np.testing.assert_array_equal(~problem.observed[:N], expected)
     assert columns.levels[3] == ("f", "m")
     assert [row["gaps"] for row in columns.described] == [15] * 6
-    _, names = to_problem(table.fillna({"visits": 1}))
+    with pytest.warns(UserWarning, match="gaps come with certain values"):
+        _, names = to_problem(table.fillna({"visits": 1}))
     with pytest.raises(ValueError, match="'visits' holds 15 NaN.*'grade' holds 15 NaN"):
         to_rows(table, names)
 
@@ -419,3 +420,32 @@ def test_any_table_is_read_or_refused_in_one_line(table, lenient, chosen):
             rows = to_rows(table, columns)
             np.testing.assert_allclose(rows.x, problem.x, atol=1e-5, rtol=1e-5)
     pd.testing.assert_frame_equal(table, before)
+
+
+def test_gaps_that_follow_a_column_are_told_from_gaps_at_random():
+    rng = np.random.default_rng(0)
+    age, income, height = rng.normal(size=(3, 800))
+    income = income + age
+    table = pd.DataFrame({"age": age, "income": income, "height": height})
+    told = {"gaps come with": 0, "no row has": 0}
+    for seed in range(20):
+        chance = np.random.default_rng(seed).random(table.shape) < 0.2
+        for doubt in _said(table.mask(chance)):
+            for words in told:
+                told[words] += words in doubt
+    assert told["gaps come with"] <= 1  # at a level of .01 a table
+    assert told["no row has"] == 0
+    high = table.assign(income=table.income.where(table.income < 1))
+    (doubt,) = [doubt for doubt in _said(high) if "gaps come with" in doubt]
+    assert "'income' (with 'age')" in doubt
+    half = np.arange(800) < 400
+    apart = table.assign(age=table.age.where(half), height=table.height.where(~half))
+    (doubt,) = [doubt for doubt in _said(apart) if "no row has" in doubt]
+    assert "'age' and 'height'" in doubt
+
+
+def _said(table):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        to_problem(table)
+    return [str(warning.message) for warning in caught]

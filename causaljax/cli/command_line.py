@@ -4,6 +4,7 @@ import argparse
 import ast
 import collections
 import dataclasses
+import json
 import re
 import sys
 import warnings
@@ -76,34 +77,59 @@ def _parser():
 
     fit = commands.add_parser("fit", help="learn a causal graph from a table")
     fit.set_defaults(command=_fit)
+    _add_data_options(fit)
     fit.add_argument(
+        "--method",
+        choices=METHODS,
+        help="left out, the one that `advise` suggests is taken",
+    )
+    fit.add_argument("--out", metavar="DIR", help="folder for the results")
+    fit.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of the --method; may be repeated",
+    )
+
+    advise = commands.add_parser("advise", help="say which method a table asks for")
+    advise.set_defaults(command=_advise, method=None)
+    _add_data_options(advise)
+    advise.add_argument("--json", action="store_true", help="print JSON")
+
+    datasets = commands.add_parser("datasets", help="list the data sets that ship")
+    datasets.set_defaults(command=_datasets)
+    return parser
+
+
+def _add_data_options(parser):
+    """What ``fit`` and ``advise`` are told of a table."""
+    parser.add_argument(
         "data", help="a .csv, .tsv or .parquet file, a data set's name, or a folder"
     )
-    fit.add_argument(
+    parser.add_argument(
         "--format",
         choices=["table", "dcdi"],
         default="table",
         help="dcdi: a folder of data_interv1.npy, intervention1.csv and so on",
     )
-    fit.add_argument(
+    parser.add_argument(
         "--number", type=int, help="which table of a folder to take, 1 if left out"
     )
-    fit.add_argument("--method", choices=METHODS, default="linear")
-    fit.add_argument("--out", metavar="DIR", help="folder for the results")
-    fit.add_argument(
+    parser.add_argument(
         "--interventions-column",
         metavar="C",
         help="column that names each row's intervention targets, separated by ';'",
     )
-    fit.add_argument(
+    parser.add_argument(
         "--regimes-column", metavar="C", help="column that labels each row's regime"
     )
-    fit.add_argument(
+    parser.add_argument(
         "--weights-column",
         metavar="C",
         help="column that says how many rows each row stands for",
     )
-    fit.add_argument(
+    parser.add_argument(
         "--with-interventions",
         action="store_true",
         help="of a shipped data set: its known targets, and its conditions as regimes",
@@ -113,19 +139,21 @@ def _parser():
         ("drop", "columns to leave out, separated by ','"),
         ("kinds", "how to read columns, as sex=categorical,age=count"),
     ):
-        fit.add_argument(
+        parser.add_argument(
             f"--{option}",
             metavar="LIST",
             action="append",
             default=[],
             help=f"{text}; may be repeated",
         )
-    fit.add_argument("--separator", metavar="S", help="of fields, as ';' or tab")
-    fit.add_argument("--decimal", choices=[".", ","], help="decimal mark of the file")
-    fit.add_argument(
+    parser.add_argument("--separator", metavar="S", help="of fields, as ';' or tab")
+    parser.add_argument(
+        "--decimal", choices=[".", ","], help="decimal mark of the file"
+    )
+    parser.add_argument(
         "--no-header", action="store_true", help="the file's first row is no header"
     )
-    fit.add_argument(
+    parser.add_argument(
         "--knowledge",
         metavar="FILE",
         help="a .toml file of required, forbidden, tiers, forbidden_within, roots, "
@@ -133,28 +161,17 @@ def _parser():
         "required, kind",
     )
     for kind in ("required", "forbidden"):
-        fit.add_argument(
+        parser.add_argument(
             f"--{kind}",
             metavar="FILE",
             help=f"table of {kind} edges: cause, effect; * in a name is any text",
         )
-    fit.add_argument("--seed", type=int, default=0)
-    fit.add_argument(
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
         "--no-cache",
         action="store_true",
         help="keep no compiled programs on disk, and load none",
     )
-    fit.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a parameter of the method; may be repeated",
-    )
-
-    datasets = commands.add_parser("datasets", help="list the data sets that ship")
-    datasets.set_defaults(command=_datasets)
-    return parser
 
 
 def _datasets(options):
@@ -169,14 +186,58 @@ def _datasets(options):
     Console().print(table)
 
 
-def _fit(options):
-    if options.out is not None:
-        causaljax.tables.files.check_writable(options.out)
-    estimator = _estimator(options)
+def _advise(options):
+    """What ``recommend`` says of a table."""
+    _check_seed(options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         loaded = _load(options)
-    reads_regimes = estimator._reads_regimes()
+    if not options.no_cache:
+        _enable_cache()
+    known = _known(options, loaded) | {"regimes": loaded.regimes}
+    advice = causaljax.recommend(loaded.table, random_state=options.seed, **known)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(advice), indent=1))
+        return
+    for warning in caught:
+        print(f"causaljax: warning: {_line(warning.message)}", file=sys.stderr)
+    method = _method_name(advice.method)
+    given = "".join(f" --set {key}={value}" for key, value in advice.settings.items())
+    print(f"{_line(loaded.source)}: --method {method}{given}")
+    for reason in advice.reasons:
+        print(_line(reason))
+    for doubt in advice.warnings:
+        print(f"Caution: {_line(doubt)}")
+
+
+def _method_name(estimator):
+    """The name of ``--method`` for that of an estimator."""
+    return next(name for name, known in METHODS.items() if known == estimator)
+
+
+def _known(options, loaded):
+    """What ``fit`` is told beside the table and its regimes."""
+    names = loaded.table.columns
+    return {
+        "interventions": loaded.interventions,
+        "knowledge": _knowledge(options, names),
+        "kinds": _kinds(options.kinds, names),
+        "columns": _names(options.columns, names) or None,
+        "sample_weight": loaded.weights,
+    }
+
+
+def _fit(options):
+    if options.out is not None:
+        causaljax.tables.files.check_writable(options.out)
+    estimator = None if options.method is None else _estimator(options)
+    if options.method is None and options.set:
+        raise ValueError(f"--set {options.set[0]}: name its method by --method")
+    _check_seed(options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        loaded = _load(options)
+    reads_regimes = estimator is None or estimator._reads_regimes()
     if options.regimes_column is not None and not reads_regimes:
         raise ValueError(
             f"--regimes-column: --method {options.method} as it is set reads no "
@@ -186,18 +247,14 @@ def _fit(options):
     if not options.no_cache:
         _enable_cache()
     table, source = loaded.table, loaded.source
-    knowledge = _knowledge(options, table.columns)
+    known = _known(options, loaded)
+    known["regimes"] = loaded.regimes if reads_regimes else None
     with warnings.catch_warnings(record=True) as more:
         warnings.simplefilter("always", UserWarning)
-        estimator.fit(
-            table,
-            interventions=loaded.interventions,
-            regimes=loaded.regimes if reads_regimes else None,
-            knowledge=knowledge,
-            kinds=_kinds(options.kinds, table.columns),
-            columns=_names(options.columns, table.columns) or None,
-            sample_weight=loaded.weights,
-        )
+        if estimator is None:
+            estimator = causaljax.discover(table, random_state=options.seed, **known)
+        else:
+            estimator.fit(table, **known)
     for warning in [*caught, *more]:
         print(f"causaljax: warning: {_line(warning.message)}", file=sys.stderr)
     _show_columns(estimator.info_["columns"])
@@ -211,7 +268,7 @@ def _fit(options):
                 estimator.graph_,
                 estimator.adjacency_,
                 estimator.cpdag_,
-                _record(options, estimator, loaded, knowledge),
+                _record(options, estimator, loaded, known["knowledge"]),
                 **_regime_tables(estimator),
             )
             print(f"Wrote {', '.join(written)} to {_line(options.out)}")
@@ -291,11 +348,14 @@ def _estimator(options):
         except (ValueError, SyntaxError):
             value = text  # a word such as logdet
         estimator.set_params(**{name: value})
+    return estimator.set_params(random_state=options.seed)
+
+
+def _check_seed(options):
     if not 0 <= options.seed < 2**32:
         raise ValueError(
             f"--seed {options.seed}: give a whole number from 0 to {2**32 - 1}"
         )
-    return estimator.set_params(random_state=options.seed)
 
 
 class _Loaded(NamedTuple):
@@ -535,6 +595,9 @@ def _show(estimator, data, shape):
     edges, seconds = estimator.graph_.number_of_edges(), estimator.info_["seconds"]
     print(f"{_line(data)}, {shape[0]} rows, {shape[1]} columns")
     print(f"{_line(repr(estimator))}: {edges} edges in {seconds:.1f} s")
+    if "advice" in estimator.info_:
+        reasons = " ".join(estimator.info_["advice"]["reasons"])
+        print(f"The method was chosen by the table: {_line(reasons)}")
     weighted = hasattr(estimator, "weights_")
     table = Table("source", "", "target", "probability", *["weight"] * weighted)
     for source, target, edge in estimator.graph_.edges(data=True):
@@ -620,7 +683,7 @@ def _record(options, estimator, loaded, knowledge):
             for field, stated in dataclasses.asdict(knowledge).items()
             if stated
         },
-        "method": options.method,
+        "method": _method_name(type(estimator).__name__),
         "columns": info.pop("columns"),
         "config": parameters | info.pop("config"),
         "seed": info.pop("seed"),

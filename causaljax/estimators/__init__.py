@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from causaljax.estimators.advice import Advice as Advice
+    from causaljax.estimators.advice import discover as discover
+    from causaljax.estimators.advice import recommend as recommend
     from causaljax.estimators.amortized import AmortizedDAG as AmortizedDAG
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from causaljax.estimators.neural import NeuralDAG as NeuralDAG
 
 _HOME = {
+    "advice": ["Advice", "discover", "recommend"],
     "amortized": ["AmortizedDAG"],
     "base": ["BaseGraphEstimator"],
     "continuous": ["ContinuousDAG"],

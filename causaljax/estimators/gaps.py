@@ -52,13 +52,12 @@ def fill(key: Array, problem: Problem, num_tables: int) -> Problem:
     taken: dict[str, Any] = {
         name: getattr(problem, name)[rows] for name in ("intervened", "regime")
     }
-    filled = problem._replace(
-        x=x,
-        observed=np.ones(x.shape, bool),
-        weight=(problem.weight * observed.mean(axis=1) / copies)[rows],
-        **taken,
-    )
-    return pad_rows(filled, padded_size(len(rows)))
+    taken |= {
+        "x": x,
+        "observed": np.ones(x.shape, bool),
+        "weight": (problem.weight * observed.mean(axis=1) / copies)[rows],
+    }
+    return pad_rows(problem._replace(**taken), padded_size(len(rows)))
 
 
 def describe(problem: Problem, names: tuple[str, ...]) -> dict[str, Any]:

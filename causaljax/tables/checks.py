@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from causaljax.core.types import Kind
 
@@ -14,6 +15,7 @@ _INVOLVED = 1e-3  # coefficient of a standardised column that counts as not 0
 _FAR = 6  # robust standard deviations from the median at which a cell counts as far
 _MANY = 0.02  # the share of far cells in a column from which they are spoken of
 _FEW_ROWS = 10  # below which no test of a relation among some columns has power
+_LEVEL = 0.01  # of a test of gaps, all pairs of columns together
 _RARE = 5  # rows of a class below which its relations are chance
 _REPEATED = 3  # rows that share an extreme value before it looks like a code
 _LAGS = 4  # standard errors of an autocorrelation, which chance does not reach
@@ -68,6 +70,7 @@ def doubts(
             f"more than half of the cells are missing in {', '.join(empty)}: what is "
             "said of them rests on few rows; drop them if they are not needed"
         )
+    yield from _gaps(values, names)
     calm = values[untouched & (not pooled)]
     if len(calm):
         for k, code, count, rest in _codes(calm, numeric):
@@ -199,6 +202,47 @@ def _codes(values, numeric):
             if count[place] >= _REPEATED and beyond:
                 found.append((k, code, int(count[place]), rest))
     return found
+
+
+def _gaps(values, names):
+    """Gaps that follow other columns, and columns that are never there together."""
+    missing = np.isnan(values)
+    count = missing.sum(axis=0)
+    d = values.shape[1]
+    if not count.any():
+        return
+    apart = (~missing).T.astype(int) @ (~missing).astype(int) == 0
+    pairs = [f"{names[i]!r} and {names[j]!r}" for i, j in np.argwhere(np.triu(apart))]
+    if pairs:
+        more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
+        yield (
+            f"no row has a value of both {'; '.join(pairs[:5])}{more}: the table says "
+            "nothing of edges between them"
+        )
+    ranks = pd.DataFrame(values).rank().to_numpy()
+    least = scipy.stats.norm.isf(_LEVEL / 2 / max((count > 0).sum() * (d - 1), 1))
+    found = []
+    for k in np.flatnonzero(count):
+        score, by = max((_difference(ranks[:, j], missing[:, k]), j) for j in range(d))
+        if score > least:
+            found.append(f"{names[k]!r} (with {names[by]!r})")
+    if found:
+        yield (
+            f"gaps come with certain values of other columns: {', '.join(found[:5])}"
+            f"{f' and {len(found) - 5} more' * (len(found) > 5)}. Gaps are filled as "
+            "if other columns were the whole reason; where a cell is missing for its "
+            "own value, as high incomes that nobody tells, edges may be wrong"
+        )
+
+
+def _difference(ranks, gap):
+    """How far mean ranks of rows with and without a gap differ, standard errors."""
+    there = ~np.isnan(ranks)
+    one, other = ranks[there & gap], ranks[there & ~gap]
+    if min(len(one), len(other)) < _FEW_ROWS:
+        return 0.0
+    variance = ranks[there].var() * (1 / len(one) + 1 / len(other))
+    return abs(one.mean() - other.mean()) / np.sqrt(variance) if variance > 0 else 0.0
 
 
 def _rare(values, names):
