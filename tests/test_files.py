@@ -1,6 +1,9 @@
 """Files in and out: what is read, what is refused, what is left alone."""
 
+import csv
 import errno
+import gzip
+import hashlib
 import json
 import pathlib
 import tempfile
@@ -64,6 +67,109 @@ def test_bad_files_are_named(tmp_path, name, content, words):
         files.read_table(path)
 
 
+NUMBERS = pd.DataFrame({"a": [1.5, -2.25, 3.0], "b c": [0.5, 7.0, 10.125]})
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ("a;b c\n1.5;.5\n-2.25;7\n3;10.125\n", {}),
+        ("a;b c\n1,5;0,5\n-2,25;7\n3;10,125\n", {}),
+        ("a|b c\n1.5|0.5\n-2.25|7\n3|10.125\n", {}),
+        ("a\tb c\n1,5\t0,5\n-2,25\t7\n3\t10,125\n", {}),
+        ('a,b c\n"1,5","0,5"\n"-2,25",7\n3,"10,125"\n', {}),
+        ("a:b c\n1.5:.5\n-2.25:7\n3:10.125\n", {"separator": ":"}),
+        ("\ufeffa,b c\r\n1.5,.5\r\n-2.25,7\r\n3,10.125\r\n", {}),
+        ("a,b c,\n1.5,.5,\n-2.25,7,\n3,10.125,\n", {}),
+        ("a,b c\n1.5,.5,\n-2.25,7,\n3,10.125,\n", {}),
+        ('"a","b c"\n\n1.5,.5\n-2.25,7\n\n3,10.125\n', {}),
+    ],
+)
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz"])
+def test_files_of_other_habits_are_read_right(tmp_path, content, options, ending):
+    path = tmp_path / f"t{ending}"
+    packed = gzip.compress if ending == ".csv.gz" else bytes
+    path.write_bytes(packed(content.encode()))
+    table = files.read_table(path, **options)
+    pd.testing.assert_frame_equal(table.astype(float), NUMBERS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",a,b c\n0,1.5,.5\n1,-2.25,7\n2,3,10.125\n",
+        ";a;b c\nMazda;1,5;0,5\nDatsun;-2,25;7\nHornet;3;10,125\n",
+        "a,b c\n1,1.5,.5\n2,-2.25,7\n3,3,10.125\n",  # as R writes it
+        '"a" "b c"\n"x" 1.5 .5\n"y" -2.25 7\n"z" 3 10.125\n',
+    ],
+)
+def test_an_index_without_a_name_is_left_out_with_a_word(tmp_path, content):
+    (tmp_path / "t.csv").write_text(content)
+    form = {"separator": " "} if content.startswith('"') else {}
+    with pytest.warns(UserWarning, match=r"t\.csv: .* taken for an index and left out"):
+        table = files.read_table(tmp_path / "t.csv", **form)
+    pd.testing.assert_frame_equal(table, NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("1.5,2\n3,4\n5,6\n", "first row holds numbers (1.5, 2), no names: add --no-h"),
+        ("3,17\n5,6\n", "add --no-header"),
+        ("x,1.5,-2\ny,3,4\n", "add --no-header"),
+        ("a;b\n1,5;1.5\n2,5;2.5\n", "cells as '1.5' and as '1,5' occur: add --dec"),
+        ("a;b\n1,500;7\n2,125;8\n", "'1,500' may be|'2,125' may be"),
+        ("a,b\n1,5,2,5\n3,5,4,5\n", "row 0 has 4 fields and the header 2: name each"),
+        ("a,b\n1,5,2\n1,6,4\n", "row 0 has 3 fields and the header 2"),
+        ("a,,b\n1,5,2\n1,6,4\n", "column 2 has no name: name it in the header"),
+        (",b\n1,5\n1,6\n", "column 1 has no name"),
+    ],
+)
+def test_files_of_two_meanings_are_refused_with_what_to_pass(tmp_path, content, words):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(ValueError, match=".") as error:
+        files.read_table(tmp_path / "t.csv")
+    assert any(word in str(error.value) for word in words.split("|"))
+
+
+def test_what_is_passed_settles_it(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("1.5;2\n3;4\n")
+    table = files.read_table(path, header=False, names=["x1"])
+    assert table.to_dict("list") == {"x0": [1.5, 3], "x1": ["2", "4"]}
+    path.write_text("a;b\n1,500;7\n2,125;8\n")
+    assert files.read_table(path, decimal=",").a.tolist() == [1.5, 2.125]
+    path.write_text("0,1,2\n3,4,5\n")  # as pandas names columns
+    assert [*files.read_table(path)] == ["0", "1", "2"]
+    path.write_text("a,on\n1,b;c\n2,b\n")  # the separator of targets
+    assert [*files.read_table(path)] == ["a", "on"]
+
+
+def test_a_carriage_return_in_a_name_survives(graph, tmp_path):
+    graph = nx.relabel_nodes(graph, {"a": "a\rb", "b": "c\r\nd"})
+    names = list(graph)
+    adjacency = pd.DataFrame([[0, 1], [0, 0]], index=names, columns=names)
+    files.write_results(tmp_path, graph, adjacency, adjacency, {"causaljax": "1"})
+    read = files.read_result(tmp_path / "adjacency.csv")
+    assert [*read] == [*read.index] == names
+    assert files.read_result(tmp_path / "edges.csv").source.tolist() == names[:1]
+    table = pd.DataFrame({names[0]: [1.5, 2.0], names[1]: [3, 4]})
+    table.to_csv(tmp_path / "t.csv", index=False, quoting=csv.QUOTE_NONNUMERIC)
+    pd.testing.assert_frame_equal(files.read_table(tmp_path / "t.csv"), table)
+
+
+def test_a_fingerprint_is_that_of_the_data(table, tmp_path):
+    for name in ("one.csv", "two.csv"):
+        table.to_csv(tmp_path / name)
+    one, two = (files.fingerprint(tmp_path / name) for name in ("one.csv", "two.csv"))
+    assert one == two == hashlib.sha256((tmp_path / "one.csv").read_bytes()).hexdigest()
+    assert files.fingerprint(table) == files.fingerprint(table.copy()) != one
+    assert files.fingerprint(table) != files.fingerprint(table + 1)
+    assert files.fingerprint(table) != files.fingerprint(
+        table.rename(columns=str.upper)
+    )
+
+
 MARKS = ["NA", "None", "null", "nan", "NaN", "n/a", "<NA>", "007", "1.0", "True"]
 
 
@@ -118,8 +224,9 @@ def nasty_names(least=2):
         "a,b",
         'a"b',
         "a\nb",
+        "a\rb",
     ]
-    texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=4)
+    texts = st.text(st.characters(codec="utf-8"), max_size=4)
     one = st.sampled_from(special) | texts
     return st.lists(one, min_size=least, max_size=5, unique=True)
 

@@ -17,7 +17,7 @@ from causaljax.kernels.neural import equations, pruning
 from causaljax.kernels.neural.candidates import informed
 from causaljax.mechanisms import mlp
 
-SMALL = equations.Config(hidden=16, layers=1, num_updates=400, num_steps=1)
+SMALL = equations.Config(hidden=16, layers=1, num_updates=400, num_steps=1, held_out=0)
 OPTIONS = {"hidden": 16, "layers": 1, "num_updates": 600}
 CHAIN = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)  # x -> y -> z
 log_prob = jax.jit(mlp.log_prob)
@@ -98,6 +98,28 @@ def test_linear_networks_learn_the_regression():
     value = log_prob(state.networks, graph, problem)
     assert value.sum() / 2000 == pytest.approx(expected, abs=0.005)
     assert -losses[-1] == pytest.approx(expected, abs=0.05)
+
+
+def test_equations_hold_for_new_rows_where_columns_have_few_values():
+    """A scale that falls without end gave new rows thousands of nats less."""
+    rng = np.random.default_rng(3)
+    sort = rng.integers(0, 3, 600)
+    x = np.stack([sort, (sort + (rng.random(600) < 0.02)) % 3], axis=1).astype(float)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    problem = problem_of(x[:400], None)
+    graph = jnp.array([[False, True], [False, False]])
+    config = dataclasses.replace(
+        SMALL, noise="heteroscedastic", num_steps=4, held_out=0.2
+    )
+    state, losses = trained(problem, graph, config)
+    assert (state.held_out > 0).sum() == 79
+    fresh = log_prob(state.best, graph, problem_of(x[400:], None)).sum() / 200
+    assert abs(float(fresh) + float(state.best_loss)) < 1
+    assert abs(float(fresh) + losses[-1]) < 1
+    # No density is above that of the values' rounding.
+    scale = jnp.exp(state.best.log_floor[0, 1])
+    step = np.diff(np.unique(problem.x[:, 1])).min()
+    assert float(scale) == pytest.approx(step / np.sqrt(12), rel=1e-3)
 
 
 def test_rows_that_are_set_or_have_gaps_teach_nothing_of_their_target():

@@ -150,6 +150,31 @@ def best_targets(cells, features, each, begin):
     return begin
 
 
+def test_drift_in_every_regime_is_no_evidence():
+    rng = np.random.default_rng(0)
+    gain = rng.chisquare(2, (21, 6)) / 2
+    gain[:, 0] *= 12  # its sensor drifts
+    gain[3, 0], gain[4, 5] = 300, 60
+    targets = (gain > 20).astype(float)
+    evidence = gain - 6
+    evidence[:, 1] = -6  # the least of each regime
+    counted = jnp.arange(21) > 0
+    found = intervention_targets.beyond_drift(
+        jnp.array(evidence), jnp.array(targets), counted
+    )
+    alone = targets[1:] < 0.5
+    drifted = np.asarray(found)[1:, 0][alone[:, 0]]
+    assert (evidence[1:, 0][alone[:, 0]] > 2).any()
+    assert drifted.max() < 0.5
+    assert found[3, 0] > 10
+    assert found[4, 5] > 30
+    np.testing.assert_array_equal(found[0], jnp.array(evidence)[0])
+    few = intervention_targets.beyond_drift(
+        jnp.array(evidence[:5]), jnp.array(targets[:5]), counted[:5]
+    )
+    np.testing.assert_allclose(few, evidence[:5], rtol=1e-6)
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     "begin", [[0, 0, 0, 0], [0, 0, 1, 0], [1, 1, 0, 1], [0.5, 0.5, 0.5, 0.5]]

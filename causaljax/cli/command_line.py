@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import collections
 import dataclasses
 import re
 import sys
@@ -35,6 +36,8 @@ _CAUTION = (
 )
 _LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
 _LIKELY = 0.5  # probability above which a target is shown
+_MANY_COLUMNS = 30  # from which on columns of plain numbers are not shown one by one
+_MANY_CLASSES = 5  # of a column that are shown
 _WIDEST = 100_000  # characters of a table's line
 
 
@@ -49,7 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
       0; 2 after one line on a user's mistake; 130 after Ctrl-C.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
+    options.arguments = arguments
     try:
         with prompt_interrupts():
             options.command(options)
@@ -92,6 +97,33 @@ def _parser():
     )
     fit.add_argument(
         "--regimes-column", metavar="C", help="column that labels each row's regime"
+    )
+    fit.add_argument(
+        "--weights-column",
+        metavar="C",
+        help="column that says how many rows each row stands for",
+    )
+    fit.add_argument(
+        "--with-interventions",
+        action="store_true",
+        help="of a shipped data set: its known targets, and its conditions as regimes",
+    )
+    for option, text in (
+        ("columns", "columns to take, separated by ','"),
+        ("drop", "columns to leave out, separated by ','"),
+        ("kinds", "how to read columns, as sex=categorical,age=count"),
+    ):
+        fit.add_argument(
+            f"--{option}",
+            metavar="LIST",
+            action="append",
+            default=[],
+            help=f"{text}; may be repeated",
+        )
+    fit.add_argument("--separator", metavar="S", help="of fields, as ';' or tab")
+    fit.add_argument("--decimal", choices=[".", ","], help="decimal mark of the file")
+    fit.add_argument(
+        "--no-header", action="store_true", help="the file's first row is no header"
     )
     fit.add_argument(
         "--knowledge",
@@ -141,7 +173,9 @@ def _fit(options):
     if options.out is not None:
         causaljax.tables.files.check_writable(options.out)
     estimator = _estimator(options)
-    loaded = _load(options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        loaded = _load(options)
     reads_regimes = estimator._reads_regimes()
     if options.regimes_column is not None and not reads_regimes:
         raise ValueError(
@@ -153,16 +187,20 @@ def _fit(options):
         _enable_cache()
     table, source = loaded.table, loaded.source
     knowledge = _knowledge(options, table.columns)
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as more:
         warnings.simplefilter("always", UserWarning)
         estimator.fit(
             table,
             interventions=loaded.interventions,
             regimes=loaded.regimes if reads_regimes else None,
             knowledge=knowledge,
+            kinds=_kinds(options.kinds, table.columns),
+            columns=_names(options.columns, table.columns) or None,
+            sample_weight=loaded.weights,
         )
-    for warning in caught:
+    for warning in [*caught, *more]:
         print(f"causaljax: warning: {_line(warning.message)}", file=sys.stderr)
+    _show_columns(estimator.info_["columns"])
     _show(estimator, source, table.shape)
     if loaded.truth is not None:
         _compare(loaded, estimator)
@@ -173,7 +211,7 @@ def _fit(options):
                 estimator.graph_,
                 estimator.adjacency_,
                 estimator.cpdag_,
-                _record(options, estimator, source, table.shape, knowledge),
+                _record(options, estimator, loaded, knowledge),
                 **_regime_tables(estimator),
             )
             print(f"Wrote {', '.join(written)} to {_line(options.out)}")
@@ -190,6 +228,32 @@ def _knowledge(options, columns):
             both: dict[str, Any] = {kind: [*getattr(known, kind), *more]}
             known = dataclasses.replace(known, **both)
     return known
+
+
+def _names(entries, columns):
+    """The names in lists separated by commas; a whole entry may be one name."""
+    found = []
+    for entry in entries:
+        parts = [entry] if entry in columns else entry.split(",")
+        found += [part if part in columns else part.strip() for part in parts]
+    return found
+
+
+def _kinds(entries, columns):
+    """``{column: kind}`` of entries such as sex=categorical,age=count."""
+    found, name = {}, ""
+    for part in (part for entry in entries for part in entry.split(",")):
+        name, separator, kind = f"{name}{part}".rpartition("=")
+        if separator:
+            found[name if name in columns else name.strip()] = kind.strip()
+            name = ""
+        else:  # a comma of the column's name
+            name = f"{kind},"
+    if name or not all(found) or not all(found.values()):
+        raise ValueError(
+            f"--kinds {','.join(entries)}: write COLUMN=KIND, separated by ','"
+        )
+    return found or None
 
 
 def _enable_cache():
@@ -241,46 +305,120 @@ class _Loaded(NamedTuple):
     source: str  # what it is
     interventions: Any = None  # as fit takes them, and so the regimes
     regimes: Any = None
+    weights: pd.Series | None = None
     truth: pd.DataFrame | None = None
     truth_name: str = ""
     caution: str = ""  # what a comparison with the truth cannot show
+    fingerprint: str = ""  # SHA-256 of the file or the values
 
 
 def _load(options):
     """A file, a shipped data set, or one table of a folder."""
     data, datasets = options.data, causaljax.tables.datasets.DATASETS
+    files = causaljax.tables.files
+    if options.with_interventions and data not in datasets:
+        raise ValueError(
+            f"--with-interventions: {data} is no shipped data set, of which there are "
+            f"{list(datasets)}; name the targets by --interventions-column"
+        )
+    if options.format == "dcdi" or data in datasets:
+        _reject_file_options(options)
     if options.format == "dcdi":
-        return _load_dcdi(options)
+        return _without(_load_dcdi(options), options.drop)
     if options.number is not None:
         raise ValueError("--number: only folders have numbers; add --format dcdi")
     if data in datasets:
-        dataset = datasets[data]()
-        # Which rows are the observational part is what these would find out.
-        whole = options.method == "latent-interventions"
-        table = dataset.data if whole else dataset.observational
-        part = "all rows, conditions hidden" if whole else "the observational part"
-        # Intensities are positive and skewed; their logarithms are what is compared.
-        loaded = _Loaded(
-            table=table.map(np.log),
-            source=f"{data} (log of {part})",
-            truth=dataset.truth,
-            truth_name="consensus graph",
-            caution=_CAUTION.format(edges=int(dataset.truth.to_numpy().sum())),
-        )
+        loaded = _load_dataset(options, datasets[data]())
     elif Path(data).is_dir():
         raise ValueError(_about_folder(data))
     else:
         columns = options.interventions_column, options.regimes_column
         names = [column for column in columns if column is not None]
-        loaded = _Loaded(causaljax.tables.files.read_table(data, names=names), data)
+        separator = {"tab": "\t", "\\t": "\t"}.get(options.separator, options.separator)
+        if separator is not None and len(separator) != 1:
+            raise ValueError(f"--separator {separator}: give one character, or tab")
+        table = files.read_table(
+            data,
+            names=names,
+            separator=separator,
+            decimal=options.decimal,
+            header=not options.no_header,
+        )
+        loaded = _Loaded(table, data, fingerprint=files.fingerprint(data))
     table = loaded.table
     interventions = _take(table, options.interventions_column, "interventions")
     regimes = _take(table, options.regimes_column, "regimes")
+    weights = _take(table, options.weights_column, "weights")
     if interventions is not None:
         interventions = [_split(cell, table.columns) for cell in interventions]
+        loaded = loaded._replace(interventions=interventions)
     if regimes is not None:
-        regimes = causaljax.tables.files.labels(regimes)
-    return loaded._replace(interventions=interventions, regimes=regimes)
+        loaded = loaded._replace(regimes=files.labels(regimes))
+    return _without(loaded._replace(weights=weights), options.drop)
+
+
+def _reject_file_options(options):
+    """Options of text files have no meaning elsewhere."""
+    for name, value in (
+        ("--separator", options.separator),
+        ("--decimal", options.decimal),
+        ("--no-header", options.no_header or None),
+    ):
+        if value is not None:
+            raise ValueError(f"{name}: {options.data} is no text file; leave it out")
+
+
+def _without(loaded, entries):
+    """What was loaded, less the columns of ``--drop``."""
+    table, dropped = loaded.table, _names(entries, loaded.table.columns)
+    for name in dropped:
+        if name not in table.columns:
+            hint = causaljax.tables.knowledge.suggest(name, [*table.columns])
+            raise ValueError(f"--drop: the table has no {name!r}; {hint}")
+    if not dropped:
+        return loaded
+    kept = ~table.columns.isin(dropped)
+    interventions = loaded.interventions
+    if isinstance(interventions, np.ndarray):
+        interventions = interventions[:, kept]
+    return loaded._replace(table=table.loc[:, kept], interventions=interventions)
+
+
+def _load_dataset(options, dataset):
+    """A shipped data set: one part of it, or all there is to know of it."""
+    table, truth = dataset.data, dataset.truth
+    interventions = regimes = None
+    # Which rows are the observational part is what these would find out.
+    whole = options.method == "latent-interventions"
+    if options.with_interventions:
+        interventions, regimes = dataset.interventions, dataset.condition
+        part = "all rows, their conditions and targets"
+        if not whole:
+            # Conditions without a target are none that a target explains.
+            kept = table.index.isin(
+                [*dataset.observational.index, *dataset.interventional.index]
+            )
+            table, interventions, regimes = (
+                each[kept] for each in (table, interventions, regimes)
+            )
+            part = "the observational part and the rows of known targets"
+        interventions = interventions.tolist()
+    elif whole:
+        part = "all rows, conditions hidden"
+    else:
+        table, part = dataset.observational, "the observational part"
+    # Intensities are positive and skewed; their logarithms are what is compared.
+    table = table.map(np.log)
+    return _Loaded(
+        table=table,
+        source=f"{options.data} (log of {part})",
+        interventions=interventions,
+        regimes=regimes,
+        truth=truth,
+        truth_name="consensus graph",
+        caution=_CAUTION.format(edges=int(truth.to_numpy().sum())),
+        fingerprint=causaljax.tables.files.fingerprint(table),
+    )
 
 
 def _about_folder(folder):
@@ -298,11 +436,12 @@ def _about_folder(folder):
 
 
 def _load_dcdi(options):
-    for option in ("interventions", "regimes"):
+    for option in ("interventions", "regimes", "weights"):
         if getattr(options, f"{option}_column") is not None:
+            what = f"; its files say what the {option} are"
             raise ValueError(
-                f"--{option}-column: a folder of --format dcdi has no such column; "
-                f"its files say what the {option} are"
+                f"--{option}-column: a folder of --format dcdi has no such column"
+                f"{'' if option == 'weights' else what}"
             )
     number = 1 if options.number is None else options.number
     read = causaljax.tables.dcdi_format.read_dcdi(options.data, number)
@@ -310,8 +449,10 @@ def _load_dcdi(options):
     truth = read.graph
     if truth is not None:
         truth = pd.DataFrame(truth.astype(int), index=names, columns=names)
+    table = pd.DataFrame(read.x, columns=names)
     return _Loaded(
-        table=pd.DataFrame(read.x, columns=names),
+        table=table,
+        fingerprint=causaljax.tables.files.fingerprint(table),
         source=f"{options.data}, table {number}",
         interventions=read.intervened,
         regimes=read.regime,
@@ -365,6 +506,29 @@ def _print_table(table):
     Console(width=_WIDEST).print(table)
 
 
+def _show_columns(rows):
+    """How each column was read; of a wide table, what is not plain numbers."""
+    from rich.table import Table
+
+    shown = rows
+    if len(rows) > _MANY_COLUMNS:
+        kinds = collections.Counter(row["kind"] for row in rows)
+        print("Columns: " + ", ".join(f"{kinds[kind]} {kind}" for kind in kinds))
+        shown = [row for row in rows if row["kind"] != "continuous"][:_MANY_COLUMNS]
+    if not shown:
+        return
+    table = Table("column", "read as", "values", "gaps", "note")
+    for row in shown:
+        values, classes = str(row.get("distinct", "")), row.get("classes", ())
+        if classes:
+            more = ", ..." if len(classes) > _MANY_CLASSES else ""
+            values += f": {', '.join(classes[:_MANY_CLASSES])}{more}"
+        _add_row(
+            table, row["name"], row["kind"], values, row.get("gaps") or "", row["note"]
+        )
+    _print_table(table)
+
+
 def _show(estimator, data, shape):
     from rich.table import Table
 
@@ -402,7 +566,8 @@ def _regimes(estimator):
 def _compare(loaded, estimator):
     from rich.table import Table
 
-    truth = loaded.truth
+    names = list(estimator.adjacency_)  # some columns may have been left out
+    truth = loaded.truth.loc[names, names]
     compare, measures = (
         causaljax.reports.evaluation.compare_graphs,
         ("shd", "sid", "f1"),
@@ -429,7 +594,7 @@ def _compare(loaded, estimator):
         print(_line(loaded.caution))
 
 
-def _record(options, estimator, source, shape, knowledge):
+def _record(options, estimator, loaded, knowledge):
     import jax
 
     parameters = estimator.get_params()
@@ -440,13 +605,19 @@ def _record(options, estimator, source, shape, knowledge):
         "causaljax": causaljax.__version__,
         "jax": jax.__version__,
         "device": jax.devices()[0].device_kind,
-        "data": {"source": source, "rows": shape[0], "columns": shape[1]},
-        "knowledge": {
-            field: stated
-            for field, stated in dataclasses.asdict(knowledge).items()
-            if stated
+        "command": ["causaljax", *options.arguments],
+        "data": {
+            "source": loaded.source,
+            "rows": loaded.table.shape[0],
+            "columns": loaded.table.shape[1],
+            "sha256": loaded.fingerprint,
         },
+        "interventions_column": options.interventions_column,
+        "regimes_column": options.regimes_column,
+        "weights_column": options.weights_column,
+        "knowledge": dataclasses.asdict(knowledge),
         "method": options.method,
+        "columns": info.pop("columns"),
         "config": parameters | info.pop("config"),
         "seed": info.pop("seed"),
         "timings": {"fit_seconds": info.pop("seconds")},

@@ -4,7 +4,7 @@ import inspect
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -14,7 +14,8 @@ import numpy as np
 from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import run
-from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
+from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
+from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
 from causaljax.tables import frame, priors
 from causaljax.tables.knowledge import Knowledge
@@ -22,6 +23,9 @@ from causaljax.tables.knowledge import Knowledge
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
 _SEEDS = 2**32  # how many there are
+_GAPS = 2  # folded into the key of the draws that fill gaps
+_NUM_IMPUTATIONS = 5
+_ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
     "effects": (0, 1),
@@ -61,7 +65,8 @@ class BaseGraphEstimator(ABC):
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
     ``_fit_problem``; it may override ``_standardises``, ``_accepts_missing``,
-    ``_skips_outlier_check``, ``_reads_regimes``, ``_relabelled_extra`` and ``_notes``.
+    ``_skips_outlier_check``, ``_reads_regimes``, ``_reads_classes``,
+    ``_relabelled_extra`` and ``_notes``.
 
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
@@ -76,8 +81,9 @@ class BaseGraphEstimator(ABC):
         ``undirected``.
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
-        were used), the ``seconds`` of the fit and its ``seed``: as ``random_state`` it
-        gives the same answer again.
+        were used), the ``columns`` (how each was read: kind, distinct values, gaps,
+        classes by their codes), the ``seconds`` of the fit and its ``seed``: as
+        ``random_state`` it gives the same answer again.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
     """
@@ -113,8 +119,15 @@ class BaseGraphEstimator(ABC):
         return True
 
     def _accepts_missing(self) -> bool:
-        """Whether the method reads missing cells and columns without variation."""
+        """Whether the kernel reads missing cells and columns without variation.
+
+        For other methods gaps are filled (``estimators.gaps``).
+        """
         return False
+
+    def _num_imputations(self) -> int:
+        """How often a gap is filled for a method that does not read gaps."""
+        return _NUM_IMPUTATIONS
 
     def _skips_outlier_check(self) -> bool:
         """Whether rows far from the others are nothing to speak of."""
@@ -122,6 +135,10 @@ class BaseGraphEstimator(ABC):
 
     def _reads_regimes(self) -> bool:
         """Whether the method has a use for the regimes of rows."""
+        return False
+
+    def _reads_classes(self) -> bool:
+        """Whether the method knows classes without an order from numbers."""
         return False
 
     def _notes(self) -> Iterable[str]:
@@ -139,18 +156,31 @@ class BaseGraphEstimator(ABC):
         interventions: Any = None,
         regimes: Any = None,
         knowledge: Knowledge | Mapping[str, Any] | None = None,
+        kinds: Mapping[Hashable, str] | None = None,
+        columns: Sequence[Hashable] | None = None,
+        sample_weight: Any = None,
     ) -> Self:
         """Learns a causal graph from a table.
 
         Args:
-          X: DataFrame or array ``[n, d]`` of finite numbers, or for some methods NaN
-            where a cell is missing; not modified.
+          X: DataFrame of pandas, polars or pyarrow, or array ``[n, d]``, of numbers and
+            classes, NaN or None where a cell is missing; not modified. Text of few
+            values, categories and booleans are classes. Dates, free text and
+            identifiers are left out with a warning. Methods without a model of gaps
+            learn from five tables in which they are filled; ``info_["gaps"]`` tells
+            of it.
           y: ignored, as scikit-learn's pipelines pass it.
           interventions: a bool frame of X's shape, or for each row a column name, a
             list of them, or None.
           regimes: one label a row, None where unknown; for methods that read them,
             ``LatentInterventionDAG`` and ``NeuralDAG(intervention="imperfect")``.
           knowledge: a ``Knowledge`` or a dict of its fields; obeyed exactly.
+          kinds: "continuous", "count", "ordinal", "binary" or "categorical" for columns
+            that their cells alone do not tell, as ``{"ward": "categorical"}``;
+            ``info_["columns"]`` says how each was read.
+          columns: those to take, of X's.
+          sample_weight: ``[n]`` numbers of at least 0; a row of weight 2 counts as two
+            rows, one of weight 0 is left out.
 
         Returns:
           The estimator itself.
@@ -161,24 +191,59 @@ class BaseGraphEstimator(ABC):
         del y
         self._check_regimes(regimes)
         self._seed = self._new_seed()
-        start = time.perf_counter()
+        start, weight = time.perf_counter(), None
+        X = frame.as_pandas(X)
+        if sample_weight is not None:
+            X, weight, interventions, regimes = frame.take_rows(
+                X, sample_weight, interventions, regimes
+            )
         with Progress(type(self).__name__, self.progress) as bar:
-            problem, columns = frame.to_problem(
+            problem, named = frame.to_problem(
                 X,
                 interventions=interventions,
                 regimes=regimes,
                 knowledge=knowledge,
+                kinds=kinds,
+                columns=columns,
+                weight=weight,
                 standardise=self._standardises(),
                 lenient=self._accepts_missing(),
                 pooled=self._skips_outlier_check(),
             )
-            ordered, named, places = frame.sort_variables(problem, columns)
-            self._table_columns = columns
-            learned = self._fit_problem(ordered, named, bar)
+            ordered, sorted_names, places = frame.sort_variables(problem, named)
+            self._table_columns = named
+            self._warn_of_classes(named)
+            missing = gaps.describe(problem, named.names)
+            if missing and not self._accepts_missing():
+                bar.stage("filling gaps")
+                key = jax.random.fold_in(jax.random.key(self._seed), _GAPS)
+                ordered = gaps.fill(key, ordered, self._num_imputations())
+                missing |= {
+                    "imputations": self._num_imputations(),
+                    "assumed": _ASSUMED,
+                }
+            learned = self._fit_problem(ordered, sorted_names, bar)
             learned = self._relabelled(learned, places)
         info = learned.info | {"seconds": time.perf_counter() - start}
-        self._store(learned._replace(info=info), columns, X)
+        if missing:
+            info["gaps"] = missing
+        self._store(learned._replace(info=info), named, X)
         return self
+
+    def _warn_of_classes(self, columns: frame.Columns) -> None:
+        """Says which classes are taken for numbers."""
+        classes = [
+            name
+            for name, kind in zip(columns.names, columns.kinds, strict=True)
+            if kind == Kind.CATEGORICAL
+        ]
+        if classes and not self._reads_classes():
+            warnings.warn(
+                f"columns {classes} hold classes without an order, which "
+                f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
+                "frequency; MixedDAG reads them as classes",
+                stacklevel=3,
+            )
 
     def _check_regimes(self, regimes):
         if regimes is not None and not self._reads_regimes():
@@ -339,11 +404,16 @@ class BaseGraphEstimator(ABC):
         self.graph_ = frame.to_networkx(
             graph, learned.essential, edge_prob, weights, columns
         )
-        self.info_: dict[str, Any] = {"config": {}, **learned.info, "seed": self._seed}
+        self.info_: dict[str, Any] = {
+            "config": {},
+            **learned.info,
+            "columns": [dict(row) for row in columns.described],
+            "seed": self._seed,
+        }
         self.n_features_in_ = len(columns.names)
-        names = getattr(table, "columns", None)
-        if names is not None and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.array(names, dtype=object)
+        labels = getattr(table, "columns", None)
+        if labels is not None and all(isinstance(name, str) for name in labels):
+            self.feature_names_in_ = np.array(columns.names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 

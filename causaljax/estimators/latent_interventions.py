@@ -111,6 +111,9 @@ class LatentInterventionDAG(BaseGraphEstimator):
     def _skips_outlier_check(self):
         return True
 
+    def _num_imputations(self):
+        return 1  # each row of the table has its regime
+
     def _reads_regimes(self):
         return True
 

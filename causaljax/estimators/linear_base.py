@@ -34,6 +34,10 @@ class BaseLinearDAG(BaseGraphEstimator):
     def _configure(self, interventional: bool) -> tuple[Kernel, Any]:
         """The kernel and its config; raises ValueError for a bad option."""
 
+    def _num_imputations(self):
+        # The bootstrap draws rows, of which there must not be copies.
+        return 1 if self.n_bootstrap else super()._num_imputations()
+
     def _fit_problem(self, problem, columns, bar):
         if not isinstance(self.n_bootstrap, int) or self.n_bootstrap < 0:
             raise ValueError(

@@ -38,6 +38,7 @@ class Params(NamedTuple):
     weights: tuple[Array, ...]  # one a layer, [r, d, h_l, h_l+1] float
     biases: tuple[Array, ...]  # one a layer, [r, d, h_l+1] float
     log_scale: Array  # [r, d] float, of the standard deviation
+    log_floor: Array  # [r, d] float, below which it does not fall; not learned
 
 
 def init(
@@ -50,7 +51,7 @@ def init(
     noise: str = "gaussian",
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
-    """Random networks, the same ones in every regime, and scales of 1.
+    """Random networks, the same ones in every regime, scales of 1 and floors of 0.
 
     Weights and biases are normal of variance one over the number of inputs of
     their layer; the last bias is 0.
@@ -93,7 +94,8 @@ def init(
             bias = jnp.zeros_like(bias)
         weights.append(weight / math.sqrt(inputs))
         biases.append(bias / math.sqrt(inputs))
-    one = Params(tuple(weights), tuple(biases), jnp.zeros(num_variables, dtype))
+    zeros = jnp.zeros(num_variables, dtype)
+    one = Params(tuple(weights), tuple(biases), zeros, zeros - jnp.inf)
     return jax.tree.map(lambda leaf: jnp.stack([leaf] * num_regimes), one)
 
 
@@ -115,7 +117,7 @@ def conditional(networks: Params, parents: Array, x: Array, values: Array) -> Ar
     With m the network's first output, t its second and b the ``spline.bend`` of the
     others, or 0 and the identity where there are none,
 
-        z = (x_j - m) / s,  log s = log_scale + 3 tanh(t / 3),
+        z = (x_j - m) / s,  s = exp(log_scale + 3 tanh(t / 3)) + exp(log_floor),
         l = -1/2 log(2 pi) - b(z)^2 / 2 + log b'(z) - log s
 
     Hidden layers are silu(u) = u / (1 + exp(-u)), a straight line far out.
@@ -159,6 +161,7 @@ def _outputs(networks, parents, x):
     log_scale = jnp.broadcast_to(networks.log_scale, x.shape[:1])
     if outputs.shape[1] > 1:
         log_scale = log_scale + _SCALE_RANGE * jnp.tanh(outputs[:, 1] / _SCALE_RANGE)
+    log_scale = jnp.logaddexp(log_scale, jax.lax.stop_gradient(networks.log_floor))
     raw = outputs[:, 2:] if outputs.shape[1] > 2 else None
     return outputs[:, 0], log_scale, raw
 

@@ -21,6 +21,8 @@ from causaljax.core.linalg import map_factorisations
 from causaljax.core.types import Array
 from causaljax.mechanisms import conjugate
 
+_FEWEST_REGIMES = 5  # left alone, by which a column's drift can be judged
+
 
 def target_divergence(targets: Array, prior: ArrayLike, reference: ArrayLike) -> Array:
     """KL(q || p) of targets ``[k, d]`` from Bernoulli(prior), ``[]``, nats.
@@ -122,6 +124,41 @@ def target_evidence(
         return alone - jnp.maximum(joined - without, as_it_is)
 
     return map_factorisations(of_regime, (order, own, usual))
+
+
+def beyond_drift(evidence: Array, targets: Array, counted: Array) -> Array:
+    """Evidence less what sensors' drift adds to it in every regime.
+
+    What the least disturbed column of a regime has is evidence of nothing; a column
+    gains g_kj = e_kj - min_j e_kj by it. Among regimes that left a column alone the
+    median gain is log 2, that of a chi-squared of two degrees of freedom over 2, unless
+    the mechanism itself drifts from regime to regime. Then all gains of the column are
+    divided by
+
+        max(1, median_k g_kj / log 2),
+
+    the median over the regimes with R_kj of at most 1/2.
+
+    Args:
+      evidence: ``[k, d]``, e, nats.
+      targets: ``[k, d]`` in [0, 1], R.
+      counted: ``[k]`` bool, regimes to judge by; evidence of others stays.
+
+    Returns:
+      ``[k, d]``, nats.
+
+    Source: Devlin and Roeder 1999 (genomic control), on evidence in place of a test.
+    """
+    gain = evidence - evidence.min(axis=1, keepdims=True)
+    alone = (targets <= 0.5) & counted[:, None]
+    number = alone.sum(axis=0)
+    ordered = jnp.sort(jnp.where(alone, gain, jnp.inf), axis=0)
+    middle = jnp.maximum(number - 1, 0) // 2
+    median = jnp.take_along_axis(ordered, middle[None], axis=0)[0]
+    inflation = jnp.maximum(median / jnp.log(2.0), 1)
+    inflation = jnp.where(number >= _FEWEST_REGIMES, inflation, 1)
+    deflated = evidence - gain + gain / inflation[None, :]
+    return jnp.where(counted[:, None], deflated, evidence)
 
 
 def strongest_targets(targets: Array, evidence: Array, most: int) -> Array:

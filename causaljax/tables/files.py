@@ -2,9 +2,16 @@
 
 import contextlib
 import csv
+import gzip
+import hashlib
+import itertools
 import json
+import math
 import os
+import re
 import tempfile
+import warnings
+import zlib
 from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import Any
@@ -13,22 +20,44 @@ import networkx as nx
 import pandas as pd
 
 _READERS = {".csv": ",", ".tsv": "\t", ".parquet": None}
+_SEPARATORS = (",", ";", "\t", "|")
+_SAMPLE = 200  # rows that are looked at to find out how a file is written
+_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 RESULTS = ("edges.csv", "adjacency.csv", "cpdag.csv", "graph.json", "run.json")
 """The files that ``write_results`` writes."""
 REGIMES = ("regimes.csv", "intervention_targets.csv")
 """Those it writes besides where rows are of regimes."""
 
 
-def read_table(path: str | Path, names: Collection[str] = ()) -> pd.DataFrame:
-    """Reads a table with a header row, by the ending of its name.
+def read_table(
+    path: str | Path,
+    names: Collection[str] = (),
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    header: bool = True,
+) -> pd.DataFrame:
+    """Reads a table by the ending of its name.
+
+    A text file may be separated by ``;``, tab or ``|`` and have decimal commas; where
+    the first rows leave no doubt it is read so. An unnamed first column that tells the
+    rows apart is left out.
 
     Args:
       path: .csv, .tsv (either may end in .gz besides) or .parquet, in any case.
       names: columns whose cells are names or labels. In a text file they stay text,
         "NA" and "None" too; only an empty cell is missing.
+      separator: of fields, where the file leaves doubt.
+      decimal: "." or ",", likewise.
+      header: whether the first row holds names; if not, they are x0, x1 and so on.
 
     Raises:
-      ValueError: if the file is missing, empty, unreadable or of another kind.
+      ValueError: if the file is missing, empty, unreadable, of another kind, or of more
+        than one meaning.
+
+    Warns:
+      UserWarning: if a column is taken for an index.
     """
     path = Path(path)
     zipped = path.suffix.lower() == ".gz"
@@ -45,38 +74,193 @@ def read_table(path: str | Path, names: Collection[str] = ()) -> pd.DataFrame:
             table.columns = [str(name) for name in table.columns]
         else:
             packed: Any = "gzip" if zipped else None
-            form = {"sep": _READERS[kind], "compression": packed}
-            _reject_repeated_header(path, form)
-            table = pd.read_csv(path, **form)
-            if len(names):
-                texts = _read_text(path, form, usecols=lambda name: name in names)
-                table = table.assign(**texts)
+            layout = _layout(path, zipped, separator or _READERS[kind], separator)
+            form = _form(layout, names, decimal, header) | {"compression": packed}
+            with warnings.catch_warnings():
+                # Of rows that end in a separator, which are known to hold no more.
+                warnings.simplefilter("ignore", pd.errors.ParserWarning)
+                table = pd.read_csv(path, **form, low_memory=False)
+                if len(names):
+                    texts = _read_text(path, form)
+                    named = [name for name in texts.columns if name in names]
+                    table = table.assign(**texts[named])
+            table = _without_index(table, path, form, layout[0] if header else [])
     except ImportError:
         raise ValueError(
             f"{path}: reading Parquet needs pyarrow: pip install 'causaljax[parquet]'"
         ) from None
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path}: the file is empty") from None
-    except (ValueError, OSError) as error:  # parser and decoding errors are ValueErrors
-        reason = str(error).splitlines()[0]
+    except _Doubt as doubt:
+        raise ValueError(f"{path}: {doubt}") from None
+    except (ValueError, OSError, EOFError, csv.Error, zlib.error) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path}: cannot be read as {kind[1:]}: {reason}") from None
     if table.empty:
         raise ValueError(f"{path}: the file holds no rows")
     return table
 
 
-def _read_text(path, form, **options):
+class _Doubt(Exception):
+    """A file that may mean more than one thing: what, and what to pass."""
+
+
+class _Rows(list):
+    """The first rows of a file, and the separator that makes them."""
+
+    separator: str
+
+
+def _layout(path, zipped, usual, asked):
+    """The first rows as one separator makes rows of one length of them."""
+    found = {}
+    for separator in dict.fromkeys((usual, *(() if asked else _SEPARATORS))):
+        with contextlib.suppress(csv.Error), _opened(path, zipped) as file:
+            rows = csv.reader(file, delimiter=separator)
+            found[separator] = [row for row in itertools.islice(rows, _SAMPLE) if row]
+    best = max(found, key=lambda one: (_evenness(found[one]), one == usual))
+    rows = _Rows(found[best])
+    rows.separator = best
+    if not rows:
+        raise pd.errors.EmptyDataError
+    return rows
+
+
+def _evenness(rows):
+    """How well rows fit together: as long as the header, or all of one field more."""
+    lengths = {len(row) for row in rows[1:]} or {len(row) for row in rows}
+    if len(lengths) != 1 or max(lengths) == 1:
+        return 0
+    more = max(lengths) - len(rows[0])
+    return {0: 2, 1: 1}.get(more, 0)
+
+
+def _opened(path, zipped) -> Any:
+    opener = gzip.open if zipped else open
+    return opener(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _form(rows, names, decimal, header):
+    """How pandas is to read a file of which these are the first rows."""
+    first, *others = rows
+    form: dict[str, Any] = {"sep": rows.separator}
+    if header:
+        _reject_headers(first)
+    else:
+        first, others = [f"x{k}" for k in range(len(first))], rows
+        form |= {"header": None, "names": first}
+    form["decimal"] = decimal or _decimal(first, others, names)
+    width = len(first)
+    longest = max((len(row) for row in others), default=width)
+    if longest > width:
+        even = all(len(row) == width + 1 for row in others)
+        if even and not any(row[-1].strip() for row in others):
+            form["index_col"] = False  # each row ends in a separator
+        elif even and len({row[0] for row in others}) == len(others) > 1:
+            form["index_col"] = 0
+        else:
+            number = next(k for k, row in enumerate(others) if len(row) == longest)
+            raise ValueError(
+                f"row {number} has {longest} fields and the header {width}: name each "
+                "column in the header; quote fields that hold a separator"
+            )
+    return form
+
+
+def _reject_headers(first):
+    """Rejects what pandas would rename or take for names."""
+    for name in first:
+        if name and first.count(name) > 1:
+            raise _Doubt(f"column name {name!r} occurs more than once: rename one")
+    numbers = [float(cell) for cell in first if _is_number(cell)]
+    filled = [cell for cell in first if cell.strip()]
+    counted = [numbers == [*range(k, k + len(numbers))] for k in (0, 1)]
+    whole = all(number.is_integer() for number in numbers)
+    only = len(numbers) == len(filled) > 0 and not any(counted)
+    if only or (not whole and len(numbers) >= len(filled) / 2):
+        raise _Doubt(
+            f"the first row holds numbers ({', '.join(filled[:4])}), no names: add "
+            "--no-header if the file has no header, or name the columns by words"
+        )
+
+
+def _decimal(first, rows, names):
+    """The decimal mark of the columns of numbers."""
+    points, commas = [], []
+    for k, name in enumerate(first):
+        if name in names:
+            continue
+        found = {row[k].strip() for row in rows if k < len(row)}
+        cells = sorted(found - {"", "NA", "NaN"})
+        if all(_is_number(cell) or _COMMA.fullmatch(cell) for cell in cells):
+            points += [cell for cell in cells if "." in cell]
+            commas += [cell for cell in cells if "," in cell]
+    if not commas:
+        return "."
+    if points:
+        raise _Doubt(
+            f"cells as {points[0]!r} and as {commas[0]!r} occur: add --decimal ',' or "
+            "--decimal '.'"
+        )
+    if all(_THOUSANDS.fullmatch(cell) for cell in commas):
+        raise _Doubt(
+            f"{commas[0]!r} may be a number of thousands or have a decimal comma: add "
+            "--decimal ',' if it has one, or remove the commas"
+        )
+    return ","
+
+
+def _is_number(cell):
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _without_index(table, path, form, header):
+    """The table without columns that nobody named."""
+    if form.get("index_col", False) is not False:
+        if not table.index.is_unique:
+            raise _Doubt(
+                "rows have one field more than the header: name each column in it"
+            )
+        warnings.warn(
+            f"{path}: rows have one field more than the header: the first is taken for "
+            "an index and left out",
+            stacklevel=3,
+        )
+        return table.reset_index(drop=True)
+    for k in reversed([k for k, name in enumerate(header) if not name]):
+        cells = table.iloc[:, k]
+        tells = cells.is_unique and not pd.api.types.is_float_dtype(cells.dtype)
+        if k == 0 and tells and len(header) > 1:
+            warnings.warn(
+                f"{path}: the first column has no name and tells the rows apart: it is "
+                "taken for an index and left out",
+                stacklevel=3,
+            )
+        elif cells.notna().any():
+            raise _Doubt(f"column {k + 1} has no name: name it in the header")
+        table = table.drop(columns=table.columns[k])
+    return table
+
+
+def _read_text(path, form):
     """Cells as they stand in the file; an empty one is missing."""
     text = {"dtype": str, "keep_default_na": False, "na_values": [""]}
-    return pd.read_csv(path, **form, **text, **options)
+    return pd.read_csv(path, **form, **text)
 
 
-def _reject_repeated_header(path, form):
-    """Repeated names are an error, which pandas would hide by renaming them."""
-    header = _read_text(path, form, header=None, nrows=1)
-    names = header.iloc[0].dropna()
-    for name in names[names.duplicated()]:
-        raise ValueError(f"column name {name!r} occurs more than once: rename one")
+def fingerprint(data: str | Path | pd.DataFrame) -> str:
+    """The SHA-256 of a file, or of the cells and names of a table, in hexadecimals."""
+    if isinstance(data, pd.DataFrame):
+        digest = hashlib.sha256(json.dumps([*map(str, data.columns)]).encode())
+        digest.update(
+            pd.util.hash_pandas_object(data, index=False).to_numpy().tobytes()
+        )
+        return digest.hexdigest()
+    with Path(data).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def edge_table(graph: nx.DiGraph) -> pd.DataFrame:
@@ -140,7 +324,11 @@ def read_result(path: str | Path) -> pd.DataFrame:
         return table.assign(undirected=table["undirected"] == "True")
     num_labels = {"regime": 1, "row": 2}.get(header[0], 0)  # columns of labels
     for place in range(len(header)):
-        if place < num_labels:
+        if place == 1 < num_labels:
+            # Regimes of rows are numbers if all regimes are: P(1), P(2) and so on.
+            if all(_is_whole(name[2:-1]) for name in header[2:]):
+                table[place] = labels(table[place])
+        elif place < num_labels:
             table[place] = labels(table[place])
         elif place > 0:
             table[place] = pd.to_numeric(table[place])
@@ -247,15 +435,17 @@ def write_results(
         tempfile.TemporaryDirectory(dir=folder, prefix=".writing-") as scratch,
     ):
         made = Path(scratch)
-        edge_table(graph).to_csv(made / "edges.csv", index=False)
-        adjacency.to_csv(made / "adjacency.csv")
-        cpdag.to_csv(made / "cpdag.csv")
+        # Quotes keep a carriage return in a name from ending its row.
+        quoted: Any = {"quoting": csv.QUOTE_NONNUMERIC}
+        edge_table(graph).to_csv(made / "edges.csv", index=False, **quoted)
+        adjacency.to_csv(made / "adjacency.csv", **quoted)
+        cpdag.to_csv(made / "cpdag.csv", **quoted)
         (made / "graph.json").write_text(json.dumps(node_link, indent=1) + "\n")
         (made / "run.json").write_text(json.dumps(record, indent=1) + "\n")
         tables = dict(zip(REGIMES, (regimes, targets), strict=True))
         for name, table in tables.items():
             if table is not None:
-                table.to_csv(made / name)
+                table.to_csv(made / name, **quoted)
         names = tuple(name for name in RESULTS + REGIMES if (made / name).exists())
         for name in names:
             os.replace(made / name, folder / name)

@@ -4,35 +4,50 @@ Mistakes in a table are found here, before anything compiles, with the way to me
 """
 
 import dataclasses
+import re
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import narwhals.stable.v2 as nw
 import networkx as nx
 import numpy as np
 import pandas as pd
 
 from causaljax.core.problem import pad_rows, padded_size, take_variables
-from causaljax.core.types import Problem, make_problem
+from causaljax.core.types import Kind, Problem, make_problem
+from causaljax.tables import checks
+from causaljax.tables.kinds import (
+    Column,
+    LeftOut,
+    asked_kinds,
+    code_column,
+    read_column,
+)
 from causaljax.tables.knowledge import Knowledge, edge_masks, position
 
-_COLLINEAR = 1e-9  # least eigenvalue of a correlation matrix that counts as 0
-_FAR = 6  # robust standard deviations from the median at which a cell counts as far
-_MANY = 0.02  # the share of far cells in a column from which they are spoken of
 _CONSTANT = 1e-12  # sd below which, in units of the largest entry, a column is flat
+_UNTOUCHED = {"", "none", "control", "observational", "idle", "nothing"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Columns:
     """What the arrays leave out: names, and the units the columns came in.
 
-    ``x = (table - means) / scales``; scales are 1 where nothing was standardised.
+    ``x = (cells - means) / scales``; scales are 1 where nothing was standardised.
     """
 
     names: tuple[str, ...]  # d of them
     means: np.ndarray  # [d] float64
     scales: np.ndarray  # [d] float64
     regimes: tuple = ()  # labels by their codes
+    kinds: tuple[Kind, ...] = ()  # d of them
+    # d of them: classes by their codes; () where cells stand as they are, numbers and
+    # booleans
+    levels: tuple[tuple, ...] = ()
+    # How each column of the table was read, in the table's order; of JSON's types.
+    described: tuple[dict[str, Any], ...] = ()
+    left_out: tuple[str, ...] = ()  # columns of the table that are no variables
 
 
 def to_problem(
@@ -41,21 +56,32 @@ def to_problem(
     interventions: Any = None,
     regimes: Any = None,
     knowledge: Knowledge | Mapping[str, Any] | None = None,
+    kinds: Mapping[Hashable, str] | None = None,
+    columns: Sequence[Hashable] | None = None,
+    weight: np.ndarray | None = None,
     standardise: bool = True,
     lenient: bool = False,
     pooled: bool = False,
 ) -> tuple[Problem, Columns]:
     """Turns a table and what is known about it into arrays.
 
+    ``kinds.read_column`` says how a column is read. ``x`` holds numbers, and of classes
+    the codes.
+
     Args:
-      table: DataFrame or array of n >= 2 rows and d >= 2 columns; not modified.
+      table: DataFrame of pandas, polars or pyarrow, or array, of n >= 2 rows and
+        d >= 2 columns, NaN where a cell is missing; not modified.
       interventions: which cells were set from outside: a bool frame of the table's
         shape, or for each row a column name, a list of them, or None (NaN).
       regimes: one label a row, NaN or None where unknown.
       knowledge: a ``Knowledge`` or a dict of its fields.
+      kinds: "continuous", "count", "ordinal", "binary" or "categorical" for columns
+        that are not to be read by their cells alone.
+      columns: those to take; if left out, all but dates, free text and identifiers.
+      weight: ``[n]``, above 0, how many rows each row stands for; 1 if left out.
       standardise: divide each column by its standard deviation. Columns are
         centred in any case.
-      lenient: let NaN, a missing cell, and columns without variation pass.
+      lenient: let columns without variation pass.
       pooled: say nothing of rows far out, which regimes nobody recorded explain.
 
     Returns:
@@ -69,36 +95,50 @@ def to_problem(
       TypeError: if the table is sparse or an entry is not a number.
 
     Warns:
-      UserWarning: if columns are copies or linear combinations of others, or a
-        variable is intervened on in every row.
+      UserWarning: if columns are left out, and of what ``checks`` finds.
     """
-    values, names = _numbers(table, lenient)
+    read = _read(table, kinds=kinds, columns=columns, weight=weight)
+    names = read.names
+    found = [f"{name!r} ({why})" for name, why in read.left_out.items() if why]
+    if found:
+        warnings.warn(
+            f"left out: {', '.join(found)}; columns= (--columns) takes the ones it "
+            "names, kinds= (--kinds) says how to read one",
+            stacklevel=3,
+        )
+    values = np.stack([column.values for column in read.columns], axis=1)
+    _judge_finite(values, names, gaps=True)
     observed = np.isfinite(values)
     large = np.nanmax(np.abs(values), axis=0)
     # Without it sums and squares of large numbers overflow.
     exponent = np.frexp(large)[1]
     scaled = np.ldexp(values, -exponent)
-    centre, spread = np.nanmean(scaled, axis=0), np.nanstd(scaled, axis=0)
+    centre, spread = _moments(scaled, weight)
     means, scales = np.ldexp(centre, exponent), np.ldexp(spread, exponent)
-    values = np.where(observed, values, means)
     constant = scales <= _CONSTANT * large
-    _judge_constant(values, constant, names, lenient)
+    _judge_constant(read, constant, lenient)
     scales[constant] = spread[constant] = 1
     centred = np.where(constant | ~observed, 0, scaled - centre)
     scores = centred / spread
-    if len(values) <= len(names):
-        warnings.warn(
-            f"the table has {len(values)} rows for {len(names)} columns: a graph from "
-            "so few is a guess; collect more rows or drop columns",
-            stacklevel=3,
-        )
+    intervened = _taken(interventions, read, len(values))
+    for doubt in checks.doubts(
+        values,
+        [column.kind for column in read.columns],
+        names,
+        few=[column.few for column in read.columns],
+        untouched=~intervened.any(axis=1),
+        pooled=pooled,
+        in_order=not pooled and regimes is None and not intervened.any(),
+    ):
+        warnings.warn(doubt, stacklevel=3)
     varying = np.flatnonzero(~constant)
-    _warn_collinear(scores[:, varying], [names[k] for k in varying])
+    for doubt in checks.dependent_columns(
+        scores[:, varying], tuple(names[k] for k in varying)
+    ):
+        warnings.warn(doubt, stacklevel=3)
     if not standardise:
         scales, scores = np.ones_like(scales), np.ldexp(centred, exponent)
 
-    intervened = _intervened(interventions, values.shape, names)
-    _warn_far(values[~intervened.any(axis=1) & (not pooled)], names)
     for k in np.flatnonzero(intervened.all(axis=0)):
         warnings.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "
@@ -113,13 +153,22 @@ def to_problem(
         "observed": observed,
         "intervened": intervened,
         "regime": np.full(n, -1, np.int32) if regime is None else regime,
-        "weight": np.ones(n),
+        "weight": np.ones(n) if weight is None else np.asarray(weight, np.float64),
         "allowed": allowed & ~np.eye(d, dtype=bool),
         "required": required,
-        "kind": np.zeros(d, np.int8),
+        "kind": np.array([column.kind for column in read.columns], np.int8),
     }
-    columns = Columns(names=names, means=means, scales=scales, regimes=labels)
-    return pad_rows(Problem(**arrays), padded_size(n)), columns
+    named = Columns(
+        names=names,
+        means=means,
+        scales=scales,
+        regimes=labels,
+        kinds=tuple(column.kind for column in read.columns),
+        levels=tuple(column.levels for column in read.columns),
+        described=_described(read, values),
+        left_out=tuple(read.left_out),
+    )
+    return pad_rows(Problem(**arrays), padded_size(n)), named
 
 
 def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Problem:
@@ -139,15 +188,29 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
     Raises:
       ValueError: as ``to_problem``, or if the columns are not those of the fit.
     """
-    values, names = _numbers(table, lenient=False, least_rows=1)
-    if names != columns.names:
+    series, all_names = _series(table)
+    _check_size(table, len(series), least_rows=1)
+    kept = [name for name in all_names if name not in columns.left_out]
+    if tuple(kept) != columns.names:
         raise ValueError(
-            f"X has the columns {list(names)}: give those of fit in their order, "
+            f"X has the columns {list(all_names)}: give those of fit in their order, "
             f"{list(columns.names)}"
         )
+    read, wrong = [], []
+    for name, levels in zip(kept, columns.levels, strict=True):
+        try:
+            read.append(code_column(series[all_names.index(name)], levels))
+        except ValueError as error:
+            wrong.append(f"column {name!r} {error}")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    values = np.stack(read, axis=1)
+    _judge_finite(values, columns.names, gaps=False)
+    hit = _intervened(interventions, (len(values), len(all_names)), all_names)
     problem = make_problem(
         (values - columns.means) / columns.scales,
-        intervened=_intervened(interventions, values.shape, names),
+        intervened=hit[:, [all_names.index(name) for name in kept]],
+        kind=np.array(columns.kinds),
     )
     return pad_rows(problem, padded_size(len(values)))
 
@@ -169,17 +232,18 @@ def sort_variables(
       Problem and columns in that order, and ``[d]`` int, the place there of each
       column of the table.
     """
-    real = problem.observed & (problem.weight > 0)[:, None]
-    values = np.where(real, problem.x, 0).astype(np.float64)
-    count = np.maximum(real.sum(axis=0), 1)
-    centred = np.where(real, values - values.sum(axis=0) / count, 0)
-    scale = np.sqrt((centred**2).sum(axis=0) / count)
+    mass = np.where(problem.observed, problem.weight[:, None], 0).astype(np.float64)
+    values = np.where(mass > 0, problem.x, 0).astype(np.float64)
+    total = mass.sum(axis=0)
+    total = np.where(total > 0, total, 1)
+    centred = np.where(mass > 0, values - (mass * values).sum(axis=0) / total, 0)
+    scale = np.sqrt((mass * centred**2).sum(axis=0) / total)
     scores = centred / np.where(scale > 0, scale, 1)
-    third, fourth = ((scores**power).sum(axis=0) / count for power in (3, 4))
+    third, fourth = ((mass * scores**k).sum(axis=0) / total for k in (3, 4))
     # Rounding must not decide, as it changes with the units.
     keys = [
         (round(third[k], 9), round(fourth[k], 9), values[:, k].tobytes())
-        for k in range(len(count))
+        for k in range(len(total))
     ]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__))
     sorted_columns = dataclasses.replace(
@@ -187,6 +251,8 @@ def sort_variables(
         names=tuple(columns.names[k] for k in order),
         means=columns.means[order],
         scales=columns.scales[order],
+        kinds=tuple(columns.kinds[k] for k in order),
+        levels=tuple(columns.levels[k] for k in order),
     )
     return take_variables(problem, order), sorted_columns, np.argsort(order)
 
@@ -232,62 +298,278 @@ def to_networkx(
     return result
 
 
-def _numbers(table, lenient, least_rows=2):
-    """The table as ``[n, d]`` float64 with d column names; NaN only if lenient."""
+def as_pandas(table: Any) -> Any:
+    """A frame of polars, pyarrow and others as one of pandas, names as they were.
+
+    Args:
+      table: anything; what is no frame, and what is of pandas, comes back as it is.
+
+    Raises:
+      ValueError: if names occur more than once.
+    """
+    if isinstance(table, pd.DataFrame):
+        return table
+    native = nw.from_native(table, eager_only=True, pass_through=True)
+    if not isinstance(native, nw.DataFrame):
+        return table
+    return pd.DataFrame({name: _as_series(native[name]) for name in native.columns})
+
+
+def _as_series(column):
+    """A column of narwhals as one of pandas."""
+    if column.dtype.is_numeric():
+        return column.cast(nw.Float64).to_numpy()
+    cells = column.to_list()
+    if column.dtype == nw.Boolean:
+        return pd.array(cells, dtype="boolean")
+    if column.dtype == nw.Enum:
+        order = column.cat.get_categories().to_list()
+        return pd.Categorical(cells, categories=order, ordered=True)
+    if column.dtype == nw.Categorical:
+        return pd.Categorical(cells)
+    return pd.Series(cells, dtype=None if cells else object)
+
+
+def take_rows(
+    table: Any, sample_weight: Any, interventions: Any, regimes: Any
+) -> tuple[Any, np.ndarray, Any, Any]:
+    """The rows of a table that have a weight.
+
+    Args:
+      table: as ``to_problem`` takes it.
+      sample_weight: ``[n]`` numbers of at least 0.
+      interventions: as ``to_problem`` takes them.
+      regimes: likewise.
+
+    Returns:
+      ``(table, weight, interventions, regimes)`` without the rows of weight 0.
+
+    Raises:
+      ValueError: if weights are no numbers, negative, all 0, or not one a row.
+
+    Warns:
+      UserWarning: if weights that are not whole sum to another number than that of the
+        rows.
+    """
+    table = as_pandas(table)
+    n = len(table)
+    try:
+        weight = np.asarray(sample_weight, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "sample_weight holds cells that are no numbers: give one number a row"
+        ) from None
+    if weight.shape != (n,):
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}, the table has {n} rows: give one "
+            "number a row"
+        )
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong):
+        raise ValueError(
+            f"sample_weight holds {weight[wrong[0]]} (row {wrong[0]}): give finite "
+            "numbers of at least 0"
+        )
+    kept = np.flatnonzero(weight > 0)
+    if not len(kept):
+        raise ValueError("sample_weight is 0 in every row: give some rows a weight")
+    weight = weight[kept]
+    total = weight.sum()
+    if (weight != np.round(weight)).any() and abs(total / len(kept) - 1) > 0.01:
+        warnings.warn(
+            f"sample_weight sums to {total:.6g} for {len(kept)} rows: a row of weight 2"
+            " counts as two rows; divide weights of a survey by their mean",
+            stacklevel=3,
+        )
+    if isinstance(table, pd.DataFrame):
+        table = table.iloc[kept]
+    else:
+        table = np.asarray(table)[kept]
+    return (
+        table,
+        weight,
+        _taken_rows(interventions, kept, n),
+        _taken_rows(regimes, kept, n),
+    )
+
+
+def _taken_rows(entries, kept, n):
+    if isinstance(entries, pd.DataFrame | pd.Series):
+        return entries.iloc[kept] if len(entries) == n else entries
+    if isinstance(entries, np.ndarray):
+        return entries[kept] if len(entries) == n else entries
+    if entries is None:
+        return None
+    entries = list(entries)
+    return [entries[k] for k in kept] if len(entries) == n else entries
+
+
+class _Read(NamedTuple):
+    """The columns that are variables, and the others."""
+
+    names: tuple[str, ...]
+    columns: list[Column]
+    all_names: tuple[str, ...]
+    left_out: dict[str, str]  # why, by name
+    asked: frozenset[str]  # whose kinds the user gave
+
+
+def _series(table):
+    """The columns of a table one by one, and their names."""
     if hasattr(table, "toarray"):
         raise TypeError("sparse tables are not supported; pass table.toarray()")
+    table = as_pandas(table)
     if isinstance(table, pd.DataFrame):
         names = tuple(str(name) for name in table.columns)
         _reject_duplicates(names)
-        columns = [_column(table.iloc[:, k], names[k]) for k in range(len(names))]
-        values = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
-    else:
-        array = np.asarray(table)
-        if np.iscomplexobj(array):
-            raise ValueError("Complex data not supported; pass real numbers")
-        if array.ndim != 2:
-            raise ValueError(
-                f"expected a table with rows and columns, got {array.ndim} "
-                "dimension(s). Reshape your data: one row a sample"
+        return [table.iloc[:, k].rename(names[k]) for k in range(len(names))], names
+    array = np.asarray(table)
+    if np.iscomplexobj(array):
+        raise ValueError("Complex data not supported; pass real numbers")
+    if array.ndim != 2:
+        raise ValueError(
+            f"expected a table with rows and columns, got {array.ndim} "
+            "dimension(s). Reshape your data: one row a sample"
+        )
+    names = tuple(f"x{k}" for k in range(array.shape[1]))
+    values = array.astype(np.float64)
+    return [pd.Series(values[:, k], name=names[k]) for k in range(len(names))], names
+
+
+def _read(table, kinds=None, columns=None, weight=None):
+    series, names = _series(table)
+    asked = asked_kinds(kinds, names)
+    chosen = _chosen(columns, names)
+    _check_size(table, len(series), least_rows=2)
+    # The columns of an array have no names by which they could be told apart.
+    given = columns is not None or not hasattr(table, "columns")
+    left_out = {name: "" for name in names if name not in chosen}
+    read, kept, wrong = [], [], []
+    for name in chosen:
+        try:
+            column = read_column(
+                series[names.index(name)],
+                asked=asked.get(name),
+                chosen=given,
+                weight=weight,
             )
-        values = array.astype(np.float64)
-        names = tuple(f"x{k}" for k in range(array.shape[1]))
-    n, d = values.shape
+        except ValueError as error:
+            wrong.append(f"column {name!r} {error}")
+            continue
+        if isinstance(column, LeftOut):
+            left_out[name] = column.reason
+        else:
+            kept.append(name)
+            read.append(column)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    if len(kept) < 2:
+        found = [f"{name!r} ({why})" for name, why in left_out.items() if why]
+        raise ValueError(
+            f"{len(kept)} of {len(names)} columns are variables; left out: "
+            f"{', '.join(found)}; give at least 2, or say by kinds= (--kinds) how to "
+            "read these"
+        )
+    return _Read(tuple(kept), read, names, left_out, frozenset(asked))
+
+
+def _chosen(columns, names):
+    """The columns to look at, by name and in the order asked for."""
+    if columns is None:
+        return list(names)
+    if isinstance(columns, str):
+        raise ValueError(f"columns must be a list of names, not {columns!r}")
+    chosen = [names[position(name, list(names), "columns")] for name in columns]
+    _reject_duplicates(tuple(chosen))
+    if len(chosen) < 2:
+        raise ValueError(f"columns names {chosen}: name at least 2")
+    return chosen
+
+
+def _check_size(table, num_columns, least_rows):
+    shape = (len(as_pandas(table)), num_columns)
     for count, least, word, what in (
-        (n, least_rows, "sample", "row" if least_rows == 1 else "rows"),
-        (d, 2, "feature", "columns"),
+        (shape[0], least_rows, "sample", "row" if least_rows == 1 else "rows"),
+        (shape[1], 2, "feature", "columns"),
     ):
         if count < least:
             raise ValueError(
-                f"found {count} {word}(s) (shape={values.shape}) while a minimum of "
+                f"found {count} {word}(s) (shape={shape}) while a minimum of "
                 f"{least} is required: give at least {least} {what}"
             )
-    finite = np.isfinite(values)
-    if lenient:
-        for k in np.flatnonzero(np.isnan(values).all(axis=0)):
-            raise ValueError(f"column {names[k]!r} holds no value at all: drop it")
-        finite |= np.isnan(values)
-    for k in np.flatnonzero(~finite.all(axis=0)):
-        kinds = {"NaN": np.isnan(values[:, k]), "inf": np.isinf(values[:, k])}
-        found = " and ".join(
-            f"{m.sum()} {kind}" for kind, m in kinds.items() if m.any()
-        )
-        row = int(np.flatnonzero(~finite[:, k])[0])
-        raise ValueError(
-            f"column {names[k]!r} holds {found} (first in row {row}): drop these rows, "
-            "fill them in or drop the column"
-        )
-    return values, names
 
 
-def _column(series, name):
-    numeric = pd.api.types.is_numeric_dtype(series.dtype)
-    if not numeric or pd.api.types.is_complex_dtype(series.dtype):
+def _moments(values, weight):
+    """Mean and standard deviation of the cells that are there, ``[d]`` each."""
+    if weight is None:
+        return np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    known = ~np.isnan(values)
+    share = np.where(known, np.asarray(weight, np.float64)[:, None], 0)
+    share /= share.sum(axis=0)
+    mean = (share * np.where(known, values, 0)).sum(axis=0)
+    squares = np.where(known, values - mean, 0) ** 2
+    return mean, np.sqrt((share * squares).sum(axis=0))
+
+
+def _judge_finite(values, names, gaps):
+    """Names all columns with cells that are no numbers, where that is an error."""
+    missing, infinite = np.isnan(values), np.isinf(values)
+    for k in np.flatnonzero(missing.all(axis=0) & gaps):
+        raise ValueError(f"column {names[k]!r} holds no value at all: drop it")
+    wrong = infinite if gaps else missing | infinite
+    found = []
+    for k in np.flatnonzero(wrong.any(axis=0)):
+        counts = [(missing[:, k].sum(), "NaN"), (infinite[:, k].sum(), "inf")]
+        held = " and ".join(f"{count} {what}" for count, what in counts if count)
+        row = int(wrong[:, k].argmax())
+        found.append(f"column {names[k]!r} holds {held} (first in row {row})")
+    if found:
+        these = "the column" if len(found) == 1 else "these columns"
         raise ValueError(
-            f"column {name!r} is of type {series.dtype}, not numeric: convert it to "
-            "numbers or drop it"
+            f"{'; '.join(found)}: drop these rows, fill them in or drop {these}"
         )
-    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _judge_constant(read, constant, lenient):
+    found = []
+    for k in np.flatnonzero(constant):
+        column = read.columns[k]
+        cell = column.values[~np.isnan(column.values)][0]
+        shown = repr(column.levels[int(cell)]) if column.levels else f"{cell:g}"
+        found.append(f"column {read.names[k]!r} is constant ({shown} in every row)")
+    if not found:
+        return
+    what = "it has neither causes nor effects here; drop it"
+    if len(found) > 1:
+        what = "they have neither causes nor effects here; drop them"
+    words = f"{'; '.join(found)}: {what}"
+    if not lenient:
+        raise ValueError(words)
+    warnings.warn(words, stacklevel=4)
+
+
+def _described(read, values):
+    """How each column was read, by JSON's types."""
+    rows = []
+    for name in read.all_names:
+        if name in read.names:
+            k = read.names.index(name)
+            column, cells = read.columns[k], values[:, k]
+            known = cells[~np.isnan(cells)]
+            note = "whole numbers of few values" if column.few else ""
+            rows.append(
+                {
+                    "name": name,
+                    "kind": column.kind.name.lower(),
+                    "distinct": len(np.unique(known)),
+                    "gaps": len(cells) - len(known),
+                    "classes": [str(level) for level in column.levels],
+                    "note": "as asked for" if name in read.asked else note,
+                }
+            )
+        elif read.left_out[name]:
+            rows.append({"name": name, "kind": "left out", "note": read.left_out[name]})
+    return tuple(rows)
 
 
 def _reject_duplicates(names):
@@ -299,50 +581,18 @@ def _reject_duplicates(names):
         )
 
 
-def _judge_constant(values, constant, names, lenient):
-    for k in np.flatnonzero(constant):
-        words = (
-            f"column {names[k]!r} is constant ({values[0, k]:g} in every row): it has "
-            "neither causes nor effects here; drop it"
-        )
-        if not lenient:
-            raise ValueError(words)
-        warnings.warn(words, stacklevel=4)
-
-
-def _warn_collinear(standardised, names):
-    n, d = standardised.shape
-    if n <= d:  # every table this short is collinear
-        return
-    eigenvalues, vectors = np.linalg.eigh(standardised.T @ standardised / n)
-    for vector in vectors.T[eigenvalues < _COLLINEAR]:
-        involved = [names[k] for k in np.flatnonzero(np.abs(vector) > 1e-3)]
-        relation = (
-            "copies of each other" if len(involved) == 2 else "linearly dependent"
-        )
+def _taken(interventions, read, n):
+    """What was set from outside, of the columns that are variables."""
+    shape = getattr(interventions, "shape", ())
+    if len(shape) == 2 and shape[1] == len(read.names):
+        return _intervened(interventions, (n, len(read.names)), read.names)
+    hit = _intervened(interventions, (n, len(read.all_names)), read.all_names)
+    lost = [name for name in read.left_out if hit[:, read.all_names.index(name)].any()]
+    if lost:
         warnings.warn(
-            f"columns {involved} are {relation}: edges among them are arbitrary; drop "
-            "all but the ones you mean",
-            stacklevel=4,
+            f"interventions on {lost}, which are left out, count as none", stacklevel=4
         )
-
-
-def _warn_far(values, names):
-    if not len(values):
-        return
-    distances = np.abs(values - np.median(values, axis=0))
-    spread = 1.4826 * np.median(distances, axis=0)  # the sd of a normal column
-    far = (distances > _FAR * spread) & (spread > 0)
-    many = far.mean(axis=0) > _MANY
-    if many.any():
-        warnings.warn(
-            f"columns {[names[k] for k in np.flatnonzero(many)]} have more than "
-            f"{_MANY:.0%} of their rows further than {_FAR} robust standard deviations "
-            f"from the median, column {names[far.sum(axis=0).argmax()]!r} "
-            f"{far.sum(axis=0).max()} of {len(values)}: they can bend the graph; drop "
-            "them if they are errors, or take logarithms",
-            stacklevel=4,
-        )
+    return hit[:, [read.all_names.index(name) for name in read.names]]
 
 
 def _intervened(interventions, shape, names):
@@ -375,8 +625,27 @@ def _intervened(interventions, shape, names):
     mask = np.zeros(shape, bool)
     for row, targets in enumerate(rows):
         for target in _targets(targets):
-            mask[row, position(target, names, f"interventions, row {row},")] = True
+            where = f"interventions, row {row},"
+            _explain_target(target, names, where)
+            mask[row, position(target, names, where)] = True
     return mask
+
+
+def _explain_target(target, names, where):
+    """Speaks of what a target may mean that is no column."""
+    if not isinstance(target, str) or target in names:
+        return
+    if target.strip().lower() in _UNTOUCHED:
+        raise ValueError(
+            f"{where} names an unknown column {target!r}: a row in which nothing was "
+            "set has None, in a file an empty cell"
+        )
+    parts = [part.strip() for part in re.split("[,;|+&/ ]", target) if part.strip()]
+    if len(parts) > 1 and all(part in names for part in parts):
+        raise ValueError(
+            f"{where} names an unknown column {target!r}: give several targets as a "
+            f"list, {parts}, in a file separated by ';'"
+        )
 
 
 def _targets(entry):

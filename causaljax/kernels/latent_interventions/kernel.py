@@ -36,6 +36,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import logit
 from jax.typing import ArrayLike
 
 from causaljax.core.compiling import branch, quick_jit
@@ -57,6 +58,7 @@ from causaljax.kernels.neural import pruning
 from causaljax.kernels.neural.candidates import Config as CandidatesConfig
 from causaljax.kernels.neural.candidates import candidate_edges
 from causaljax.kernels.neural.pruning import Config as PruningConfig
+from causaljax.regimes import intervention_targets
 from causaljax.regimes.densities import regime_log_likelihoods
 from causaljax.regimes.edge_reversal import Sample, turn_edges
 from causaljax.regimes.initialise import labelled_regimes, num_labels, targets_known
@@ -603,16 +605,30 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     """The graph, probabilities of its edges, and the regimes.
 
     Probabilities are those of ``neural.pruning``, and of linear mechanisms those of
-    ``graphs.edge_probabilities``. ``extra`` is that of ``mixture``.
+    ``graphs.edge_probabilities``. ``extra`` is that of ``mixture``; for regimes
+    with labels ``target_evidence`` is that ``beyond_drift``, and ``targets`` follow.
     """
-    del key, problem, config
+    del key, problem
     found = state.current
     return Posterior(
         edge_prob=found.edge_prob,
         graphs=found.graph[None],
         log_weight=jnp.zeros_like(found.edge_prob[0, :1]),
-        extra=found.regimes,
+        extra=_without_drift(found.regimes, config.mixture),
     )
+
+
+def _without_drift(regimes, config):
+    """Targets of experiments that somebody labelled, whose sensors may drift."""
+    targets, evidence = regimes["targets"], regimes["target_evidence"]
+    number = jnp.arange(len(targets), dtype=jnp.int32)
+    labelled = (number < num_labels(config)) & ~targets_known(config)
+    labelled = labelled & (number != regimes["reference"])
+    evidence = intervention_targets.beyond_drift(evidence, targets, labelled)
+    prior = logit(jnp.asarray(config.target_prior, targets.dtype))
+    sure = jnp.minimum(targets, jax.nn.sigmoid(prior + evidence))
+    targets = jnp.where(labelled[:, None], sure, targets)
+    return regimes | {"targets": targets, "target_evidence": evidence}
 
 
 KERNEL = Kernel(init, step, finalise, precision="mixed", staged=True)

@@ -5,6 +5,10 @@ are trained together by Adam on minibatches of rows. Under perfect interventions
 that was set has no likelihood; under imperfect ones it has that of a network which
 serves this variable in this regime alone.
 
+A scale does not fall below the rounding error of the column's values, the least
+distance of two of them over sqrt(12): a column of few values has no density otherwise.
+Some rows are held out, and the networks of the step that explains them best are kept.
+
 Source: Brouillard et al. 2020 (DCDI), equations 5 and 6, for the likelihood under
 interventions.
 """
@@ -18,11 +22,17 @@ import jax.numpy as jnp
 import optax
 
 from causaljax.core.options import option
-from causaljax.core.problem import complete_rows, label_free_places, like_data
+from causaljax.core.problem import (
+    complete_rows,
+    held_out_rows,
+    label_free_places,
+    like_data,
+)
 from causaljax.core.types import Array, Problem, PyTree
 from causaljax.mechanisms import mlp
 
 INTERVENTIONS = ("perfect", "imperfect")
+_LEAST_STEP = 1e-5  # standard deviations; values nearer to each other are one
 _LAST_RATE = 0.02  # share of the learning rate that is left at the end
 
 
@@ -36,6 +46,7 @@ class Config:
     ``intervention`` the labels of regimes must be below ``num_regimes``, and a variable
     be a target in at most ``num_targeted`` regimes; cells beyond have no likelihood.
     ``num_updates`` updates of ``batch_size`` rows are spread over ``num_steps`` steps.
+    ``held_out`` is the share of the rows that is not learned from.
     """
 
     learning_rate: float = option(0.02, above=0)
@@ -48,6 +59,7 @@ class Config:
     num_updates: int = option(1000, least=1)
     batch_size: int = option(256, least=1)
     num_steps: int = option(5, least=1)
+    held_out: float = option(0.1, least=0, below=1)
 
 
 class State(NamedTuple):
@@ -57,7 +69,10 @@ class State(NamedTuple):
     networks: mlp.Params
     moments: PyTree  # of the optimiser
     network: Array  # [n, d] int, whose likelihood a cell has; -1 if nobody's
-    cumulative: Array  # [n] float, weight of the rows, summed up
+    cumulative: Array  # [n] float, weight of the rows to learn from, summed up
+    held_out: Array  # [n] float, weight of the others
+    best: mlp.Params  # the networks to keep
+    best_loss: Array  # [] float, minus their log-likelihood, nats a row held out
 
 
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.99, eps=1e-8, eps_root=1e-16)
@@ -78,13 +93,20 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     )
     # Random numbers go with a variable wherever its column stands.
     networks = mlp.take_variables(networks, label_free_places(problem.x, weight))
-    networks: Any = like_data(networks, weight)
+    network = _network(problem, counted, config)
+    floor = _rounding_error(problem.x, counted[:, None] & (network >= 0))
+    floor = jnp.broadcast_to(jnp.log(floor), networks.log_floor.shape)
+    networks: Any = like_data(networks._replace(log_floor=floor), weight)
+    held_out = held_out_rows(counted, config.held_out, problem.x.dtype)
     return State(
         step=jnp.zeros((), jnp.int32),
         networks=networks,
         moments=like_data(_ADAM.init(networks), weight),
-        network=_network(problem, counted, config),
-        cumulative=jnp.cumsum(weight),
+        network=network,
+        cumulative=jnp.cumsum(jnp.where(held_out, 0, weight)),
+        held_out=jnp.where(held_out, weight, 0),
+        best=networks,
+        best_loss=jnp.inf + 0 * weight[0],
     )
 
 
@@ -134,7 +156,32 @@ def train(
         update, start, jnp.arange(per_step, dtype=jnp.int32)
     )
     new = state._replace(step=state.step + 1, networks=networks, moments=moments)
-    return new, losses.mean()
+    return _keep_better(new, graph, problem), losses.mean()
+
+
+def _keep_better(state, graph, problem):
+    """The state, with the networks that explain the rows held out best."""
+    x = jnp.where(state.held_out[:, None] > 0, problem.x, 0)
+    density = mlp.log_density(state.networks, graph, x)
+    rows = _chosen(density, state.network).sum(axis=1)
+    total = state.held_out.sum()
+    loss = -(state.held_out * rows).sum() / jnp.maximum(total, 1e-30)
+    # Without rows that are held out the last networks are kept.
+    better = (loss < state.best_loss) | (total == 0)
+    best = jax.tree.map(
+        lambda new, old: jnp.where(better, new, old), state.networks, state.best
+    )
+    best_loss = jnp.where(total > 0, jnp.minimum(loss, state.best_loss), jnp.nan)
+    return state._replace(best=best, best_loss=best_loss)
+
+
+def _rounding_error(x, counted):
+    """The standard deviation of rounding to the values a column has, ``[d]``."""
+    ordered = jnp.sort(jnp.where(counted, x, jnp.inf), axis=0)
+    steps = jnp.diff(ordered, axis=0)
+    steps = jnp.where((steps > _LEAST_STEP) & (ordered[1:] < jnp.inf), steps, jnp.inf)
+    least = steps.min(axis=0)
+    return jnp.where(least < jnp.inf, least, _LEAST_STEP) / math.sqrt(12)
 
 
 def _network(problem, counted, config):

@@ -59,6 +59,7 @@ class Info(NamedTuple):
 
     loss: Array  # [] float, of the graph, as ``pruning.Info`` has it
     equations_loss: Array  # [] float, minus log-likelihood, nats a row; NaN before
+    held_out_loss: Array  # [] float, likewise, the best so far of rows held out
     converged: Array  # [] bool, the losses are finite
     nonfinite: Array  # [] bool, a loss is not finite
 
@@ -107,9 +108,11 @@ def step(
         prunes, lambda: (state.equations, jnp.full_like(loss, jnp.nan)), train
     )
     new = State(state.step + 1, pruned, trained, loss)
+    held_out = jnp.where(prunes, jnp.nan, trained.best_loss)
     finite = jnp.isfinite(loss) & ~jnp.isinf(equations_loss)
     finite = finite & (prunes | jnp.isfinite(equations_loss))
-    return new, Info(loss, equations_loss, converged=finite, nonfinite=~finite)
+    info = Info(loss, equations_loss, held_out, converged=finite, nonfinite=~finite)
+    return new, info
 
 
 def _pruned(key, state, problem, config):
@@ -122,7 +125,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     ``extra`` has the ``networks`` (``mechanisms.mlp.Params``) besides.
     """
     posterior = _pruned(key, state, problem, config)
-    extra = posterior.extra | {"networks": state.equations.networks}
+    extra = posterior.extra | {"networks": state.equations.best}
     return posterior._replace(extra=extra)
 
 
