@@ -70,13 +70,13 @@ def scores(number, options):
         return compare_graphs(truth, np.asarray(found))["f1"]
 
     model = NeuralDAG(num_updates=10)  # the graph is there before the equations
-    found = {("no prior", ""): f1(model.fit(table).adjacency_)}
+    found = {"no prior": f1(model.fit(table).adjacency_)}
     for miss in _MISSES:
         prior = priors.ask_breadth_first(source(named, rng, miss), _NAMES)
         model.set_params(prior=prior)
-        found["source alone", miss] = f1((prior > 0.5).astype(int))
-        found["in place", miss] = f1(in_place(table, prior))
-        found["both", miss] = f1(model.fit(table).adjacency_)
+        found[f"source alone, miss {miss}"] = f1((prior > 0.5).astype(int))
+        found[f"in place, miss {miss}"] = f1(in_place(table, prior))
+        found[f"both, miss {miss}"] = f1(model.fit(table).adjacency_)
     return found
 
 
@@ -89,10 +89,7 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # of edges refused, columns far out
     rows = [scores(number, options) for number in range(options.draws)]
-    mean = pd.DataFrame(rows).mean()
-    print("F1", "miss", "mean", sep="  ")
-    for (what, miss), value in mean.items():
-        print(what, miss, f"{value:.2f}", sep="  ")
+    print(pd.DataFrame(rows).mean().round(2).to_string())
 
 
 if __name__ == "__main__":
