@@ -395,7 +395,7 @@ def tables(draw):
 
 @hypothesis.settings(
     deadline=None,
-    max_examples=200,
+    max_examples=100,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 @hypothesis.given(table=tables(), lenient=st.booleans(), chosen=st.booleans())
