@@ -335,7 +335,7 @@ def test_rows_without_weight_are_left_out(table, weights):
         ([1] * 59, r"shape \(59,\), the table has 60 rows"),
         ([1] * 59 + [-1], r"holds -1.0 \(row 59\)"),
         ([1] * 59 + [np.nan], "holds nan"),
-        ([0] * 60, "0 in every row"),
+        ([0] * 60, "zero in every row"),
         (["a"] * 60, "no numbers"),
         (np.ones((60, 2)), "shape"),
     ],

@@ -168,15 +168,7 @@ def _is_one_hot(columns):
 
 
 def _far(values, numeric, names):
-    found = []
-    for k in np.flatnonzero(numeric):
-        cells = values[~np.isnan(values[:, k]), k]
-        distances = np.abs(cells - np.median(cells)) if len(cells) else cells
-        # The standard deviation of a normal column.
-        spread = 1.4826 * np.median(distances) if len(cells) else 0
-        far = int((distances > _FAR * spread).sum())
-        if spread > 0 and far > max(1, _MANY * len(cells)):
-            found.append((far, len(cells), names[k]))
+    found = _far_columns(values, numeric, names)
     if found:
         far, count, name = max(found, key=lambda one: one[0])
         listed = _listed([name for _, _, name in found])
@@ -188,6 +180,22 @@ def _far(values, numeric, names):
         )
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def _far_columns(values, numeric, names):
+    """Far cells, cells and the name of each column that has many far ones."""
+    found = []
+    for k in np.flatnonzero(numeric):
+        cells = values[~np.isnan(values[:, k]), k]
+        distances = np.abs(cells - np.median(cells)) if len(cells) else cells
+        # The standard deviation of a normal column.
+        spread = 1.4826 * np.median(distances) if len(cells) else 0
+        far = int((distances > _FAR * spread).sum())
+        if spread > 0 and far > max(1, _MANY * len(cells)):
+            found.append((far, len(cells), names[k]))
+    return found
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of cells near the largest number
 def _codes(values, numeric):
     """Repeated extremes beyond the rest, as -99 among percentages."""
     found = []
