@@ -49,6 +49,7 @@ def draw_column(rng: np.random.Generator, n: int, cause: np.ndarray):
     """A column of one of many kinds, some of them with gaps."""
     normal = rng.normal(size=n) + rng.choice([0, 1]) * cause
     words = np.array(["low", "mid", "high", "", "NA", "[b]", "x\ny", "é"])
+    mixed = [1, 2.5, "a", None, True]
     makers = {
         "number": lambda: normal,
         "scale": lambda: normal * 10.0 ** rng.integers(-300, 300),
@@ -69,7 +70,7 @@ def draw_column(rng: np.random.Generator, n: int, cause: np.ndarray):
         "date": lambda: pd.date_range("2026-01-01", periods=n),
         "nullable": lambda: pd.array(rng.integers(0, 30, n), dtype="Int64"),
         "mixed": lambda: pd.Series(
-            [rng.choice([1, 2.5, "a", None, True]) for _ in range(n)], dtype=object
+            [mixed[k] for k in rng.integers(0, len(mixed), n)], dtype=object
         ),
         "numeric text": lambda: [f"{value:.2f}" for value in normal],
         "comma": lambda: [f"{value:.2f}".replace(".", ",") for value in normal],

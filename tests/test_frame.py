@@ -283,8 +283,7 @@ def test_huge_columns_have_scales_and_huge_constants_none():
     ),
     names=st.lists(st.text(max_size=3), min_size=4, max_size=4),
 )
-@pytest.mark.filterwarnings("ignore:columns:UserWarning")
-@pytest.mark.filterwarnings("ignore:the table has:UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:invalid:RuntimeWarning")
 def test_any_frame_is_fitted_for_use_or_refused(values, names):

@@ -58,6 +58,8 @@ def sortability(graph: np.ndarray, criterion: np.ndarray) -> float:
     return float(ascending / total) if total else float("nan")
 
 
+# Of more columns than distinct rows the last are sums of others: anything goes.
+@np.errstate(over="ignore", invalid="ignore")
 def sort_and_regress(
     criterion: np.ndarray, covariance: np.ndarray, rows: float, penalty: float = 2.0
 ) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a table should make its reader doubt, a sentence each."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ _REPEATED = 3  # rows that share an extreme value before it looks like a code
 _LAGS = 4  # standard errors of an autocorrelation, which chance does not reach
 _MOST_NAMED = 20  # columns that one sentence names
 _LEAST_ROWS = 20  # that an autocorrelation, or talk of rare values, needs
-_MOST_LAG_ROWS = 10_000  # rows that are looked at for it
+_MOST_LAG_ROWS = 2_000  # rows that are looked at for it
 
 
 def doubts(
@@ -112,7 +113,12 @@ def dependent_columns(
         if len(group) > 1:
             yield _dependent(group, "copies of each other")
     kept = np.unique(first)
-    eigenvalues, vectors = np.linalg.eigh(correlation[np.ix_(kept, kept)])
+    correlation = correlation[np.ix_(kept, kept)]
+    with contextlib.suppress(np.linalg.LinAlgError):
+        # Which there is only if no eigenvalue is as small, and costs far less.
+        np.linalg.cholesky(correlation - _COLLINEAR * np.eye(len(kept)))
+        return
+    eigenvalues, vectors = np.linalg.eigh(correlation)
     relations = _reduced(vectors.T[eigenvalues < _COLLINEAR].copy())
     # Relations that share a column are one group: which ones they are is arbitrary.
     groups: list[tuple[set[int], int]] = []
@@ -165,15 +171,7 @@ def _is_one_hot(columns):
 
 
 def _far(values, numeric, names):
-    found = []
-    for k in np.flatnonzero(numeric):
-        cells = values[~np.isnan(values[:, k]), k]
-        distances = np.abs(cells - np.median(cells)) if len(cells) else cells
-        # The standard deviation of a normal column.
-        spread = 1.4826 * np.median(distances) if len(cells) else 0
-        far = int((distances > _FAR * spread).sum())
-        if spread > 0 and far > max(1, _MANY * len(cells)):
-            found.append((far, len(cells), names[k]))
+    found = _far_columns(values, numeric, names)
     if found:
         far, count, name = max(found, key=lambda one: one[0])
         listed = _listed([name for _, _, name in found])
@@ -185,6 +183,22 @@ def _far(values, numeric, names):
         )
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def _far_columns(values, numeric, names):
+    """Far cells, cells and the name of each column that has many far ones."""
+    found = []
+    for k in np.flatnonzero(numeric):
+        cells = values[~np.isnan(values[:, k]), k]
+        distances = np.abs(cells - np.median(cells)) if len(cells) else cells
+        # The standard deviation of a normal column.
+        spread = 1.4826 * np.median(distances) if len(cells) else 0
+        far = int((distances > _FAR * spread).sum())
+        if spread > 0 and far > max(1, _MANY * len(cells)):
+            found.append((far, len(cells), names[k]))
+    return found
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of cells near the largest number
 def _codes(values, numeric):
     """Repeated extremes beyond the rest, as -99 among percentages."""
     found = []
@@ -199,7 +213,7 @@ def _codes(values, numeric):
             inside = max(rest.std(), 2 * np.diff(rest).max())
             nines = set(f"{abs(code):g}") == {"9"}
             beyond = gap > (inside if nines else 3 * np.ptp(rest))
-            if count[place] >= _REPEATED and beyond:
+            if _REPEATED <= count[place] < len(cells) / 2 and beyond:
                 found.append((k, code, int(count[place]), rest))
     return found
 
@@ -273,6 +287,8 @@ def _repeated(values, numeric):
         cells = values[~np.isnan(values[:, k]), k]
         if (cells != np.round(cells)).any():
             measured = max(measured, len(np.unique(cells)))
+        if measured > n / 2:  # so are more than half of the rows distinct
+            return
     distinct = n - int(pd.DataFrame(values).duplicated().sum())
     if distinct <= n / 2 and measured > 2 and measured >= distinct / 2:
         yield (

@@ -189,7 +189,7 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
       ValueError: as ``to_problem``, or if the columns are not those of the fit.
     """
     series, all_names = _series(table)
-    _check_size(table, len(series), least_rows=1)
+    _check_size(table, series, least_rows=1)
     kept = [name for name in all_names if name not in columns.left_out]
     if tuple(kept) != columns.names:
         raise ValueError(
@@ -336,7 +336,7 @@ def take_rows(
     """The rows of a table that have a weight.
 
     Args:
-      table: as ``to_problem`` takes it.
+      table: DataFrame of pandas, or array.
       sample_weight: ``[n]`` numbers of at least 0.
       interventions: as ``to_problem`` takes them.
       regimes: likewise.
@@ -351,7 +351,8 @@ def take_rows(
       UserWarning: if weights that are not whole sum to another number than that of the
         rows.
     """
-    table = as_pandas(table)
+    if not isinstance(table, pd.DataFrame):
+        table = np.atleast_1d(np.asarray(table))
     n = len(table)
     try:
         weight = np.asarray(sample_weight, np.float64)
@@ -372,7 +373,7 @@ def take_rows(
         )
     kept = np.flatnonzero(weight > 0)
     if not len(kept):
-        raise ValueError("sample_weight is 0 in every row: give some rows a weight")
+        raise ValueError("sample_weight is zero in every row: give some rows a weight")
     weight = weight[kept]
     total = weight.sum()
     if (weight != np.round(weight)).any() and abs(total / len(kept) - 1) > 0.01:
@@ -440,7 +441,7 @@ def _read(table, kinds=None, columns=None, weight=None):
     series, names = _series(table)
     asked = asked_kinds(kinds, names)
     chosen = _chosen(columns, names)
-    _check_size(table, len(series), least_rows=2)
+    _check_size(table, series, least_rows=2)
     # The columns of an array have no names by which they could be told apart.
     given = columns is not None or not hasattr(table, "columns")
     left_out = {name: "" for name in names if name not in chosen}
@@ -486,8 +487,8 @@ def _chosen(columns, names):
     return chosen
 
 
-def _check_size(table, num_columns, least_rows):
-    shape = (len(as_pandas(table)), num_columns)
+def _check_size(table, series, least_rows):
+    shape = (len(series[0]) if series else len(table), len(series))
     for count, least, word, what in (
         (shape[0], least_rows, "sample", "row" if least_rows == 1 else "rows"),
         (shape[1], 2, "feature", "columns"),
