@@ -1,0 +1,21 @@
+"""DAGs of tables of classes and numbers by search over orders."""
+
+from causaljax.kernels.mixed_order.kernel import (
+    KERNEL,
+    Config,
+    Info,
+    State,
+    finalise,
+    init,
+    step,
+)
+
+__all__ = [
+    "KERNEL",
+    "Config",
+    "Info",
+    "State",
+    "finalise",
+    "init",
+    "step",
+]
