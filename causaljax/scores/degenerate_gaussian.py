@@ -38,6 +38,12 @@ class Blocks(NamedTuple):
     widths: Array  # [d] float, numbers of columns
     rows: Array  # [d] float, the rows that inform each variable, by weight
 
+    def association(self) -> Array:
+        """Minus the summed squared correlations of each variable's columns."""
+        d = self.rows.shape[0]
+        squares = (self.correlation**2).mean(axis=0)
+        return -squares.reshape(d, -1).sum(axis=1)
+
 
 def blocks(
     problem: Problem, classes: Classes, most_classes: int, *, interventional: bool

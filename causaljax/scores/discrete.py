@@ -13,43 +13,56 @@ intervened on say nothing of it and are not counted.
 Sources: Heckerman, Geiger and Chickering 1995 (BDeu); Schwarz 1978 (BIC).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from causaljax.core.linalg import matmul
 from causaljax.core.types import Array, Problem
 from causaljax.scores import linear_gaussian
 from causaljax.scores.classes import Classes
 
 ROWS_PER_CONFIGURATION = 5  # no parent is added that leaves fewer on average
+_AT_ONCE = 8  # configurations whose counts are in memory
 
 
 class ClassTable(NamedTuple):
     """A table of classes, a row of it for each variable."""
 
     codes: Array  # [d, n] int32
+    columns: Array  # [n, d r] float, 1 at u r + k where variable u has class k
     levels: Array  # [d] float
     weight: Array  # [k, n] float, of rows for each variable, or k = 1 for all
     rows: Array  # [d] float, their sums
 
+    def association(self) -> Array:
+        """Minus the nats that each variable's classes take, ``[d]`` float."""
+        d = self.rows.shape[0]
+        counts = matmul(self.weight, self.columns).mean(axis=0)
+        return log_likelihood(counts.reshape(d, 1, -1))
+
 
 def class_table(
-    problem: Problem, classes: Classes, *, interventional: bool
+    problem: Problem, classes: Classes, most_classes: int, *, interventional: bool
 ) -> ClassTable:
     """What the scores read.
 
     Args:
       problem: the table.
       classes: of its columns.
+      most_classes: r, of any column, static.
       interventional: as in ``linear_gaussian.statistics``.
 
     Returns:
       The table.
     """
     weight = linear_gaussian.row_weights(problem, interventional=interventional)
+    columns = classes.codes[:, :, None] == jnp.arange(most_classes)
     return ClassTable(
         codes=classes.codes.T,
+        columns=columns.reshape(len(columns), -1).astype(problem.x.dtype),
         levels=classes.levels.astype(problem.x.dtype),
         weight=weight,
         rows=jnp.broadcast_to(weight.sum(axis=1), classes.levels.shape),
@@ -57,11 +70,11 @@ def class_table(
 
 
 def bdeu(counts: Array, levels: Array, configurations: Array, size: Array) -> Array:
-    """Local BDeu scores, nats.
+    """Local BDeu scores, nats: a sum over configurations, whole or in parts.
 
     Args:
-      counts: ``[..., q, r]`` float, rows by configuration and class; what goes beyond
-        a variable's classes and configurations is 0.
+      counts: ``[..., q, r]`` float, rows by configuration and class. Configurations
+        without a row may be left out.
       levels: ``[]`` float, classes of the variable.
       configurations: ``[...]`` float, of its parents, also those without a row.
       size: ``[]`` float, the equivalent sample size a.
@@ -73,80 +86,100 @@ def bdeu(counts: Array, levels: Array, configurations: Array, size: Array) -> Ar
     """
 
     def rises(counts, prior):
-        start = jnp.broadcast_to(log_gamma(prior), counts.shape)
-        return jnp.where(counts > 0, log_gamma(counts + prior) - start, 0)
+        return jnp.where(counts > 0, log_gamma(counts + prior) - log_gamma(prior), 0)
 
     prior = (size / configurations)[..., None]
     cells = rises(counts, prior[..., None] / levels).sum(axis=(-2, -1))
     return cells - rises(counts.sum(axis=-1), prior).sum(axis=-1)
 
 
-def multinomial_bic(
-    counts: Array, levels: Array, configurations: Array, price: Array
-) -> Array:
-    """Local scores by the BIC, nats.
+def log_likelihood(counts: Array) -> Array:
+    """Multinomial log-likelihoods at their maximum, sum_ck N_ck log(N_ck / N_c), nats.
 
     Args:
       counts: as in ``bdeu``.
-      levels: as in ``bdeu``.
-      configurations: as in ``bdeu``.
-      price: ``[]`` float, nats a parameter costs.
 
     Returns:
       ``[...]`` float.
-
-    Differentiable: in price.
     """
 
     def entropy(counts):
         return counts * jnp.log(jnp.where(counts > 0, counts, 1))
 
-    likelihood = entropy(counts).sum(axis=(-2, -1))
-    likelihood = likelihood - entropy(counts.sum(axis=-1)).sum(axis=-1)
-    return likelihood - price * (levels - 1) * configurations
+    of_cells = entropy(counts).sum(axis=(-2, -1))
+    return of_cells - entropy(counts.sum(axis=-1)).sum(axis=-1)
 
 
-def toggled_counts(
-    table: ClassTable, j: Array, parents: Array, most_classes: int
+def toggled_scores(
+    table: ClassTable,
+    j: Array,
+    parents: Array,
+    local_score: Callable[[Array, Array, Array], Array],
 ) -> tuple[Array, Array]:
-    """Rows by parent configuration and class of j, with each variable toggled.
+    """Local scores of a variable, with each other variable toggled among its parents.
 
-    A configuration of the parents is a number of mixed radix: a variable that comes in
-    is the digit in front, one that goes out a digit that stays 0.
+    A configuration of the parents is a number of mixed radix. The joint counts of it,
+    of j and of every other variable give the scores with one more parent, some
+    configurations at a time; a digit set to 0 gives those with one less.
 
     Args:
       table: of n rows.
       j: ``[]`` int, the variable.
       parents: ``[d]`` bool, its parents now.
-      most_classes: r, the length of the counts' last axis, static.
+      local_score: ``(counts, levels, configurations) -> score``, as ``bdeu``, a sum
+        over configurations.
 
     Returns:
-      Counts ``[d, q, r]``, [u] with u among the parents if it is not among them and the
+      ``[d]`` float, nats: [u] with u among the parents if it is not among them and the
       other way round, [j] with the parents as they are; and ``[d]`` float, the numbers
-      of configurations. q is a fixed part of n; where a number goes beyond, the counts
-      are of no use.
+      of configurations. Scores of more configurations than n over
+      ``ROWS_PER_CONFIGURATION`` are of no use.
     """
     d, n = table.codes.shape
+    most = table.columns.shape[1] // d
     size = max(n // ROWS_PER_CONFIGURATION, 1)
     inside = jnp.where(parents, table.levels, 1)
     # Beyond the size nothing is read; digits must not overflow on the way there.
-    after = jnp.minimum(jnp.cumprod(inside), size)
+    after = jnp.minimum(jnp.cumprod(inside), size).astype(jnp.int32)
     stride = jnp.concatenate([jnp.ones_like(after[:1]), after[:-1]])
-    now = after[-1]
-    digit = jnp.where(parents, stride, 0).astype(jnp.int32)[:, None] * table.codes
-    code = digit.sum(axis=0)
-    moved = jnp.where(parents, -stride, now).astype(jnp.int32).at[j].set(0)
-    code = (code + moved[:, None] * table.codes) % size
-    changed = jnp.where(parents, 1 / table.levels, table.levels).at[j].set(1)
+    code = (jnp.where(parents, stride, 0)[:, None] * table.codes).sum(axis=0) % size
     weight = table.weight[jnp.minimum(j, table.weight.shape[0] - 1)]
-    cell = code * most_classes + table.codes[j]
+    changed = jnp.where(parents, 1 / table.levels, table.levels).at[j].set(1)
+    configurations, levels = inside.prod() * changed, table.levels[j]
+    own = table.codes[j]
+    zero = 0 * weight[0]
 
-    def count(cell):
-        empty = jnp.zeros_like(weight, shape=size * most_classes)
-        return empty.at[cell].add(weight, mode="promise_in_bounds")
+    columns = table.columns * weight[:, None]
 
-    counts = jax.vmap(count)(cell).reshape(d, size, most_classes)
-    return counts, inside.prod() * changed
+    def add_some(carry):
+        first, scores = carry
+        cell = (code - first) * most + own
+        cell = jnp.where(code >= first, cell, _AT_ONCE * most)
+        counts = jnp.zeros_like(columns, shape=(_AT_ONCE * most, d * most)) + zero
+        counts = counts.at[cell].add(columns, mode="drop")
+        counts = counts.reshape(_AT_ONCE, most, d, most).transpose(2, 0, 3, 1)
+        counts = counts.reshape(d, _AT_ONCE * most, most)
+        return first + _AT_ONCE, scores + local_score(counts, levels, configurations)
+
+    start = (0 * after[-1], jnp.zeros_like(table.levels) + zero)
+    _, scores = jax.lax.while_loop(lambda carry: carry[0] < after[-1], add_some, start)
+    counts = jnp.zeros_like(weight, shape=(size, most)) + zero
+    counts = counts.at[code, own].add(weight)
+    each = jnp.arange(size)
+
+    def drop_one(carry):
+        left, scores = carry
+        u = jnp.argmax(left)
+        digit = each // stride[u] % table.levels[u].astype(jnp.int32)
+        rest = each - jnp.where(u == j, 0, digit * stride[u])
+        fewer = jnp.zeros_like(counts).at[rest].add(counts)
+        score = local_score(fewer, levels, configurations[u])
+        return left.at[u].set(False), scores.at[u].set(score)
+
+    _, scores = jax.lax.while_loop(
+        lambda carry: carry[0].any(), drop_one, (parents.at[j].set(True), scores)
+    )
+    return scores, configurations
 
 
 def log_gamma(x: Array) -> Array:

@@ -38,6 +38,8 @@ class Criterion(NamedTuple):
 class Memory(NamedTuple):
     """Evaluations made before, by slots."""
 
+    made: Array
+
     node: Array  # [m] int32, the variable; -1 in an empty slot
     parents: Array  # [m, d] bool
     scores: Array  # [m, d] float, as of ``toggled_scores``
@@ -53,6 +55,7 @@ class Families(NamedTuple):
 def no_memory(d: int, like: Array) -> Memory:
     """An empty table for d variables, as local to a device as ``like``, ``[]``."""
     return Memory(
+        made=(0 * like).astype(jnp.int32),
         node=jnp.full_like(like, -1, dtype=jnp.int32, shape=_SLOTS)
         + (0 * like).astype(jnp.int32),
         parents=jnp.zeros((_SLOTS, d), bool) & (like != like),
@@ -60,9 +63,7 @@ def no_memory(d: int, like: Array) -> Memory:
     )
 
 
-def toggled_scores(
-    criterion: Criterion, j: Array, parents: Array, score: str, most_classes: int
-) -> Array:
+def toggled_scores(criterion: Criterion, j: Array, parents: Array, score: str) -> Array:
     """Local scores of a variable with each other variable toggled among its parents.
 
     Args:
@@ -70,7 +71,6 @@ def toggled_scores(
       j: ``[]`` int, the variable.
       parents: ``[d]`` bool, its parents now.
       score: of ``Config``, static.
-      most_classes: of ``Config``, static.
 
     Returns:
       ``[d]`` float, nats, at [j] with the parents as they are; -inf where there are
@@ -83,17 +83,19 @@ def toggled_scores(
         )
         fits = columns * degenerate_gaussian.ROWS_PER_COLUMN <= table.rows[j]
     else:
-        counts, configurations = discrete.toggled_counts(
-            table, j, parents, most_classes
-        )
-        levels, rows = table.levels[j], table.rows[j]
-        if score == "bdeu":
-            scores = discrete.bdeu(
-                counts, levels, configurations, criterion.sample_size
-            )
-        else:
-            price = criterion.bic_weight * jnp.log(jnp.maximum(rows, 1)) / 2
-            scores = discrete.multinomial_bic(counts, levels, configurations, price)
+        rows = table.rows[j]
+        price = criterion.bic_weight * jnp.log(jnp.maximum(rows, 1)) / 2
+
+        def local_score(counts, levels, configurations):
+            if score == "bdeu":
+                return discrete.bdeu(
+                    counts, levels, configurations, criterion.sample_size
+                )
+            return discrete.log_likelihood(counts)
+
+        scores, configurations = discrete.toggled_scores(table, j, parents, local_score)
+        if score == "bic":
+            scores = scores - price * (table.levels[j] - 1) * configurations
         fits = configurations * discrete.ROWS_PER_CONFIGURATION <= rows
     itself = jnp.arange(parents.shape[0]) == j
     return jnp.where(fits | parents | itself, scores, -jnp.inf)
@@ -105,7 +107,6 @@ def best_families(
     candidates: Array,
     criterion: Criterion,
     score: str,
-    most_classes: int,
 ) -> tuple[Memory, Families]:
     """The parents of variables that growing and shrinking finds, side by side.
 
@@ -115,7 +116,6 @@ def best_families(
       candidates: ``[l, d]`` bool, the variables before each.
       criterion: what is searched for.
       score: of ``Config``, static.
-      most_classes: of ``Config``, static.
 
     Returns:
       The memory and the families.
@@ -134,8 +134,9 @@ def best_families(
         def evaluate(carry):
             memory, rows, missing = carry
             i = jnp.argmax(missing)
-            new = toggled_scores(criterion, nodes[i], parents[i], score, most_classes)
+            new = toggled_scores(criterion, nodes[i], parents[i], score)
             memory = Memory(
+                made=memory.made + 1,
                 node=memory.node.at[slots[i]].set(nodes[i].astype(jnp.int32)),
                 parents=memory.parents.at[slots[i]].set(parents[i]),
                 scores=memory.scores.at[slots[i]].set(new),

@@ -76,6 +76,7 @@ class Info(NamedTuple):
 
     loss: Array  # [] float, minus the best score, nats per row
     accepted: Array  # [] bool, the step found a better order
+    evaluations: Array
     trials: Array  # [] int, reinsertions tried
     converged: Array  # [] bool, no reinsertion of one variable is a gain
     nonfinite: Array  # [] bool, the score is not finite
@@ -90,7 +91,7 @@ class _Fit(NamedTuple):
 
 
 def init(key: Array, problem: Problem, config: Config) -> State:
-    """An order by marginal scores and its families; no random numbers."""
+    """An order without edges but those required; no random numbers."""
     del key
     n, d = problem.x.shape
     chex.assert_shape(problem.intervened, (n, d))
@@ -109,31 +110,23 @@ def init(key: Array, problem: Problem, config: Config) -> State:
         table = table._replace(rows=jnp.where(excess.any(), jnp.nan, table.rows))
     else:
         table = discrete.class_table(
-            problem, classes, interventional=config.interventional
+            problem,
+            classes,
+            config.most_classes,
+            interventional=config.interventional,
         )
         excess = classes.levels > config.most_classes
         table = table._replace(weight=jnp.where(excess.any(), jnp.nan, table.weight))
     criterion = _criterion(problem, table, config)
-    memory = no_memory(d, criterion.min_gain)
-    # Beside the scores, nothing tells variables without parents apart: not by labels.
-    nobody = jnp.zeros_like(criterion.required)
-    memory, alone = best_families(
-        memory,
-        jnp.arange(d),
-        nobody,
-        criterion._replace(required=nobody),
-        config.score,
-        config.most_classes,
-    )
-    place = _valid(alone.scores, criterion.required)
-    memory, fitted = _fitted(memory, place, criterion, config)
+    # By what the columns hold, and not by their labels.
+    place = _valid(table.association(), criterion.required)
     return State(
         step=jnp.zeros((), jnp.int32),
-        order=_inverse(fitted.place),
-        graph=fitted.parents.T,
-        local=fitted.local,
+        order=_inverse(place),
+        graph=criterion.required.T,
+        local=jnp.full_like(table.rows, -jnp.inf),
         table=table,
-        memory=memory,
+        memory=no_memory(d, criterion.min_gain),
     )
 
 
@@ -156,12 +149,9 @@ def step(
     moved = moved & (state.step > 0)
     target = jax.random.uniform(where_key, (d,), state.local.dtype, -1, d)[best.place]
     place = _valid(jnp.where(moved, target, best.place), criterion.required)
-    memory, start = _fitted(state.memory, place, criterion, config)
-    changed = (start.parents != best.parents).any(axis=1) | moved | (state.step == 0)
-    awake = _with_neighbours(changed, best.parents | start.parents)
-
+    start = best._replace(place=place)
     memory, found, trials, at_rest = _local_search(
-        memory, start, turn, awake, criterion, config
+        state.memory, start, turn, moved | (state.step == 0), criterion, config
     )
     accepted = found.local.sum() > best.local.sum() + criterion.min_gain
     kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), found, best)
@@ -177,6 +167,7 @@ def step(
         loss=-total / jnp.maximum(state.table.rows.max(), 1e-30),
         accepted=accepted,
         trials=trials,
+        evaluations=memory.made,
         converged=at_rest,
         nonfinite=~jnp.isfinite(total) | ~jnp.isfinite(found.local.sum()),
     )
@@ -215,22 +206,8 @@ def _criterion(problem, table, config):
     )
 
 
-def _fitted(memory, place, criterion, config):
-    """The families of an order."""
-    d = place.shape[0]
-    memory, found = best_families(
-        memory,
-        jnp.arange(d),
-        place[None, :] < place[:, None],
-        criterion,
-        config.score,
-        config.most_classes,
-    )
-    return memory, _Fit(place, found.parents, found.scores)
-
-
-def _local_search(memory, start, turn, awake, criterion, config):
-    """The best move of one variable after another, until all that are awake sleep.
+def _local_search(memory, start, turn, moved, criterion, config):
+    """The best move of one variable after another, until all sleep.
 
     A move wakes the variables that it changed and their neighbours; a variable that
     has nothing to gain sleeps.
@@ -239,46 +216,49 @@ def _local_search(memory, start, turn, awake, criterion, config):
 
     def try_next(carry):
         memory, fitted, awake, last, trials = carry
+        # The families of the order as it is come first.
+        fresh = trials == 0
         v = jnp.argmin(jnp.where(awake, (turn - last) % d, d))
-        memory, moved, gain = _reinserted(memory, fitted, v, criterion, config)
-        accept = gain > criterion.min_gain
-        changed = accept & (moved.parents != fitted.parents).any(axis=1)
-        near = _with_neighbours(
-            changed.at[v].set(accept), fitted.parents | moved.parents
-        )
+        memory, after, gain = _reinserted(memory, fitted, v, fresh, criterion, config)
+        accept = fresh | (gain > criterion.min_gain)
+        changed = (after.parents != fitted.parents).any(axis=1)
+        changed = jnp.where(fresh, changed | moved, changed.at[v].set(True))
+        near = _with_neighbours(changed & accept, fitted.parents | after.parents)
         fitted = jax.tree.map(
-            lambda new, old: jnp.where(accept, new, old), moved, fitted
+            lambda new, old: jnp.where(accept, new, old), after, fitted
         )
-        awake = (awake | near).at[v].set(False)
-        return memory, fitted, awake, turn[v] + 1, trials + 1
+        awake = (awake | near).at[v].set(fresh & near[v])
+        return memory, fitted, awake, jnp.where(fresh, 0, turn[v] + 1), trials + 1
 
     zero = jnp.zeros_like(start.place[0])
     memory, fitted, awake, _, trials = jax.lax.while_loop(
         lambda carry: carry[2].any() & (carry[4] < _MAX_TRIALS * d),
         try_next,
-        (memory, start, awake, zero, zero),
+        (memory, start, moved | True, zero, zero),
     )
     return memory, fitted, trials, ~awake.any()
 
 
-def _reinserted(memory, fitted, v, criterion, config):
-    """The order with v where it is worth most, and the nats that it gains."""
+def _reinserted(memory, fitted, v, fresh, criterion, config):
+    """The order with v where it is worth most, and the nats that it gains.
+
+    Where ``fresh``, the families of the order as it is.
+    """
     place, parents, local = fitted
     d = place.shape[0]
     node = jnp.arange(d)
     others = jnp.where(place > place[v], place - 1, place)
     others = jnp.where(node == v, 2 * d, others)
     # v at every place, and every other with v before it, if it is not, or without it.
+    now = place[None, :] < place[:, None]
     candidates = jnp.concatenate(
         [
-            others[None, :] < node[:, None],
-            (place[None, :] < place[:, None]) ^ (node == v)[None, :],
+            jnp.where(fresh, now, others[None, :] < node[:, None]),
+            now ^ (~fresh & (node == v))[None, :],
         ]
     )
-    nodes = jnp.concatenate([jnp.full_like(node, v), node])
-    memory, found = best_families(
-        memory, nodes, candidates, criterion, config.score, config.most_classes
-    )
+    nodes = jnp.concatenate([jnp.where(fresh, node, v), node])
+    memory, found = best_families(memory, nodes, candidates, criterion, config.score)
     at_place = Families(*(leaf[:d] for leaf in found))
     flipped = Families(*(leaf[d:] for leaf in found))
     comes_after = place > place[v]
@@ -306,7 +286,9 @@ def _reinserted(memory, fitted, v, criterion, config):
         new_parents.at[v].set(at_place.parents[best]),
         new_local.at[v].set(at_place.scores[best]),
     )
-    return memory, moved, gain
+    as_is = _Fit(place, at_place.parents, at_place.scores)
+    after = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), as_is, moved)
+    return memory, after, gain
 
 
 def _with_neighbours(changed, edges):
