@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
+    from causaljax.estimators import MixedDAG as MixedDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
     from causaljax.reports.evaluation import compare_graphs as compare_graphs
     from causaljax.tables.datasets import load_sachs as load_sachs
@@ -39,6 +40,7 @@ _HOME = {
         "ContinuousDAG",
         "LatentInterventionDAG",
         "LinearDAG",
+        "MixedDAG",
         "NeuralDAG",
     ],
     "tables.knowledge": ["Knowledge"],

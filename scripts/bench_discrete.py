@@ -22,9 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-NETWORKS = (
-    "asia cancer earthquake sachs survey child insurance alarm".split()  # small first
-)
+NETWORKS = "asia,cancer,earthquake,sachs,survey,child,insurance,alarm"  # small first
 SCORES = ("auto", "degenerate_gaussian", "bdeu", "bic")
 MANY_COLUMNS = 20  # from which on BOSS is slow
 
@@ -109,7 +107,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--rivals", action="store_true")
     parser.add_argument("--boss-samples", type=int, default=1)
-    parser.add_argument("--only", default=",".join(NETWORKS))
+    parser.add_argument("--only", default=NETWORKS)
     args = parser.parse_args()
 
     import rivals

@@ -57,11 +57,12 @@ def read_classes(problem: Problem) -> Classes:
         rare = (counts > 0) & ~kept
         by_rows = jnp.argsort(-jnp.where(kept, counts, 0))
         code = jnp.zeros_like(rank).at[by_rows].set(jnp.arange(n, dtype=rank.dtype))
+        # The class of the rare ones, if it has rows enough, comes last.
         own_class = jnp.where(rare, counts, 0).sum() >= FEWEST_ROWS
-        number = kept.sum()
-        code = jnp.where(kept, code, jnp.maximum(number - ~own_class, 0))
+        levels = jnp.maximum(kept.sum() + own_class.astype(rank.dtype), 1)
+        code = jnp.where(kept, code, levels - 1)
         codes = jnp.where(used, code[rank], 0).astype(jnp.int32)
-        return codes, jnp.maximum(number + own_class, 1), rare.sum()
+        return codes, levels, rare.sum()
 
     codes, levels, pooled = jax.vmap(of_column, in_axes=1)(problem.x)
     return Classes(codes.T, levels.astype(jnp.int32), pooled.astype(jnp.int32))

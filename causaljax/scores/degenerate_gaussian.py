@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from causaljax.core.linalg import map_factorisations, matmul
+from causaljax.core.linalg import map_factorisations
 from causaljax.core.types import Array, Kind, Problem
 from causaljax.scores import linear_gaussian, sweep_operator
 from causaljax.scores.classes import Classes
@@ -63,16 +63,19 @@ def blocks(
     n, d = problem.x.shape
     width = max(most_classes - 1, 1)
     is_class = (problem.kind == Kind.CATEGORICAL) | (problem.kind == Kind.BINARY)
-    indicator = classes.codes[:, :, None] == jnp.arange(1, width + 1)
-    number = jnp.where(jnp.arange(width) == 0, problem.x[:, :, None], 0)
+    which = jnp.arange(1, width + 1, dtype=jnp.int32)
+    indicator = (classes.codes[:, :, None] == which[None, None, :]).astype(
+        problem.x.dtype
+    )
+    number = jnp.where((which == 1)[None, None, :], problem.x[:, :, None], 0)
     columns = jnp.where(is_class[None, :, None], indicator, number)
-    columns = columns.reshape(n, d * width).astype(problem.x.dtype)
+    columns = columns.reshape(n, d * width)
     stats = linear_gaussian.statistics(
         problem._replace(x=columns), interventional=interventional
     )
     correlation = sweep_operator.correlations(stats.covariance)
     ridge = _RIDGE * jnp.eye(d * width, dtype=correlation.dtype)
-    correlation = (correlation + ridge) / (1 + _RIDGE)
+    correlation = (correlation + ridge[None]) / (1 + _RIDGE)
 
     def whitened(matrix):
         grid = matrix.reshape(d, width, d, width)
@@ -115,7 +118,8 @@ def toggled_scores(
     size = table.correlation.shape[-1]
     width = size // d
     correlation = table.correlation[jnp.minimum(j, table.correlation.shape[0] - 1)]
-    within = jnp.arange(width) < table.widths[:, None]
+    column = jnp.arange(width, dtype=table.widths.dtype)
+    within = column[None, :] < table.widths[:, None]
     swept = (parents[:, None] & within).ravel()
 
     def sweep_next(carry):
@@ -132,7 +136,7 @@ def toggled_scores(
     itself = (jnp.arange(d) == j)[:, None, None]
     own_j = jnp.broadcast_to(grid[j, :, j], own.shape)
     cross = jnp.where(itself, 0, cross)
-    own = jnp.where(itself, jnp.eye(width, dtype=own.dtype), own)
+    own = jnp.where(itself, jnp.eye(width, dtype=own.dtype)[None], own)
     both = jnp.concatenate(
         [
             jnp.concatenate([own, cross], axis=2),

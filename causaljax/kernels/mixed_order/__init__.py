@@ -2,6 +2,7 @@
 
 from causaljax.kernels.mixed_order.kernel import (
     KERNEL,
+    SCORES,
     Config,
     Info,
     State,
@@ -12,6 +13,7 @@ from causaljax.kernels.mixed_order.kernel import (
 
 __all__ = [
     "KERNEL",
+    "SCORES",
     "Config",
     "Info",
     "State",

@@ -38,11 +38,10 @@ class Criterion(NamedTuple):
 class Memory(NamedTuple):
     """Evaluations made before, by slots."""
 
-    made: Array
-
-    node: Array  # [m] int32, the variable; -1 in an empty slot
+    node: Array  # [m] int, the variable; -1 in an empty slot
     parents: Array  # [m, d] bool
     scores: Array  # [m, d] float, as of ``toggled_scores``
+    evaluations: Array  # [] int32, how many were made
 
 
 class Families(NamedTuple):
@@ -55,11 +54,10 @@ class Families(NamedTuple):
 def no_memory(d: int, like: Array) -> Memory:
     """An empty table for d variables, as local to a device as ``like``, ``[]``."""
     return Memory(
-        made=(0 * like).astype(jnp.int32),
-        node=jnp.full_like(like, -1, dtype=jnp.int32, shape=_SLOTS)
-        + (0 * like).astype(jnp.int32),
+        node=jnp.full(_SLOTS, -1) + (0 * like).astype(int),
         parents=jnp.zeros((_SLOTS, d), bool) & (like != like),
         scores=jnp.zeros((_SLOTS, d), like.dtype) + 0 * like,
+        evaluations=(0 * like).astype(jnp.int32),
     )
 
 
@@ -136,13 +134,13 @@ def best_families(
             i = jnp.argmax(missing)
             new = toggled_scores(criterion, nodes[i], parents[i], score)
             memory = Memory(
-                made=memory.made + 1,
-                node=memory.node.at[slots[i]].set(nodes[i].astype(jnp.int32)),
+                node=memory.node.at[slots[i]].set(nodes[i]),
                 parents=memory.parents.at[slots[i]].set(parents[i]),
                 scores=memory.scores.at[slots[i]].set(new),
+                evaluations=memory.evaluations + 1,
             )
-            same = (nodes == nodes[i]) & (parents == parents[i]).all(axis=1)
-            rows = jnp.where((same & missing)[:, None], new, rows)
+            same = (nodes == nodes[i]) & (parents == parents[i][None]).all(axis=1)
+            rows = jnp.where((same & missing)[:, None], new[None], rows)
             return memory, rows, missing & ~same
 
         memory, rows, _ = jax.lax.while_loop(
@@ -177,6 +175,6 @@ def _slots(nodes, parents):
     """Where evaluations are remembered, ``[l]`` int32."""
     d = parents.shape[1]
     bits = np.random.default_rng(0).integers(0, 2**32, (2, d), dtype=np.uint32)
-    key = jnp.where(parents, jnp.asarray(bits[0]), 0).sum(axis=1, dtype=jnp.uint32)
+    key = jnp.where(parents, jnp.asarray(bits[:1]), 0).sum(axis=1, dtype=jnp.uint32)
     key = (key + jnp.asarray(bits[1])[nodes]) * jnp.uint32(0x9E3779B1)
     return (key >> (32 - _SLOTS.bit_length() + 1)).astype(jnp.int32)

@@ -76,7 +76,7 @@ class Info(NamedTuple):
 
     loss: Array  # [] float, minus the best score, nats per row
     accepted: Array  # [] bool, the step found a better order
-    evaluations: Array
+    evaluations: Array  # [] int, local scores computed since the start
     trials: Array  # [] int, reinsertions tried
     converged: Array  # [] bool, no reinsertion of one variable is a gain
     nonfinite: Array  # [] bool, the score is not finite
@@ -148,7 +148,8 @@ def step(
     moved = jax.random.permutation(who_key, d)[best.place] < min(config.perturb, d)
     moved = moved & (state.step > 0)
     target = jax.random.uniform(where_key, (d,), state.local.dtype, -1, d)[best.place]
-    place = _valid(jnp.where(moved, target, best.place), criterion.required)
+    priority = jnp.where(moved, target, best.place.astype(target.dtype))
+    place = _valid(priority, criterion.required)
     start = best._replace(place=place)
     memory, found, trials, at_rest = _local_search(
         state.memory, start, turn, moved | (state.step == 0), criterion, config
@@ -167,7 +168,7 @@ def step(
         loss=-total / jnp.maximum(state.table.rows.max(), 1e-30),
         accepted=accepted,
         trials=trials,
-        evaluations=memory.made,
+        evaluations=memory.evaluations,
         converged=at_rest,
         nonfinite=~jnp.isfinite(total) | ~jnp.isfinite(found.local.sum()),
     )
@@ -268,7 +269,7 @@ def _reinserted(memory, fitted, v, fresh, criterion, config):
     before = others[None, :] < node[:, None]
     apart = (node != v)[None, :]
     totals = at_place.scores + jnp.where(
-        apart, jnp.where(before, without, behind), 0
+        apart, jnp.where(before, without[None], behind[None]), 0
     ).sum(axis=1)
     first = jnp.where(criterion.required[v], others, -1).max() + 1
     last = jnp.where(criterion.required[:, v], others, d).min()
