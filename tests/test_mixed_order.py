@@ -8,6 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from causaljax import MixedDAG
@@ -18,14 +19,13 @@ from causaljax.graphs.dags import is_acyclic
 from causaljax.kernels import mixed_order
 from causaljax.scores import degenerate_gaussian, discrete
 from causaljax.scores.classes import read_classes
-from causaljax.tables import frame
 
 NUM_ROWS, LEVELS = 300, (2, 3, 2, 3)
-CONFIG = mixed_order.Config(most_classes=3, num_steps=5)
+CONFIG = mixed_order.Config(most_classes=3, num_steps=5, equivalent_sample_size=10.0)
 
 
 def draw_classes(seed):
-    """[300, 4] classes of 0 -> 2 <- 1, 2 -> 3; weights; two cells a row set."""
+    """[300, 4] classes of 0 -> 2 <- 1, 2 -> 3; 3 may be set in 60 rows."""
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 2, NUM_ROWS), rng.integers(0, 3, NUM_ROWS)
     c = (rng.random(NUM_ROWS) < 0.1 + 0.25 * b + 0.3 * a).astype(int)
@@ -42,14 +42,16 @@ def tables(seed, *, kind=Kind.CATEGORICAL, interventions=False):
     kinds = np.broadcast_to(np.asarray(kind), 4)
     weight = rng.choice([0.0, 0.5, 1.0, 2.0], NUM_ROWS)
     intervened = np.zeros((NUM_ROWS, 4), bool)
-    intervened[:60, 3] = interventions
-    return make_problem(x, kind=kinds, weight=weight, intervened=intervened)
+    if interventions:
+        intervened[:60, 3], x[:60, 3] = True, rng.integers(0, 3, 60)
+    problem = make_problem(x, kind=kinds, weight=weight, intervened=intervened)
+    return jax.tree.map(np.asarray, problem)
 
 
 def numpy_local(problem, j, parents, score, bic_weight=1.0, size=10.0):
     """A local score from its definition."""
     use = np.asarray((problem.weight > 0) & ~problem.intervened[:, j])
-    x, w = np.asarray(problem.x)[use], np.asarray(problem.weight)[use]
+    x, w = (np.asarray(leaf, float)[use] for leaf in (problem.x, problem.weight))
     price = bic_weight * np.log(w.sum()) / 2
     if score == "degenerate_gaussian":
         blocks = []
@@ -98,18 +100,12 @@ def graphs():
             graph[i, j] = present
         if not (graph & graph.T).any():
             found.append(graph)
-    acyclic = np.asarray(jax.vmap(is_acyclic)(jnp.asarray(np.stack(found))))
+    acyclic = np.asarray(jax.jit(jax.vmap(is_acyclic))(jnp.asarray(np.stack(found))))
     return np.stack(found)[acyclic]
 
 
-def totals(problem, score):
-    """The scores of all graphs."""
-    local = {
-        (j, parents): numpy_local(problem, j, parents, score)
-        for j in range(4)
-        for count in range(4)
-        for parents in itertools.combinations([k for k in range(4) if k != j], count)
-    }
+def totals(local):
+    """The scores of all graphs, from those of families."""
     return np.array(
         [
             sum(local[j, tuple(np.flatnonzero(graph[:, j]).tolist())] for j in range(4))
@@ -123,51 +119,64 @@ def fit(problem, config, seed=0):
     return np.asarray(posterior.graphs[0]), info
 
 
-def class_of(graph):
-    return np.asarray(dag_to_cpdag(jnp.asarray(graph)))
+@functools.cache
+def classes_of_graphs():
+    """The essential graph of each of ``graphs``, as one number."""
+    essential = jax.jit(jax.vmap(dag_to_cpdag))(jnp.asarray(graphs()))
+    return np.asarray(essential).reshape(-1, 16) @ 2 ** np.arange(16)
+
+
+FAMILIES = [
+    (j, parents)
+    for j in range(4)
+    for count in range(4)
+    for parents in itertools.combinations([k for k in range(4) if k != j], count)
+]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def toggled_scores(problem, score):
+    """Of each of ``FAMILIES``, ``[32, 4]``."""
+    classes = read_classes(problem)
+    nodes = jnp.array([j for j, _ in FAMILIES])
+    given = jnp.array([np.isin(np.arange(4), parents) for _, parents in FAMILIES])
+    if score == "degenerate_gaussian":
+        blocks = degenerate_gaussian.blocks(problem, classes, 3, interventional=True)
+
+        def gaussian(j, parents):
+            return degenerate_gaussian.toggled_scores(blocks, j, parents, 1.0)[0]
+
+        return jax.lax.map(lambda family: gaussian(*family), (nodes, given))
+    table = discrete.class_table(problem, classes, 3, interventional=True)
+
+    def local(counts, levels, configurations):
+        if score == "bdeu":
+            return discrete.bdeu(counts, levels, configurations, jnp.asarray(10.0))
+        return discrete.log_likelihood(counts)
+
+    def multinomial(j, parents):
+        scores, configurations = discrete.toggled_scores(table, j, parents, local)
+        price = jnp.log(table.rows[j]) / 2 * (table.levels[j] - 1)
+        return scores - (price * configurations if score == "bic" else 0)
+
+    return jax.lax.map(lambda family: multinomial(*family), (nodes, given))
 
 
 @pytest.mark.parametrize("score", mixed_order.SCORES)
 def test_local_scores_are_those_of_the_definition(score):
+    mixed = None if score == "degenerate_gaussian" else Kind.CATEGORICAL
     with jax.enable_x64(True):
-        mixed = None if score == "degenerate_gaussian" else Kind.CATEGORICAL
         problem = tables(1, kind=mixed, interventions=True)
-        classes = read_classes(problem)
-
-        def toggled(j, parents):
-            if score == "degenerate_gaussian":
-                table = degenerate_gaussian.blocks(
-                    problem, classes, 3, interventional=True
-                )
-                return degenerate_gaussian.toggled_scores(table, j, parents, 1.0)[0]
-            table = discrete.class_table(problem, classes, 3, interventional=True)
-
-            def local(counts, levels, configurations):
-                if score == "bdeu":
-                    return discrete.bdeu(counts, levels, configurations, 10.0)
-                return discrete.log_likelihood(counts)
-
-            scores, configurations = discrete.toggled_scores(table, j, parents, local)
-            price = jnp.log(table.rows[j]) / 2 * (table.levels[j] - 1)
-            return scores - (price * configurations if score == "bic" else 0)
-
-        toggled = jax.jit(toggled)
-        for j, parents in (
-            (0, ()),
-            (1, (0,)),
-            (2, (0, 1)),
-            (3, (0, 2)),
-            (3, (0, 1, 2)),
-        ):
-            given = np.isin(np.arange(4), parents)
-            found = np.asarray(toggled(j, jnp.asarray(given)))
-            wanted = []
-            for u in range(4):
-                now = given ^ ((np.arange(4) == u) & (u != j))
-                family = tuple(np.flatnonzero(now).tolist())
-                wanted.append(numpy_local(problem, j, family, score))
-            tolerance = 2e-3 if score == "degenerate_gaussian" else 1e-9  # its ridge
-            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=tolerance)
+        found = np.asarray(toggled_scores(problem, score))
+    wanted = {
+        (j, parents): numpy_local(problem, j, parents, score) for j, parents in FAMILIES
+    }
+    for (j, parents), row in zip(FAMILIES, found, strict=True):
+        expected = [
+            wanted[j, tuple(sorted(set(parents) ^ ({u} - {j})))] for u in range(4)
+        ]
+        tolerance = 2e-3 if score == "degenerate_gaussian" else 1e-9  # its ridge
+        np.testing.assert_allclose(row, expected, rtol=1e-9, atol=tolerance)
 
 
 @pytest.mark.parametrize("score", mixed_order.SCORES)
@@ -176,25 +185,28 @@ def test_the_best_of_all_graphs_is_found(score):
         problem = tables(
             seed, kind=None if score == "degenerate_gaussian" else Kind.CATEGORICAL
         )
-        worth = totals(problem, score)
+        worth = totals(
+            {family: numpy_local(problem, *family, score) for family in FAMILIES}
+        )
         found, _ = fit(problem, dataclasses.replace(CONFIG, score=score))
         place = np.flatnonzero((graphs() == found).all(axis=(1, 2)))[0]
         assert worth[place] > worth.max() - 2e-3
-        best = class_of(graphs()[worth.argmax()])
-        assert (class_of(found) == best).all()
+        assert classes_of_graphs()[place] == classes_of_graphs()[worth.argmax()]
 
 
 @pytest.mark.parametrize("score", mixed_order.SCORES)
 def test_members_of_a_class_tie(score):
-    problem = tables(
-        0, kind=None if score == "degenerate_gaussian" else Kind.CATEGORICAL
-    )
-    worth = totals(problem, score)
-    classes = {}
-    for graph, value in zip(graphs(), worth, strict=True):
-        classes.setdefault(class_of(graph).tobytes(), []).append(value)
+    mixed = None if score == "degenerate_gaussian" else Kind.CATEGORICAL
+    with jax.enable_x64(True):
+        found = np.asarray(toggled_scores(tables(0, kind=mixed), score))
+    local = {
+        family: row[family[0]] for family, row in zip(FAMILIES, found, strict=True)
+    }
+    worth = totals(local)
+    classes, place = np.unique(classes_of_graphs(), return_inverse=True)
     assert len(classes) == 185  # of four variables
-    for values in classes.values():
+    for k in range(len(classes)):
+        values = worth[place == k]
         np.testing.assert_allclose(values, values[0], rtol=1e-8)
 
 
@@ -237,23 +249,14 @@ def test_rare_classes_are_pooled():
     assert np.bincount(np.asarray(found.codes[:, 0])).tolist() == [200, 94, 6]
 
 
-@pytest.fixture
-def kinds(monkeypatch):
-    """Columns of the kinds that a test asks for."""
-    asked, to_problem = [], frame.to_problem
-
-    def with_kinds(*args, **options):
-        problem, columns = to_problem(*args, **options)
-        return problem._replace(kind=np.array(asked, np.int8)), columns
-
-    monkeypatch.setattr(frame, "to_problem", with_kinds)
-    return asked
+def frame_of_classes(seed):
+    return pd.DataFrame(draw_classes(seed).astype(int), columns=list("abcd"))
 
 
-def test_estimator_reads_classes(kinds):
-    kinds[:] = [Kind.CATEGORICAL] * 4
-    model = MixedDAG(num_steps=5, n_bootstrap=5, progress=False).fit(draw_classes(0))
-    assert model.info_["score"] == "bic"
+def test_estimator_reads_classes():
+    table = frame_of_classes(0).astype(str).astype("category")
+    model = MixedDAG(num_steps=5, n_bootstrap=5, progress=False).fit(table)
+    assert model.info_["score"] == "degenerate_gaussian"
     assert model.info_["pooled_classes"] == {}
     assert model.cpdag_.to_numpy().tolist() == [
         [0, 0, 1, 0],
@@ -261,15 +264,16 @@ def test_estimator_reads_classes(kinds):
         [0, 0, 0, 1],
         [0, 0, 0, 0],
     ]
-    assert 0.5 < model.edge_probabilities_.to_numpy()[1, 2] <= 1
-    assert any("bic" in note for note in model._notes())
+    assert 0.5 < model.edge_probabilities_.loc["b", "c"] <= 1
+    assert any("degenerate" in note for note in model._notes())
 
 
-def test_estimator_refuses_numbers_where_classes_are_asked_for(kinds):
-    kinds[:] = [Kind.CATEGORICAL] * 3 + [Kind.COUNT]
-    with pytest.raises(ValueError, match=r"columns \['x3'\] hold numbers"):
-        MixedDAG(score="bdeu").fit(draw_classes(0))
+def test_estimator_refuses_numbers_where_classes_are_asked_for():
+    table = frame_of_classes(0)
+    table["d"] += np.random.default_rng(0).normal(size=NUM_ROWS)
+    with pytest.raises(ValueError, match="hold numbers"):
+        MixedDAG(score="bdeu").fit(table)
     with pytest.raises(ValueError, match="equivalent_sample_size has no meaning"):
-        MixedDAG(equivalent_sample_size=3.0).fit(draw_classes(0))
+        MixedDAG(score="bic", equivalent_sample_size=3.0).fit(table)
     with pytest.raises(ValueError, match="score must be one of"):
-        MixedDAG(score="likelihood").fit(draw_classes(0))
+        MixedDAG(score="likelihood").fit(table)

@@ -129,7 +129,7 @@ class MixedDAG(BaseGraphEstimator):
         numbers = np.isin(kinds, _NUMBERS)
         score = self.score
         if score == "auto":
-            score = "degenerate_gaussian" if numbers.any() else "bic"
+            score = "degenerate_gaussian"
         unread = {"bdeu": "bic_weight"}.get(score, "equivalent_sample_size")
         if score in mixed_order.SCORES and getattr(self, unread) is not None:
             raise ValueError(f"{unread} has no meaning for the score {score}: drop it")

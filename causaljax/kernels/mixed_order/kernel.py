@@ -53,7 +53,7 @@ class Config:
 
     score: str = option("degenerate_gaussian", choices=SCORES)
     bic_weight: float = option(1.0, least=0)
-    equivalent_sample_size: float = option(10.0, above=0)
+    equivalent_sample_size: float = option(1.0, above=0)
     most_classes: int = option(8, least=2)
     num_steps: int = option(20, least=1)
     perturb: int = option(6, least=1)
