@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
+    from causaljax.estimators import MixedDAG as MixedDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
     from causaljax.estimators import discover as discover
     from causaljax.estimators import recommend as recommend
@@ -41,6 +42,7 @@ _HOME = {
         "ContinuousDAG",
         "LatentInterventionDAG",
         "LinearDAG",
+        "MixedDAG",
         "NeuralDAG",
         "discover",
         "recommend",

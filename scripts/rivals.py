@@ -81,6 +81,22 @@ def _boss():
     return fit
 
 
+def _classes():
+    from causallearn.search.ConstraintBased.PC import pc
+    from causallearn.search.PermutationBased.BOSS import boss
+
+    def fit(x, method, seed=0):  # x: codes of classes
+        if method == "pc":
+            marks = pc(x, indep_test="chisq", show_progress=False).G.graph
+        else:
+            random.seed(seed)  # BOSS shuffles with the global generator
+            marks = boss(x.astype(int), "local_score_BDeu", verbose=False).graph
+        # PC marks contradictory directions with two heads: an edge all the same.
+        return (marks == -1) | ((marks == 1) & (marks.T == 1)), None
+
+    return fit
+
+
 def _direct_lingam():
     from lingam import DirectLiNGAM
 
@@ -140,6 +156,7 @@ RIVALS = {
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
+    "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
     "permscore": ("numpy==2.4.6 scipy==1.17.1 permscore==0.1.0", _permscore),
     "sdcd": (

@@ -17,12 +17,13 @@ from jax.sharding import AxisType, PartitionSpec
 from causaljax.core import run
 from causaljax.core.linalg import matmul
 from causaljax.core.options import option
-from causaljax.core.types import Kernel, Posterior, Problem, make_problem
+from causaljax.core.types import Kernel, Kind, Posterior, Problem, make_problem
 from causaljax.graphs.dags import is_acyclic
 from causaljax.kernels import (
     amortized,
     continuous,
     latent_interventions,
+    mixed_order,
     neural,
     order_search,
 )
@@ -113,6 +114,36 @@ REGISTRY |= {
         smooth=False,
     )
     for noise in ("gaussian", "auto")  # which goes on to non-Gaussian noise
+}
+
+
+def class_problem(seed, dtype=np.float32):
+    """``linear_problem``, each column above or below its median."""
+    problem = linear_problem(seed, dtype)
+    high = problem.x > jnp.median(problem.x, axis=0)[None]
+    return problem._replace(
+        x=high.astype(problem.x.dtype),
+        kind=jnp.full_like(problem.kind, Kind.CATEGORICAL),
+    )
+
+
+REGISTRY |= {
+    f"mixed-{score}": Row(
+        # Laws of arithmetic in the dtype of the problem, as of the order search.
+        kernel=mixed_order.KERNEL._replace(precision="single"),
+        config=mixed_order.Config(
+            score=score, most_classes=2, num_steps=NUM_STEPS, perturb=2
+        ),
+        problem=class_problem if score == "bdeu" else linear_problem,
+        parameters=attrgetter("local"),
+        sweep=sweep,
+        short=2,
+        smooth=False,
+    )
+    for score, sweep in (
+        ("bdeu", ("equivalent_sample_size",)),
+        ("degenerate_gaussian", ("bic_weight",)),
+    )
 }
 
 
@@ -259,7 +290,7 @@ REGISTRY |= {
         smooth=False,
     ),
 }
-SLOW = {"latent-network"}  # each of its programs is many
+SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile
 
 
 def names(rows):

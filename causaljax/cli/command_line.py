@@ -24,6 +24,7 @@ from causaljax.cli.interrupts import (
 
 METHODS = {
     "linear": "LinearDAG",
+    "mixed": "MixedDAG",
     "continuous": "ContinuousDAG",
     "amortized": "AmortizedDAG",
     "neural": "NeuralDAG",

@@ -25,7 +25,8 @@ def bootstrap(
     times, and side by side every replicate would wait for the slowest.
 
     Args:
-      kernel: a point method, one that returns one graph and its weights.
+      kernel: a point method, one that returns one graph; so does its ``extra``, if it
+        has any, along the first axis of every array.
       key: typed key.
       problem: the table; a row's weight is its chance to be drawn.
       config: the kernel's ``Config``.
@@ -55,13 +56,16 @@ def bootstrap(
         )
         counts = jnp.zeros_like(problem.weight).at[drawn].add(counts_for)
         posterior, _ = run(kernel, run_key, problem._replace(weight=counts), config)
-        return posterior.graphs[0], posterior.extra["weights"][0]
+        return jax.tree.map(
+            lambda leaf: leaf[0],
+            (posterior.graphs, posterior.log_weight, posterior.extra),
+        )
 
     keys = jax.random.split(key, num_replicates)
-    graphs, weights = jax.lax.map(refit, keys)
+    graphs, log_weight, extra = jax.lax.map(refit, keys)
     return Posterior(
-        edge_prob=graphs.astype(weights.dtype).mean(axis=0),
+        edge_prob=graphs.astype(log_weight.dtype).mean(axis=0),
         graphs=graphs,
-        log_weight=jnp.full_like(weights[:, 0, 0], -jnp.log(num_replicates)),
-        extra={"weights": weights},
+        log_weight=jnp.full_like(log_weight, -jnp.log(num_replicates)),
+        extra=extra,
     )

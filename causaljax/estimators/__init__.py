@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         LatentInterventionDAG as LatentInterventionDAG,
     )
     from causaljax.estimators.linear import LinearDAG as LinearDAG
+    from causaljax.estimators.mixed import MixedDAG as MixedDAG
     from causaljax.estimators.neural import NeuralDAG as NeuralDAG
 
 _HOME = {
@@ -25,6 +26,7 @@ _HOME = {
     "continuous": ["ContinuousDAG"],
     "latent_interventions": ["LatentInterventionDAG"],
     "linear": ["LinearDAG"],
+    "mixed": ["MixedDAG"],
     "neural": ["NeuralDAG"],
 }
 """Names that can be had from the package itself, by the module they live in."""

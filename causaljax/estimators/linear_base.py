@@ -59,7 +59,7 @@ class BaseLinearDAG(BaseGraphEstimator):
         graph = essential = np.asarray(posterior.graphs[0])
         weights = posterior.extra["weights"][0]
         if noise == "gaussian":
-            classes, probabilities = _of_classes(posterior.graphs, problem)
+            classes, probabilities = of_classes(posterior.graphs, problem)
             essential = np.asarray(classes[0])
             posterior = posterior._replace(edge_prob=probabilities)
         if self.n_bootstrap:
@@ -73,7 +73,7 @@ class BaseLinearDAG(BaseGraphEstimator):
                 self.n_bootstrap,
             )
             if noise == "gaussian":
-                _, probabilities = _of_classes(posterior.graphs, problem)
+                _, probabilities = of_classes(posterior.graphs, problem)
                 posterior = posterior._replace(edge_prob=probabilities)
         info |= _sortability(graph, problem, columns)
         return FitResult(graph, essential, weights, posterior, info)
@@ -114,7 +114,7 @@ def _sortability(graph: np.ndarray, problem: Problem, columns: Columns):
 
 
 @quick_jit(once=True)
-def _of_classes(graphs, problem):
+def of_classes(graphs, problem):
     """Essential graphs ``[s, d, d]``, and the mean probability of each edge in them."""
     decided = decided_pairs(problem)
     essential = jax.lax.map(lambda graph: essential_graph(graph, decided), graphs)

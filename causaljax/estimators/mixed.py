@@ -1,0 +1,178 @@
+"""Causal graphs of tables of classes and numbers, by a search over orders."""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from causaljax.core.bootstrap import bootstrap
+from causaljax.core.compiling import quick_jit
+from causaljax.core.options import check_options
+from causaljax.core.types import Kind
+from causaljax.estimators.base import BaseGraphEstimator, FitResult
+from causaljax.estimators.linear_base import of_classes
+from causaljax.kernels import mixed_order
+from causaljax.scores.classes import FEWEST_ROWS, read_classes
+
+_NUMBERS = (Kind.CONTINUOUS, Kind.COUNT)
+_LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32)  # bounds of classes; each has its program
+
+_classes = quick_jit(lambda problem: read_classes(problem)[1:], once=True)
+
+
+class MixedDAG(BaseGraphEstimator):
+    """A causal graph of a table of classes, counts and numbers.
+
+    Searches over orders of the variables for the graph of the best score
+    (``causaljax.kernels.mixed_order``). What each column holds is the table's matter:
+    classes without an order are read as classes and their names do not matter. The
+    scores identify an equivalence class of graphs, see ``cpdag_``.
+
+    Args:
+      score: "degenerate_gaussian" reads classes, ordered classes, counts and numbers:
+        the indicators of classes and the numbers are taken for jointly Gaussian.
+        "bdeu" (Bayesian Dirichlet, likelihood equivalent, uniform) and "bic" (of
+        multinomial distributions) read classes alone, with any dependence of a class
+        on its causes. "auto" is "bic" where all columns hold classes and
+        "degenerate_gaussian" otherwise; ``info_["score"]`` tells which was taken.
+      bic_weight: what a parameter costs by "bic" and "degenerate_gaussian", in units
+        of the BIC's log(n)/2; 1 if None.
+      equivalent_sample_size: of the prior of "bdeu"; 10 if None. More of it draws more
+        edges.
+      perturb: how many variables a step moves at random; 6 if None.
+      num_steps: length of the search; 20 if None.
+      n_bootstrap: refits on resampled rows from which ``edge_probabilities_`` are
+        counted. 0 for none: they are then 1 for a directed edge of ``cpdag_`` and 1/2
+        each way for an undirected one, and no measure of doubt.
+      progress: show a progress bar; None shows one if the standard error stream is
+        a terminal and the fit takes more than a second.
+      random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
+        of which each fit draws one (``info_["seed"]``).
+
+    Classes of fewer than 5 rows are put together: ``info_["pooled_classes"]`` has the
+    number of them by column.
+
+    Sources: as in the kernel and ``causaljax.scores``.
+
+    Example:
+      >>> import numpy as np
+      >>> from causaljax import MixedDAG
+      >>> rng = np.random.default_rng(0)
+      >>> a, b = rng.integers(0, 2, (2, 500))
+      >>> noisy = rng.uniform(size=500) < 0.1
+      >>> table = np.stack([a, b, np.where(noisy, 1 - (a | b), a | b)], axis=1)
+      >>> MixedDAG().fit(table).adjacency_.to_numpy().tolist()
+      [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    """
+
+    def __init__(
+        self,
+        *,
+        score="auto",
+        bic_weight=None,
+        equivalent_sample_size=None,
+        perturb=None,
+        num_steps=None,
+        n_bootstrap=0,
+        progress=None,
+        random_state=0,
+    ):
+        self.score = score
+        self.bic_weight = bic_weight
+        self.equivalent_sample_size = equivalent_sample_size
+        self.perturb = perturb
+        self.num_steps = num_steps
+        self.n_bootstrap = n_bootstrap
+        self.progress = progress
+        self.random_state = random_state
+
+    def _num_imputations(self):
+        # The bootstrap draws rows, of which there must not be copies.
+        return 1 if self.n_bootstrap else super()._num_imputations()
+
+    def _fit_problem(self, problem, columns, bar):
+        if not isinstance(self.n_bootstrap, int) or self.n_bootstrap < 0:
+            raise ValueError(
+                f"n_bootstrap must be a whole number, not {self.n_bootstrap!r}"
+            )
+        levels, pooled = (np.asarray(leaf) for leaf in _classes(problem))
+        config = self._configure(problem, columns, levels)
+        kernel = mixed_order.KERNEL
+        posterior, info = self._run(kernel, problem, config, bar)
+        info["score"] = config.score
+        reads_all = config.score != "degenerate_gaussian"
+        info["pooled_classes"] = {
+            name: int(count)
+            for name, count, kind in zip(
+                columns.names, pooled, problem.kind, strict=True
+            )
+            if count and (reads_all or _is_class(kind))
+        }
+        graph = posterior.graphs[0]
+        classes, probabilities = of_classes(posterior.graphs, problem)
+        posterior = posterior._replace(edge_prob=probabilities)
+        if self.n_bootstrap:
+            bar.stage(f"{self.n_bootstrap} bootstrap replicates")
+            posterior = bootstrap(
+                kernel,
+                jax.random.fold_in(jax.random.key(self._seed), 1),
+                problem,
+                config,
+                self.n_bootstrap,
+            )
+            _, probabilities = of_classes(posterior.graphs, problem)
+            posterior = posterior._replace(edge_prob=probabilities)
+        return FitResult(graph, classes[0], None, posterior, info)
+
+    def _configure(self, problem, columns, levels):
+        kinds = np.asarray(problem.kind)
+        numbers = np.isin(kinds, _NUMBERS)
+        score = self.score
+        if score == "auto":
+            score = "degenerate_gaussian"
+        unread = {"bdeu": "bic_weight"}.get(score, "equivalent_sample_size")
+        if score in mixed_order.SCORES and getattr(self, unread) is not None:
+            raise ValueError(f"{unread} has no meaning for the score {score}: drop it")
+        options = self._set_options(
+            "bic_weight", "equivalent_sample_size", "perturb", "num_steps"
+        )
+        config = mixed_order.Config(
+            score=score, interventional=bool(problem.intervened.any()), **options
+        )
+        check_options(config)
+        if score != "degenerate_gaussian" and numbers.any():
+            named = [columns.names[k] for k in np.flatnonzero(numbers)]
+            raise ValueError(
+                f"the score {score} reads classes, and columns {named} hold numbers: "
+                'take score="degenerate_gaussian", or cut them into classes'
+            )
+        read = np.array([_is_class(kind) for kind in kinds])
+        read |= score != "degenerate_gaussian"
+        most = max(levels[read], default=2)
+        for k in np.flatnonzero(read & (levels > _LEVELS[-1])):
+            raise ValueError(
+                f"column {columns.names[k]!r} has {levels[k]} classes of at least "
+                f"{FEWEST_ROWS} rows: put some together, {_LEVELS[-1]} are the most"
+            )
+        most_classes = next(bound for bound in _LEVELS if bound >= most)
+        return dataclasses.replace(config, most_classes=most_classes)
+
+    def _notes(self):
+        info = self.info_
+        yield f"Score: {info['score']}."
+        if self.graph_.graph["kind"] == "cpdag":
+            yield "Edges marked -- fit the data equally well in either direction."
+        if not self.n_bootstrap:
+            yield (
+                "Probabilities are those of the equivalence class alone, 1 or 1/2; "
+                "n_bootstrap measures doubt."
+            )
+        if info["pooled_classes"]:
+            found = ", ".join(
+                f"{name} ({count})" for name, count in info["pooled_classes"].items()
+            )
+            yield f"Classes of fewer than {FEWEST_ROWS} rows were put together: {found}"
+
+
+def _is_class(kind):
+    return kind in (Kind.BINARY, Kind.CATEGORICAL)
