@@ -14,7 +14,13 @@ import pandas as pd
 import pytest
 from conftest import make_weights
 
-from causaljax import LatentInterventionDAG, LinearDAG, NeuralDAG, estimators
+from causaljax import (
+    LatentInterventionDAG,
+    LinearDAG,
+    MixedDAG,
+    NeuralDAG,
+    estimators,
+)
 from causaljax.cli import command_line
 from causaljax.core.types import Posterior
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
@@ -38,6 +44,7 @@ def data(tmp_path):
 
 
 COLUMNS = ["--interventions-column", "target"]
+LINEAR = ["--method", "linear"]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -119,15 +126,10 @@ def test_knowledge_files_are_obeyed(data, tmp_path, capsys):
 )
 def test_mistakes_are_one_line_and_exit_2(data, tmp_path, capsys, extra, words):
     out = tmp_path / "out"
-    chosen = (
-        extra
-        if "--interventions-column" in extra or not extra
-        else [
-            *COLUMNS,
-            *extra,
-        ]
-    )
-    assert command_line.main(["fit", str(data), "--out", str(out), *chosen]) == 2
+    named = not extra or "--interventions-column" in extra
+    chosen = extra if named else [*COLUMNS, *extra]
+    command = ["fit", str(data), "--out", str(out), *LINEAR, *chosen]
+    assert command_line.main(command) == 2
     message = capsys.readouterr().err
     assert words in message
     assert message.startswith("causaljax: error: ")
@@ -222,7 +224,7 @@ def test_wrong_usage_exits_2(arguments, capsys):
 
 def test_sachs_needs_no_file(tmp_path, capsys):
     out = tmp_path / "out"
-    assert command_line.main(["fit", "sachs", "--out", str(out)]) == 0
+    assert command_line.main(["fit", "sachs", *LINEAR, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     for word in ("853 rows, 11 columns", "17 edges", "empty graph", "random graph"):
         assert word in printed
@@ -236,7 +238,7 @@ def test_what_noise_means_for_the_result_is_said(tmp_path, capsys):
     out = tmp_path / "out"
     assert (
         command_line.main(
-            ["fit", "sachs", "--set", "noise=gaussian", "--out", str(out)]
+            ["fit", "sachs", *LINEAR, "--set", "noise=gaussian", "--out", str(out)]
         )
         == 0
     )
@@ -351,7 +353,7 @@ def test_regimes_of_a_folder_go_to_methods_that_read_them(folder, monkeypatch):
     neural = [*command, "--method", "neural"]
     imperfect = [*neural, "--set", "intervention=imperfect"]
     for line, method, read in (
-        (command, LinearDAG, False),
+        ([*command, *LINEAR], LinearDAG, False),
         (neural, NeuralDAG, False),
         (imperfect, NeuralDAG, True),
         ([*command, "--method", "latent-interventions"], LatentInterventionDAG, True),
@@ -534,7 +536,8 @@ def test_a_place_that_cannot_be_written_is_said_before_the_fit(
     monkeypatch.setattr(LinearDAG, "fit", None)  # would be an error of another kind
     (data.parent / "file").write_text("mine")
     out = data.parent / place
-    assert command_line.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
+    command = ["fit", str(data), "--out", str(out), *COLUMNS, *LINEAR]
+    assert command_line.main(command) == 2
     message = capsys.readouterr().err
     assert message.startswith(f"causaljax: error: {out}: ")
     assert message.count("\n") == 1
@@ -546,7 +549,8 @@ def test_a_fit_that_fails_leaves_no_folder(data, monkeypatch, capsys):
 
     monkeypatch.setattr(LinearDAG, "fit", fail)
     out = data.parent / "a" / "out"
-    assert command_line.main(["fit", str(data), "--out", str(out), *COLUMNS]) == 2
+    command = ["fit", str(data), "--out", str(out), *COLUMNS, *LINEAR]
+    assert command_line.main(command) == 2
     assert [path.name for path in data.parent.iterdir()] == ["data.csv"]
     capsys.readouterr()
 
@@ -634,14 +638,14 @@ def test_how_a_table_was_read_is_shown_and_recorded(survey, bare, tmp_path, caps
 )
 @pytest.mark.filterwarnings("ignore")
 def test_columns_and_kinds_reach_the_fit(survey, monkeypatch, options, columns, kinds):
-    table, known = told(monkeypatch, ["fit", str(survey), *options], LinearDAG)
+    table, known = told(monkeypatch, ["fit", str(survey), *LINEAR, *options], LinearDAG)
     if columns:
         assert [*table] == columns
     if "a,b" in options[1]:
         kinds = {"a,b=c": "binary", "w": "count"}
     assert known["kinds"] == kinds
     assert known["columns"] is None
-    chosen = ["fit", str(survey), "--columns", "income,visits", "--columns", "w"]
+    chosen = ["fit", str(survey), *LINEAR, "--columns", "income,visits"]
     with pytest.raises(Whole):
         command_line.main(chosen)
 
@@ -679,7 +683,7 @@ def test_text_options_mean_nothing_to_a_data_set(capsys):
 
 def test_a_column_of_a_folder_may_be_dropped(folder, monkeypatch):
     command = ["fit", str(folder), "--format", "dcdi", "--number", "3", "--drop", "x0"]
-    table, known = told(monkeypatch, command, LinearDAG)
+    table, known = told(monkeypatch, [*command, *LINEAR], LinearDAG)
     assert [*table] == ["x1", "x2"]
     assert known["interventions"].any(axis=0).tolist() == [True, False]
 
@@ -703,7 +707,7 @@ def test_a_wide_table_is_summed_up():
 
 def test_targets_of_sachs_are_reached(monkeypatch):
     command = ["fit", "sachs", "--with-interventions"]
-    table, known = told(monkeypatch, command, LinearDAG)
+    table, known = told(monkeypatch, [*command, *LINEAR], LinearDAG)
     sachs = datasets.load_sachs()
     assert len(table) == len(known["interventions"]) == 853 + 5711
     assert known["regimes"] is None
@@ -725,4 +729,36 @@ def test_hidden_regimes_of_sachs_are_looked_for_in_all_rows(monkeypatch):
     assert table.shape == (7466, 11)
     assert np.log(datasets.load_sachs().data).equals(table)
     assert known["interventions"] is None
+    assert known["regimes"] is None
+
+
+# Advice
+
+
+def test_a_setting_without_its_method_is_refused(data, capsys):
+    command = ["fit", str(data), "--set", "noise=gaussian", *COLUMNS]
+    assert command_line.main(command) == 2
+    assert "--set noise=gaussian: name its method" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_table_of_classes_is_given_to_the_method_that_reads_them(
+    tmp_path, monkeypatch, capsys
+):
+    rng = np.random.default_rng(0)
+    colour = np.array(["red", "green", "blue"])[rng.integers(0, 3, 200)]
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"colour": colour, "size": rng.normal(size=200)}).to_csv(
+        path, index=False
+    )
+    assert command_line.main(["advise", str(path), "--no-cache"]) == 0
+    printed = capsys.readouterr().out
+    assert "--method mixed" in printed
+    assert "1 of 2 columns hold classes" in printed
+    assert command_line.main(["advise", str(path), "--json", "--no-cache"]) == 0
+    advice = json.loads(capsys.readouterr().out)
+    assert advice["method"] == "MixedDAG"
+    assert advice["diagnostics"]["kinds"] == {"categorical": 1, "continuous": 1}
+    table, known = told(monkeypatch, ["fit", str(path), "--no-cache"], MixedDAG)
+    assert [*table] == ["colour", "size"]
     assert known["regimes"] is None
