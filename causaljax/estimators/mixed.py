@@ -33,11 +33,11 @@ class MixedDAG(BaseGraphEstimator):
         the indicators of classes and the numbers are taken for jointly Gaussian.
         "bdeu" (Bayesian Dirichlet, likelihood equivalent, uniform) and "bic" (of
         multinomial distributions) read classes alone, with any dependence of a class
-        on its causes. "auto" is "bic" where all columns hold classes and
-        "degenerate_gaussian" otherwise; ``info_["score"]`` tells which was taken.
+        on its causes. "auto" is "degenerate_gaussian" for every table, as
+        docs/methods.md explains; ``info_["score"]`` tells which was taken.
       bic_weight: what a parameter costs by "bic" and "degenerate_gaussian", in units
         of the BIC's log(n)/2; 1 if None.
-      equivalent_sample_size: of the prior of "bdeu"; 10 if None. More of it draws more
+      equivalent_sample_size: of the prior of "bdeu"; 1 if None. More of it draws more
         edges.
       perturb: how many variables a step moves at random; 6 if None.
       num_steps: length of the search; 20 if None.
@@ -85,6 +85,9 @@ class MixedDAG(BaseGraphEstimator):
         self.n_bootstrap = n_bootstrap
         self.progress = progress
         self.random_state = random_state
+
+    def _reads_classes(self):
+        return True
 
     def _num_imputations(self):
         # The bootstrap draws rows, of which there must not be copies.
