@@ -34,6 +34,10 @@ _VARIABLE_AXES = {
     "ood_score": (),
     "responsibilities": (),
     "reference": (),
+    "verdict": (1, 2),
+    "independence_p": (1, 2),
+    "direction_evidence": (1, 2),
+    "shape_counts": (1,),
 }
 """The axes that variables are along, of all that a posterior's ``extra`` may hold."""
 
