@@ -266,10 +266,7 @@ def main():
     options = parser.parse_args()
     model: Any = causaljax.LinearDAG(noise=options.noise)
     print(f'LinearDAG(noise="{options.noise}")')
-    print(
-        f"{'family':22} {'tables':>6} {'claims':>7} {'right':>6} {'share':>6} {'F1':>6} "
-        f"{'SHD':>7} {'s/table':>8}"
-    )
+    print(f"{'family':22} tables  claims  right  share     F1     SHD  s/table")
     for group, families in (("holds", MODEL_HOLDS), ("fails", MODEL_FAILS)):
         total = np.zeros(3, int)
         for name, (draw, number) in families.items():

@@ -63,7 +63,8 @@ class BaseLinearDAG(BaseGraphEstimator):
             counts = np.asarray(found["shape_counts"][0])
             noise = "nongaussian" if counts.any() else "gaussian"
             info["nongaussian_columns"] = [
-                name for name, counted in zip(columns.names, counts, strict=True)
+                name
+                for name, counted in zip(columns.names, counts, strict=True)
                 if counted
             ]
             verdict = np.asarray(found["verdict"][0])
@@ -163,7 +164,9 @@ def _directions(found, essential, columns):
                 "direction_nats": nats,
             }
         )
-    return sorted(entries, key=lambda entry: (str(entry["cause"]), str(entry["effect"])))
+    return sorted(
+        entries, key=lambda entry: (str(entry["cause"]), str(entry["effect"]))
+    )
 
 
 def _reasons(info):

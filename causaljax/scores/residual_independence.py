@@ -20,11 +20,15 @@ _NUM_FUNCTIONS = 4
 _LEAST_SHARE = 1e-6  # of a function's variance that parents must leave unexplained
 
 
-def _functions(values):
-    """Bounded functions of standardised values, and their derivatives.
+def _functions(values, share):
+    """Bounded functions of values of mean 0, and their derivatives in the values.
 
-    Bounded, so that sums over rows are nearly normal however heavy the tails are.
+    Bounded, and in units of the mean absolute value, so that sums over rows are nearly
+    normal however heavy the tails are. Values of a normal are standardised.
     """
+    size = math.sqrt(math.pi / 2) * (jnp.abs(values) * share).sum(-1, keepdims=True)
+    size = jnp.maximum(size, 1e-30)
+    values = values / size
     tanh, bump = jnp.tanh(values), jnp.exp(-values * values / 2)
     of = [tanh, bump, values * bump, jnp.cos(2 * values)]
     slopes = [
@@ -33,16 +37,17 @@ def _functions(values):
         (1 - values * values) * bump,
         -2 * jnp.sin(2 * values),
     ]
-    return jnp.stack(of), jnp.stack(slopes)
+    return jnp.stack(of), jnp.stack([slope / size for slope in slopes])
 
 
 def p_values(parents: Array, tableaux: Array, counts: Array, table: Rows) -> Array:
     """Tests of each variable's residual against each of its parents.
 
-    With the residual r of a variable, of variance 1, the parents x and functions f, g:
+    With the residual r of a variable, the parents x and bounded functions f, g of them
+    in units of their mean absolute values:
 
         z = sqrt(n - 3 - |pa|) artanh corr(f(r) - E[f'(r)] r, g(x))
-        z = sqrt(n - 3 - |pa|) artanh corr(tanh(r), g(x) - its regression on parents)
+        z = sqrt(n - 3 - |pa|) artanh corr(tanh(r), g(x) - regression on parents)
 
     The first kind sees noise that depends on a parent, the second curvature. The terms
     that are taken off keep the error of the estimated coefficients out, so that z is
@@ -71,15 +76,15 @@ def p_values(parents: Array, tableaux: Array, counts: Array, table: Rows) -> Arr
     def moments(functions, columns, share):
         """Variances of functions, and their covariances with the columns."""
         centred = functions - matmul(functions, share)[:, None]
-        return (centred * centred * share).sum(axis=1), matmul(
-            columns * share, centred.T
+        return (centred * centred * share[None, :]).sum(axis=1), matmul(
+            columns * share[None, :], centred.T
         )
 
     def standardised(mean, scale):
         return (table.centred - mean[:, None]) * scale[:, None]
 
     pooled = standardised(table.mean.mean(axis=0), table.scale.mean(axis=0))
-    of_columns, _ = _functions(pooled)
+    of_columns, _ = _functions(pooled, table.share.mean(axis=0)[None, :])
     of_columns = of_columns.transpose(1, 0, 2).reshape(d * _NUM_FUNCTIONS, n)
     of_tables = jax.lax.map(
         lambda rows: moments(of_columns, standardised(rows[1], rows[2]), rows[0]),
@@ -95,15 +100,13 @@ def p_values(parents: Array, tableaux: Array, counts: Array, table: Rows) -> Arr
         noisy = variance > sweep_operator.resolution(variance.dtype)
         fitted = matmul(jnp.where(mine, tableau[w], 0), columns)
         residual = columns[w] - fitted
-        residual = residual / jnp.sqrt(jnp.where(noisy, variance, 1))
-        of_residual, slopes = _functions(residual)
-        steady = of_residual - matmul(slopes, share)[:, None] * residual
+        of_residual, slopes = _functions(residual, share)
+        steady = of_residual - matmul(slopes, share)[:, None] * residual[None, :]
         tested = jnp.concatenate([steady, of_residual[:1]])
         tested = tested - matmul(tested, share)[:, None]
-        spread = (tested * tested * share).sum(axis=1)[:, None]
+        spread = (tested * tested * share[None, :]).sum(axis=1)[:, None]
 
-        size = jnp.sqrt(jnp.maximum((fitted * fitted * share).sum(), 1e-30))
-        of_fitted, _ = _functions(fitted / size)
+        of_fitted, _ = _functions(fitted, share)
         more = moments(of_fitted, columns, share)
         variances, with_columns = (
             jnp.concatenate([leaf[k], other], axis=-1)
@@ -111,20 +114,20 @@ def p_values(parents: Array, tableaux: Array, counts: Array, table: Rows) -> Arr
         )
         functions = (of_columns, of_fitted)
         covariance = jnp.concatenate(
-            [matmul(tested * share, part.T) for part in functions], axis=1
+            [matmul(tested * share[None, :], part.T) for part in functions], axis=1
         )
         both = mine[:, None] & mine[None, :]
         regression = matmul(jnp.where(both, -tableau, 0), with_columns)
         left = variances - (with_columns * regression).sum(axis=0)
         of_tanh = covariance[-1] - matmul(
-            matmul(columns * share, tested[-1]), regression
+            matmul(columns * share[None, :], tested[-1]), regression
         )
         covariance = covariance.at[-1].set(of_tanh)
         variances = jnp.broadcast_to(variances, covariance.shape).at[-1].set(left)
         testable = variances > _LEAST_SHARE
         variances = jnp.where(testable, variances * jnp.maximum(spread, 1e-30), 1)
         correlation = jnp.where(testable, covariance / jnp.sqrt(variances), 0)
-        informative = jnp.maximum(counts[w] - 3 - mine.sum(), 0)
+        informative = jnp.maximum(counts[w] - 3 - mine.sum(dtype=counts.dtype), 0)
         z = jnp.arctanh(jnp.clip(jnp.abs(correlation), 0, 1 - 1e-6))
         z = (z * jnp.sqrt(informative)).reshape(-1, d + 1, _NUM_FUNCTIONS)
         largest = z.max(axis=(0, 2))

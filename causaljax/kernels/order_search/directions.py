@@ -57,7 +57,9 @@ def many_values(problem: Problem) -> Array:
     """
     used = complete_rows(problem)
     x = jax.lax.stop_gradient(problem.x)
-    ordered = jnp.sort(jnp.where(used[:, None], x, x[jnp.argmax(used)]), axis=0)
+    ordered = jnp.sort(
+        jnp.where(used[:, None], x, x[jnp.argmax(used)][None, :]), axis=0
+    )
     distinct = (ordered[1:] > ordered[:-1]).sum(axis=0) + 1
     numbers = (problem.kind == Kind.CONTINUOUS) | (problem.kind == Kind.COUNT)
     return numbers & (distinct >= _MIN_VALUES)
@@ -68,7 +70,8 @@ def _tested(fitted, criterion):
     p = residual_independence.p_values(
         fitted.parents, fitted.tableaux, criterion.rows, criterion.table
     )
-    return jnp.minimum(p * jnp.maximum(fitted.parents.sum(), 1), 1)
+    number = fitted.parents.sum(dtype=p.dtype)
+    return jnp.minimum(p * jnp.maximum(number, 1), 1)
 
 
 def _at_failures(p):
@@ -117,7 +120,7 @@ def _direction_evidence(fitted, criterion):
         effect = jnp.full_like(node, 0) + j
         pivot = jnp.where(mine, jnp.diagonal(tableau), -1)
         q = sweep_operator.pivot_row(tableau, node, pivot, mine)
-        without = tableau[j] - q * (q[:, j] / pivot)[:, None]
+        without = tableau[j][None, :] - q * (q[:, j] / pivot)[:, None]
         fewer = mine[None, :] & (node[None, :] != node[:, None])
         of_effect = score(effect, fewer, without)
 
