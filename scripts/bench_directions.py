@@ -82,7 +82,7 @@ PAIR = np.array([[0, 1], [0, 0]], bool)
 
 
 def curved_pair(seed):
-    """y = f(x) + e."""
+    """A pair of columns, y = f(x) + e."""
     rng = np.random.default_rng(seed)
     curve = list(CURVES.values())[seed % len(CURVES)]
     x = rng.normal(size=PAIR_ROWS)
@@ -98,6 +98,7 @@ def hidden_cause(seed):
 
 
 def draw_noise(rng, seed):
+    """One of four noises."""
     return (rng.uniform, rng.exponential, rng.laplace, rng.gumbel)[seed % 4]
 
 
@@ -169,7 +170,7 @@ def bystander(seed):
 
 
 def unequal_spread(seed):
-    """y = x + e exp(x / 2): the noise's size depends on the cause."""
+    """A pair, y = x + e exp(x / 2): the noise's size depends on the cause."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=PAIR_ROWS)
     noise = draw_noise(rng, seed)(size=PAIR_ROWS)
@@ -230,6 +231,7 @@ def tally(model, cases):
 
 
 def show(name, number, figures):
+    """Prints a line of the table."""
     claims, right, f1, distance, seconds = figures
     share = f"{right / claims:.2f}" if claims else "-"
     print(
@@ -259,6 +261,7 @@ def real_tables(folder):
 
 
 def main():
+    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--noise", default="auto", help="of LinearDAG")
     parser.add_argument("--data", help="folder of tables of the world")

@@ -233,7 +233,7 @@ def test_what_noise_means_for_the_result_is_said(tmp_path, capsys):
         == 0
     )
     assert (
-        "Edges marked -- have a direction that the table does not tell"
+        "Edges marked -- have a direction that is not claimed"
         in capsys.readouterr().out
     )
     cpdag = pd.read_csv(out / "cpdag.csv", index_col=0)

@@ -263,7 +263,7 @@ def test_noise_is_chosen_and_told(chain):
     # Whoever says so is believed, and told what nobody has looked at.
     sure = LinearDAG(noise="nongaussian", num_steps=3).fit(chain)
     assert (sure.cpdag_ == sure.adjacency_).all(axis=None)
-    assert "nothing was tested" in " ".join(sure._notes())
+    assert "Nothing was tested" in " ".join(sure._notes())
 
 
 def test_a_doubted_edge_is_open_and_the_reason_told(chain):

@@ -28,19 +28,19 @@ class LinearDAG(BaseLinearDAG):
       random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
         of which each fit draws one (``info_["seed"]``).
 
-    With "auto" an edge has a direction in ``cpdag_`` if the equivalence class compels it
-    or non-Gaussian noise tells it, and no test at its two columns fails: the residual
-    of the effect against functions of the causes, at a level of .01 for all edges
+    With "auto" an edge has a direction in ``cpdag_`` if the equivalence class compels
+    it or non-Gaussian noise tells it, and no test at its two columns fails: residuals
+    of effects against functions of their causes, at a level of .01 for all edges
     together. Non-Gaussian noise tells it if both columns are numbers of 20 values and
-    more, the noise of each earns more than log(n) nats by its negentropy, and the
-    reversed edge loses more than log(n) nats. ``info_["directions"]`` has each edge with
-    the verdict, its reason, the p-value (times the number of edges) and the nats.
+    more, the noise of each earns more than log(n d) nats by its negentropy, and the
+    reversed edge loses more than log(n) nats. ``info_["directions"]`` has each edge
+    with its verdict, the reason, the p-value (times the number of edges) and the nats.
     Since doubted colliders are open, ``cpdag_`` may then stand for no class of DAGs.
 
-    ``edge_probabilities_`` are no probabilities without ``n_bootstrap``: 1 for an edge of
-    the graph found, 1/2 each way where its direction is open
-    (``info_["edge_probabilities"]`` "share of class members"). With it they are shares
-    of the refits, whose noise is chosen once, from all rows.
+    ``edge_probabilities_`` are no probabilities without ``n_bootstrap``: 1 for an edge
+    of the graph found, 1/2 each way where its direction is open
+    (``info_["edge_probabilities"]`` is "share of class members"). With it they are
+    shares of the refits, whose noise is chosen once, from all rows.
 
     Sources: as in the kernel.
 

@@ -58,7 +58,10 @@ class BaseLinearDAG(BaseGraphEstimator):
         graph = np.asarray(posterior.graphs[0])
         weights = posterior.extra["weights"][0]
         noise, found = config.noise, posterior.extra
-        told = doubted = np.full_like(graph, noise not in ("auto", "gaussian"))
+        told = doubted = np.zeros_like(graph)
+        counts = np.zeros(len(graph), bool)
+        if noise not in ("auto", "gaussian"):
+            told = ~told  # by assumption
         if noise == "auto":
             counts = np.asarray(found["shape_counts"][0])
             noise = "nongaussian" if counts.any() else "gaussian"
@@ -87,7 +90,7 @@ class BaseLinearDAG(BaseGraphEstimator):
                     config = dataclasses.replace(config, shapes=counts)
                 told = np.outer(counts, counts)
                 near = (doubted | doubted.T).any(axis=0)
-                doubted = near | near[:, None]
+                doubted = ~np.outer(~near, ~near)
             posterior = bootstrap(
                 kernel,
                 jax.random.fold_in(jax.random.key(self._seed), 1),
@@ -106,13 +109,13 @@ class BaseLinearDAG(BaseGraphEstimator):
     def _notes(self):
         info, noise = self.info_, self.info_["noise"]
         if self.graph_.graph["kind"] == "cpdag":
-            yield "Edges marked -- have a direction that the table does not tell."
+            yield "Edges marked -- have a direction that is not claimed."
         if "directions" in info:
             yield from _reasons(info)
         elif noise == "nongaussian":
             yield (
-                "All directions are claimed, as noise='nongaussian' says that relations "
-                "are linear, noise independent and no cause hidden: nothing was tested."
+                "All directions are claimed: noise='nongaussian' says that relations "
+                "are linear, noise independent and no cause hidden. Nothing was tested."
             )
         if info["edge_probabilities"] == "share of class members":
             yield (

@@ -140,8 +140,9 @@ def log_likelihood(
 def evidence(excess: Array, num_rows: Array) -> Array:
     """By how much non-Gaussian noise beats Gaussian noise, variable by variable.
 
-    n_j J(e_j) - log n: the log-likelihood that the residuals' negentropy earns, less
-    the BIC of the two shape parameters that it takes.
+    n_j J(e_j) - log n - log d: the log-likelihood that the residuals' negentropy earns,
+    less the BIC of the two shape parameters that it takes, less what the best of d
+    Gaussian variables gains by chance.
 
     Args:
       excess: ``[d]`` float, n_j J(e_j), nats.
@@ -152,4 +153,4 @@ def evidence(excess: Array, num_rows: Array) -> Array:
 
     Differentiable: in both.
     """
-    return excess - jnp.log(jnp.maximum(num_rows, 1))
+    return excess - jnp.log(jnp.maximum(num_rows, 1) * excess.shape[0])

@@ -145,7 +145,7 @@ def directions(
     """What is known of the direction of each edge besides the equivalence class.
 
     A direction is told if the tests of all edges at both variables pass, the noise of
-    both has negentropy that earns more than log n nats, and the reversed edge, with
+    both has negentropy that earns more than log(n d) nats, and the reversed edge, with
     the rest of the graph as it is, has a log-likelihood more than log n nats lower.
 
     Args:

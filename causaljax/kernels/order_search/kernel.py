@@ -164,11 +164,12 @@ def step(
     num_rows = jax.lax.stop_gradient(linear_gaussian.num_rows(problem))
     gaussian_steps, tests = _schedule(config.num_steps)
     evidence, fresh = state.nongaussian_evidence, state.renewed
+    counts = state.shape_counts
     if config.noise != "gaussian":
         found = linear_nongaussian.evidence(best.excess, num_rows).max()
         # Settled at the change of scores, or the steps after it had no one score.
         evidence = jnp.where(state.step <= gaussian_steps, found, evidence)
-        counts = state.shape_counts & (state.step >= gaussian_steps)
+        counts = counts & (state.step >= gaussian_steps)
         if config.noise == "auto":
             counts = counts & (evidence > 0)
         criterion = criterion._replace(shape_counts=counts)
