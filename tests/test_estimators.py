@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import json
 import pkgutil
 
 import hypothesis
@@ -182,7 +183,7 @@ def test_every_option_is_one_of_the_kernel(method, kernel, own):
     options = set(inspect.signature(method.__init__).parameters) - {"self"}
     fields = {field.name for field in dataclasses.fields(kernel.Config)}
     own = own | {"n_bootstrap", "progress", "random_state"}
-    assert options == (fields - {"interventional"}) | own
+    assert options == (fields - {"interventional", "shapes"}) | own
 
 
 def test_a_chain_is_learned_in_the_units_of_the_table(chain):
@@ -243,14 +244,42 @@ def test_noise_is_chosen_and_told(chain):
     normal = LinearDAG(noise="auto", num_steps=3).fit(chain)
     assert normal.info_["noise"] == "gaussian"
     assert normal.info_["nongaussian_evidence"] < 0
+    assert normal.info_["nongaussian_columns"] == []
+    assert not any(edge["claimed"] for edge in normal.info_["directions"])
+    assert "Not claimed, as noise near to Gaussian" in " ".join(normal._notes())
     rng = np.random.default_rng(1)
     a, e, f = rng.uniform(-1, 1, size=(3, 1000))
     table = pd.DataFrame({"c": f - 1.5 * (a + e), "a": a, "b": a + e})
     skewed = LinearDAG(noise="auto", num_steps=3).fit(table)
     assert skewed.info_["noise"] == "nongaussian"
     assert skewed.info_["nongaussian_evidence"] > 0
+    assert sorted(skewed.info_["nongaussian_columns"]) == ["a", "b", "c"]
     assert set(skewed.graph_.edges) == {("a", "b"), ("b", "c")}
     assert (skewed.cpdag_ == skewed.adjacency_).all(axis=None)
+    told = [(edge["cause"], edge["effect"]) for edge in skewed.info_["directions"]]
+    assert told == [("a", "b"), ("b", "c")]
+    assert {edge["verdict"] for edge in skewed.info_["directions"]} == {"told"}
+    json.dumps(skewed.info_, allow_nan=False)
+    # Whoever says so is believed, and told what nobody has looked at.
+    sure = LinearDAG(noise="nongaussian", num_steps=3).fit(chain)
+    assert (sure.cpdag_ == sure.adjacency_).all(axis=None)
+    assert "Nothing was tested" in " ".join(sure._notes())
+
+
+def test_a_doubted_edge_is_open_and_the_reason_told(chain):
+    """The curve was taken for non-Gaussian noise, and y -> x said with P = 1."""
+    x, e = np.random.default_rng(0).normal(size=(2, 1000))
+    curved = pd.DataFrame({"c": chain.c, "x": x, "y": np.exp(x) + e})
+    model = LinearDAG(num_steps=3).fit(curved)
+    assert model.cpdag_.loc["x", "y"] == model.cpdag_.loc["y", "x"] == 1
+    assert model.edge_probabilities_.loc["x", "y"] == 0.5
+    assert model.info_["edge_probabilities"] == "share of class members"
+    (edge,) = model.info_["directions"]
+    assert edge["verdict"] == "dependent"
+    assert edge["independence_p"] < 0.01
+    notes = " ".join(model._notes())
+    assert "the residual is not independent of the cause" in notes
+    assert "n_bootstrap estimates them" in notes
 
 
 def test_sortability_is_told(chain):
@@ -266,6 +295,7 @@ def test_bootstrap_counts_edges(chain):
     assert probabilities.loc["a", "b"] + probabilities.loc["b", "a"] > 0.9
     assert model.posterior_.graphs.shape == (20, 3, 3)
     expected = probabilities.loc["a", "c"] + probabilities.loc["c", "a"]
+    assert model.info_["edge_probabilities"] == "share of refits"
     joined = model.posterior_.graphs[:, 1, 0] | model.posterior_.graphs[:, 0, 1]
     assert expected == pytest.approx(joined.mean())
     again = LinearDAG(noise="gaussian", num_steps=3, n_bootstrap=20).fit(chain)

@@ -172,7 +172,8 @@ def test_scores_are_python_numbers():
     assert accuracies == [
         *("precision", "recall", "f1"),
         *("skeleton_precision", "skeleton_recall", "skeleton_f1"),
-        *("auroc", "auprc"),
+        *("oriented_precision", "oriented_recall", "oriented_f1"),
+        *("direction_accuracy", "auroc", "auprc"),
     ]
     assert type(sid(CHAIN, EMPTY)) is int
 
@@ -361,9 +362,26 @@ def test_a_class_is_that_of_each_of_its_members():
         ["01", "12", "21", "32"],  # 0 -> 1 - 2 <- 3
     ],
 )
-def test_graphs_that_stand_for_no_dag_are_named(edges):
+def test_graphs_that_stand_for_no_dag_have_no_class(edges):
     graph = np.zeros((4, 4), int)
     for i, j in edges:
         graph[int(i), int(j)] = 1
-    with pytest.raises(ValueError, match="estimate stands for no DAG"):
-        compare_graphs(np.zeros((4, 4)), graph)
+    scores = compare_graphs(np.zeros((4, 4)), graph)
+    assert np.isnan(scores["cpdag_shd"])
+    assert scores["shd"] == len({frozenset(edge) for edge in edges})
+
+
+def test_skeleton_and_directions_are_two_scores():
+    """On Sachs all six adjacencies were right and all six arrows wrong."""
+    truth = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    scores = compare_graphs(truth, truth.T)
+    assert scores["skeleton_f1"] == 1
+    assert scores["oriented_f1"] == scores["direction_accuracy"] == 0
+    half = truth | truth.T
+    half[0, 1] = 0  # now 1 -> 0, and 1 - 2 - 3 is open
+    scores = compare_graphs(truth, half)
+    assert scores["oriented_precision"] == scores["oriented_f1"] == pytest.approx(1 / 3)
+    assert scores["direction_accuracy"] == 0
+    assert np.isnan(compare_graphs(truth, truth | truth.T)["direction_accuracy"])
+    assert compare_graphs(truth, truth | truth.T)["oriented_f1"] == 0.5
+    assert compare_graphs(half, half)["oriented_f1"] == 1

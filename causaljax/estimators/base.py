@@ -38,6 +38,10 @@ _VARIABLE_AXES = {
     "ood_score": (),
     "responsibilities": (),
     "reference": (),
+    "verdict": (1, 2),
+    "independence_p": (1, 2),
+    "direction_evidence": (1, 2),
+    "shape_counts": (1,),
 }
 """The axes that variables are along, of all that a posterior's ``extra`` may hold."""
 
@@ -72,7 +76,8 @@ class BaseGraphEstimator(ABC):
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
       adjacency_: DataFrame ``[d, d]`` of 0 and 1, acyclic, row -> column.
       cpdag_: DataFrame ``[d, d]`` of 0 and 1, the class of graphs that the data
-        cannot tell from ``adjacency_``; an undirected edge has a 1 at both places.
+        cannot tell from ``adjacency_``; an undirected edge has a 1 at both places,
+        also where a method doubts the direction that the class has.
         Equal to ``adjacency_`` where directions are identified.
       weights_: DataFrame ``[d, d]``, the change of the column's variable for one
         unit of the row's, in the units of the table; 0 off the graph. Only of methods

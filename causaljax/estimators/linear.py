@@ -12,10 +12,12 @@ class LinearDAG(BaseLinearDAG):
 
     Args:
       noise: "gaussian" identifies an equivalence class, see ``cpdag_``.
-        "nongaussian" identifies the graph. "auto" begins with Gaussian noise and
-        goes on to non-Gaussian where the residuals' negentropy earns more likelihood
-        than the BIC of two parameters a variable: ``info_["noise"]`` tells which was
-        taken, ``info_["nongaussian_evidence"]`` by how many nats.
+        "nongaussian" identifies the graph if relations are linear, noise independent
+        and no cause hidden; it claims all directions and tests nothing. "auto" begins
+        with Gaussian noise and goes on to non-Gaussian for the columns where that
+        earns more likelihood than the BIC of two parameters and a test finds their
+        equations linear with independent noise. It claims a direction edge by edge,
+        see below.
       bic_weight: nats an edge costs, in units of the BIC's log(n)/2; 2 if None.
       perturb: how many variables a step moves at random; 8 if None.
       num_steps: length of the search; 30 if None.
@@ -25,6 +27,20 @@ class LinearDAG(BaseLinearDAG):
         a terminal and the fit takes more than a second.
       random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
         of which each fit draws one (``info_["seed"]``).
+
+    With "auto" an edge has a direction in ``cpdag_`` if the equivalence class compels
+    it or non-Gaussian noise tells it, and no test at its two columns fails: residuals
+    of effects against functions of their causes, at a level of .01 for all edges
+    together. Non-Gaussian noise tells it if both columns are numbers of 20 values and
+    more, the noise of each earns more than log(n d) nats by its negentropy, and the
+    reversed edge loses more than log(n) nats. ``info_["directions"]`` has each edge
+    with its verdict, the reason, the p-value (times the number of edges) and the nats.
+    Since doubted colliders are open, ``cpdag_`` may then stand for no class of DAGs.
+
+    ``edge_probabilities_`` are no probabilities without ``n_bootstrap``: 1 for an edge
+    of the graph found, 1/2 each way where its direction is open
+    (``info_["edge_probabilities"]`` is "share of class members"). With it they are
+    shares of the refits, whose noise is chosen once, from all rows.
 
     Sources: as in the kernel.
 

@@ -14,9 +14,20 @@ from causaljax.core.types import Kernel, Problem
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.graphs.cpdag import decided_pairs, essential_graph
 from causaljax.graphs.edge_probabilities import class_probabilities
+from causaljax.kernels.order_search import Verdict
 from causaljax.reports import sortability
 from causaljax.tables.frame import Columns
 
+_SHOWN = 5  # edges that a note lists
+_REASONS = {
+    Verdict.TOLD: "non-Gaussian noise tells it",
+    Verdict.NOT_TOLD: "noise near to Gaussian does not tell it",
+    Verdict.FEW_VALUES: "a column of classes or few values has no such noise",
+    Verdict.DEPENDENT: "the residual is not independent of the cause (a curved "
+    "relation, classes, noise of unequal size or a hidden cause)",
+    Verdict.NEAR_DEPENDENT: "a neighbouring edge does not fit the linear model",
+    Verdict.UNCOUNTED: "a neighbouring edge did not fit the linear model",
+}
 _SORTABLE = 0.9  # sortability from which a result may ride on it
 
 
@@ -48,46 +59,73 @@ class BaseLinearDAG(BaseGraphEstimator):
         posterior, info = self._run(
             kernel, problem, config, bar, num_starts=self.n_starts
         )
-        noise = config.noise
+        graph = np.asarray(posterior.graphs[0])
+        weights = posterior.extra["weights"][0]
+        noise, found = config.noise, posterior.extra
+        told = doubted = np.zeros_like(graph)
+        counts = np.zeros(len(graph), bool)
+        if noise not in ("auto", "gaussian"):
+            told = ~told  # by assumption
         if noise == "auto":
-            found = info["nongaussian_evidence"] > 0
-            noise = "nongaussian" if found else "gaussian"
+            counts = np.asarray(found["shape_counts"][0])
+            noise = "nongaussian" if counts.any() else "gaussian"
+            info["nongaussian_columns"] = [
+                name
+                for name, counted in zip(columns.names, counts, strict=True)
+                if counted
+            ]
+            verdict = np.asarray(found["verdict"][0])
+            told = verdict == Verdict.TOLD
+            doubted = np.isin(verdict, (Verdict.DEPENDENT, Verdict.NEAR_DEPENDENT))
         elif noise == "gaussian":
             info.pop("nongaussian_evidence", None)  # not asked for, not measured
         info["noise"] = noise
 
-        graph = essential = np.asarray(posterior.graphs[0])
-        weights = posterior.extra["weights"][0]
-        if noise == "gaussian":
-            classes, probabilities = of_classes(posterior.graphs, problem)
-            essential = np.asarray(classes[0])
-            posterior = posterior._replace(edge_prob=probabilities)
+        essential, probabilities = of_classes(graph[None], problem, told, doubted)
+        essential = np.asarray(essential[0])
+        if config.noise == "auto":
+            info["directions"] = _directions(found, essential, columns)
         if self.n_bootstrap:
             bar.stage(f"{self.n_bootstrap} bootstrap replicates")
+            if config.noise == "auto":
+                # The noise is chosen once, from all rows, and so are the doubts.
+                config = dataclasses.replace(config, noise=noise)
+                if counts.any():
+                    config = dataclasses.replace(config, shapes=counts)
+                told = np.outer(counts, counts)
+                near = (doubted | doubted.T).any(axis=0)
+                doubted = ~np.outer(~near, ~near)
             posterior = bootstrap(
                 kernel,
                 jax.random.fold_in(jax.random.key(self._seed), 1),
                 problem,
-                # The noise is chosen once, from all rows.
-                dataclasses.replace(config, noise=noise),
+                config,
                 self.n_bootstrap,
             )
-            if noise == "gaussian":
-                _, probabilities = of_classes(posterior.graphs, problem)
-                posterior = posterior._replace(edge_prob=probabilities)
+            _, probabilities = of_classes(posterior.graphs, problem, told, doubted)
+        posterior = posterior._replace(edge_prob=probabilities)
+        info["edge_probabilities"] = (
+            "share of refits" if self.n_bootstrap else "share of class members"
+        )
         info |= _sortability(graph, problem, columns)
         return FitResult(graph, essential, weights, posterior, info)
 
     def _notes(self):
         info, noise = self.info_, self.info_["noise"]
-        if noise == "gaussian" and self.graph_.graph["kind"] == "cpdag":
-            yield "Edges marked -- fit the data equally well in either direction."
-        if "nongaussian_evidence" in info:
-            nats = info["nongaussian_evidence"]
-            verdict = "for" if nats > 0 else "against"
-            yield f"Noise: {noise}, {abs(nats):.0f} nats {verdict} non-Gaussian."
-            if noise == "nongaussian":
-                yield "Directions rest on linear relations; curved ones can mislead."
+        if self.graph_.graph["kind"] == "cpdag":
+            yield "Edges marked -- have a direction that is not claimed."
+        if "directions" in info:
+            yield from _reasons(info)
+        elif noise == "nongaussian":
+            yield (
+                "All directions are claimed: noise='nongaussian' says that relations "
+                "are linear, noise independent and no cause hidden. Nothing was tested."
+            )
+        if info["edge_probabilities"] == "share of class members":
+            yield (
+                "Probabilities are not estimated: 1 is an edge of the one graph found, "
+                "0.5 one of open direction. n_bootstrap estimates them."
+            )
         if noise == "equal_variance":
             yield "Assumes that all noise has one variance in the units of the columns."
         criterion = "variance" if noise == "equal_variance" else "r2"
@@ -113,10 +151,57 @@ def _sortability(graph: np.ndarray, problem: Problem, columns: Columns):
     return found
 
 
+def _directions(found, essential, columns):
+    """What is known of the direction of each edge, by its names, sorted."""
+    arrays = [
+        np.asarray(found[name][0])
+        for name in ("verdict", "independence_p", "direction_evidence")
+    ]
+    entries = []
+    for i, j in np.argwhere(arrays[0] != Verdict.NO_EDGE):
+        verdict, p_value, nats = (array[i, j].item() for array in arrays)
+        entries.append(
+            {
+                "cause": columns.names[i],
+                "effect": columns.names[j],
+                "claimed": not essential[j, i].item(),
+                "verdict": Verdict(verdict).name.lower(),
+                "reason": _REASONS[verdict],
+                "independence_p": p_value,
+                "direction_nats": nats,
+            }
+        )
+    return sorted(
+        entries, key=lambda entry: (str(entry["cause"]), str(entry["effect"]))
+    )
+
+
+def _reasons(info):
+    """Sentences about the edges whose direction is not claimed."""
+    shaped = info["nongaussian_columns"]
+    number = len(shaped) or "no"
+    yield (
+        f"Non-Gaussian noise counts in {number} column{'s' * (len(shaped) != 1)}; it "
+        "tells a direction where relations are linear and residuals independent."
+    )
+    open_edges = [entry for entry in info["directions"] if not entry["claimed"]]
+    for reason in dict.fromkeys(entry["reason"] for entry in open_edges):
+        edges = [
+            f"{entry['cause']} -- {entry['effect']}"
+            for entry in open_edges
+            if entry["reason"] == reason
+        ]
+        more = len(edges) - _SHOWN
+        listed = ", ".join(edges[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        yield f"Not claimed, as {reason}: {listed}."
+
+
 @quick_jit(once=True)
-def of_classes(graphs, problem):
+def of_classes(graphs, problem, told=False, doubted=False):
     """Essential graphs ``[s, d, d]``, and the mean probability of each edge in them."""
-    decided = decided_pairs(problem)
-    essential = jax.lax.map(lambda graph: essential_graph(graph, decided), graphs)
+    fixed = decided_pairs(problem) | told
+    essential = jax.lax.map(
+        lambda graph: essential_graph(graph, fixed, doubted), graphs
+    )
     prob = class_probabilities(essential).mean(axis=0)
     return essential, prob.astype(problem.x.dtype)

@@ -56,7 +56,9 @@ def dag_to_cpdag(graph: ArrayLike) -> Array:
     return graph | (graph & ~compelled).T
 
 
-def essential_graph(graph: ArrayLike, fixed: ArrayLike) -> Array:
+def essential_graph(
+    graph: ArrayLike, fixed: ArrayLike, doubted: ArrayLike | None = None
+) -> Array:
     """What data and outside knowledge leave undecided about a DAG's directions.
 
     The completed partially directed graph of those members of the DAG's Markov
@@ -68,9 +70,12 @@ def essential_graph(graph: ArrayLike, fixed: ArrayLike) -> Array:
       graph: ``[d, d]`` bool, acyclic.
       fixed: ``[d, d]`` bool, pairs whose direction in ``graph`` is known; the order
         within a pair does not matter.
+      doubted: ``[d, d]`` bool, edges of which a collider is no evidence. What rests on
+        them alone is undirected, and the result may then stand for no class of DAGs.
 
     Returns:
-      ``[d, d]`` bool; an undirected edge has a 1 at both places.
+      ``[d, d]`` bool; an undirected edge has a 1 at both places. What is directed is so
+      in ``graph``.
 
     Source: Meek 1995, "Causal inference and causal explanation with background
     knowledge"; Hauser and Buehlmann 2012 for interventions.
@@ -83,14 +88,16 @@ def essential_graph(graph: ArrayLike, fixed: ArrayLike) -> Array:
       2
     """
     graph, fixed = jnp.asarray(graph, bool), jnp.asarray(fixed, bool)
-    cpdag = dag_to_cpdag(graph)
     adjacent = graph | graph.T
     apart = ~adjacent & ~jnp.eye(graph.shape[0], dtype=bool)
-    directed = graph & (~cpdag.T | fixed | fixed.T)
 
     def exists(a, b):
         """[i, j] True if some k has a[i, k] and b[k, j]."""
         return matmul(a.astype(jnp.float32), b.astype(jnp.float32)) > 0
+
+    believed = graph if doubted is None else graph & ~jnp.asarray(doubted, bool)
+    colliders = believed & exists(apart, believed)
+    directed = graph & (colliders | fixed | fixed.T)
 
     def rules_three_and_four(neighbours, directed):
         """[j] True if a variable with these undirected neighbours must point at j."""
@@ -108,7 +115,7 @@ def essential_graph(graph: ArrayLike, fixed: ArrayLike) -> Array:
         three, four = jax.lax.map(
             lambda row: rules_three_and_four(row, directed), undirected
         )
-        new = undirected & (found | three | four)
+        new = graph & undirected & (found | three | four)
         return directed | new, new.any()
 
     directed, _ = jax.lax.while_loop(

@@ -74,6 +74,47 @@ def skeleton_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Accuracy:
     return _accuracy(jnp.triu(truth | truth.T), jnp.triu(estimate | estimate.T))
 
 
+def oriented_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Accuracy:
+    """Precision, recall and F1 of edges with their directions, open ones for a half.
+
+    A pair that both graphs join is a hit of 1 if they agree, of 1/2 if one of them
+    leaves its direction open, of 0 if it is reversed.
+
+    Args:
+      truth: ``[d, d]`` bool; an edge without a direction is True at both places.
+      estimate: ``[d, d]`` bool, likewise.
+    """
+    truth, estimate = jnp.asarray(truth, bool), jnp.asarray(estimate, bool)
+    found, real = jnp.triu(estimate | estimate.T), jnp.triu(truth | truth.T)
+    differs = (truth != estimate).astype(jnp.float32)
+    hits = jnp.where(found & real, 1 - (differs + differs.T) / 2, 0).sum()
+    found, real = found.sum(), real.sum()
+    return Accuracy(
+        precision=hits / jnp.maximum(found, 1),
+        recall=hits / jnp.maximum(real, 1),
+        f1=2 * hits / jnp.maximum(found + real, 1),
+    )
+
+
+def direction_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Array:
+    """The share that is right of directions claimed for pairs that are joined.
+
+    Of the pairs that both graphs join by an edge with a direction: those where it is
+    the same.
+
+    Args:
+      truth: ``[d, d]`` bool.
+      estimate: ``[d, d]`` bool.
+
+    Returns:
+      ``[]`` float in [0, 1]; NaN if there is no such pair.
+    """
+    truth, estimate = jnp.asarray(truth, bool), jnp.asarray(estimate, bool)
+    real, claimed = truth & ~truth.T, estimate & ~estimate.T
+    right, wrong = (real & claimed).sum(), (real.T & claimed).sum()
+    return right / jnp.where(right + wrong > 0, right + wrong, jnp.nan)
+
+
 def _accuracy(truth, estimate):
     hits, found, real = (truth & estimate).sum(), estimate.sum(), truth.sum()
     return Accuracy(

@@ -50,13 +50,19 @@ def compare_graphs(
 
       - ``shd``: pairs of variables joined differently; a reversal, or a direction
         that only one side has, counts once;
-      - ``cpdag_shd``: the same between the two Markov equivalence classes;
+      - ``cpdag_shd``: the same between the two Markov equivalence classes; NaN where
+        one of the two stands for no DAG, as a ``cpdag_`` may that leaves the direction
+        of doubted edges open;
       - ``sid``: structural intervention distance, see ``sid``; NaN where an edge has
         no direction, for which it is not defined;
       - ``precision``, ``recall``, ``f1``: of the directed edges; one without a
         direction counts as both;
       - ``skeleton_precision``, ``skeleton_recall``, ``skeleton_f1``: of the
         edges without directions;
+      - ``oriented_precision``, ``oriented_recall``, ``oriented_f1``: of the edges with
+        their directions, one whose direction is open counting for half a hit;
+      - ``direction_accuracy``: of the pairs that both join and direct, the share
+        directed alike; NaN if there are none;
       - ``auroc``, ``auprc``: of ``strength`` over the ordered pairs; NaN where
         undefined (a truth without edges).
 
@@ -65,8 +71,7 @@ def compare_graphs(
 
     Raises:
       ValueError: if a matrix is not square, not 0/1 or too small, if a graph has
-        a cycle or stands for no DAG, if names differ, or if ``strength`` is not
-        finite.
+        a cycle, if names differ, or if ``strength`` is not finite.
 
     Example:
       >>> truth = nx.DiGraph([("rain", "wet"), ("sun", "wet")])
@@ -81,22 +86,26 @@ def compare_graphs(
     matrices, names = _aligned(graphs)
     real = _graph(matrices["truth"], "truth", names)
     found = _graph(matrices["estimate"], "estimate", names)
-    members = _member(real, "truth"), _member(found, "estimate")
+    members = _member(real), _member(found)
     directed = not ((real & real.T).any() or (found & found.T).any())
     ranking = matrices.get("strength", matrices["estimate"])
     if not np.isfinite(ranking).all():
         raise ValueError("strength must be finite; fill its gaps, e.g. with 0")
 
+    has_class = all(member is not None for member in members)
+    members = members if has_class else (real & False,) * 2
     scores = _scores(real, found, members, ranking.astype(np.float32))
-    shd, cpdag_shd, edges, skeleton, auroc, auprc = jax.tree.map(
+    shd, cpdag_shd, edges, skeleton, oriented, directions, auroc, auprc = jax.tree.map(
         lambda score: score.item(), scores
     )
     return {
         "shd": shd,
-        "cpdag_shd": cpdag_shd,
+        "cpdag_shd": cpdag_shd if has_class else math.nan,
         "sid": _sid(real, found) if directed else math.nan,
         **edges._asdict(),
         **{f"skeleton_{name}": value for name, value in skeleton._asdict().items()},
+        **{f"oriented_{name}": value for name, value in oriented._asdict().items()},
+        "direction_accuracy": directions,
         "auroc": auroc,
         "auprc": auprc,
     }
@@ -153,8 +162,14 @@ def baselines(truth: GraphLike, *, seed: int = 0) -> dict[str, dict[str, float]]
         compare_graphs(real, np.asarray(draw(key, size, edges_per_variable)))
         for key in jax.random.split(jax.random.key(seed), _NUM_RANDOM_GRAPHS)
     ]
-    random = {metric: float(np.mean([row[metric] for row in rows])) for metric in empty}
+    random = {metric: _mean([row[metric] for row in rows]) for metric in empty}
     return {"empty graph": empty, "random graph": random}
+
+
+def _mean(values):
+    """The mean of those that are defined; NaN if none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
 
 
 def _aligned(graphs):
@@ -250,8 +265,10 @@ def _graph(matrix, role, names):
     return matrix.astype(bool)
 
 
-def _member(graph, role):
+def _member(graph):
     """A DAG of the class that a graph stands for, without colliders of its own.
+
+    None if there is none.
 
     Source: Dor and Tarsi 1992.
     """
@@ -267,10 +284,7 @@ def _member(graph, role):
             if is_sink and joined[np.ix_(open_edges.nonzero()[0], near)].all():
                 break
         else:
-            raise ValueError(
-                f"{role} stands for no DAG: its edges without a direction cannot be "
-                "directed without a cycle or a new collider; give a DAG or a CPDAG"
-            )
+            return None
         dag[open_edges, k] = True
         rest[k] = rest[:, k] = False
         left.remove(k)
@@ -284,6 +298,8 @@ def _scores(truth, estimate, members, strength):
         metrics.cpdag_shd(*members),
         metrics.edge_accuracy(truth, estimate),
         metrics.skeleton_accuracy(truth, estimate),
+        metrics.oriented_accuracy(truth, estimate),
+        metrics.direction_accuracy(truth, estimate),
         metrics.auroc(truth, strength),
         metrics.auprc(truth, strength),
     )

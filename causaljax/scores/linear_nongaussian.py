@@ -138,18 +138,19 @@ def log_likelihood(
 
 
 def evidence(excess: Array, num_rows: Array) -> Array:
-    """By how much non-Gaussian noise beats Gaussian noise on one graph.
+    """By how much non-Gaussian noise beats Gaussian noise, variable by variable.
 
-    sum_j n_j J(e_j) - d log n: the log-likelihood that the residuals' negentropy
-    earns, less the BIC of the two shape parameters a variable that it takes.
+    n_j J(e_j) - log n - log d: the log-likelihood that the residuals' negentropy earns,
+    less the BIC of the two shape parameters that it takes, less what the best of d
+    Gaussian variables gains by chance.
 
     Args:
       excess: ``[d]`` float, n_j J(e_j), nats.
       num_rows: ``[]`` float, n.
 
     Returns:
-      ``[]`` float, nats; above 0 speaks for non-Gaussian noise.
+      ``[d]`` float, nats; above 0 speaks for non-Gaussian noise.
 
     Differentiable: in both.
     """
-    return excess.sum() - excess.shape[0] * jnp.log(jnp.maximum(num_rows, 1))
+    return excess - jnp.log(jnp.maximum(num_rows, 1) * excess.shape[0])

@@ -3,7 +3,7 @@
     max over graphs  sum_j -n_j/2 log v_j - price_j |pa_j| + n_j J_j,
 
 where v_j is the residual variance of j on its parents, price_j what each of them
-costs, and J_j, for non-Gaussian noise only, the residuals' negentropy.
+costs, and J_j, of variables whose noise may be non-Gaussian, the residuals' negentropy.
 
 Parents are found by growing and shrinking: each variable keeps the sweep tableau of
 the correlations on its parents (``scores.sweep_operator``), which tells in d operations
@@ -36,7 +36,7 @@ class Criterion(NamedTuple):
     allowed: Array  # [d, d] bool
     required: Array  # [d, d] bool
     table: linear_nongaussian.Rows | None
-    shape_counts: Array  # [] bool, whether negentropy joins the score
+    shape_counts: Array  # [d] bool, whose negentropy joins the score
 
 
 class Fit(NamedTuple):
@@ -92,15 +92,17 @@ def negentropy_excess(criterion, nodes, parents, own, variance, wanted=True):
     if criterion.table is None:
         return jnp.zeros_like(variance)
 
+    counts = criterion.shape_counts[nodes]
+
     def measure(carry):
-        counts, _ = carry
+        wanted, _ = carry
         per_row = linear_nongaussian.residual_negentropy(
             nodes, own, parents, criterion.table
         )
-        return counts & False, criterion.rows[nodes] * per_row
+        return wanted & False, jnp.where(counts, criterion.rows[nodes] * per_row, 0)
 
     # A loop of at most one round: under vmap a branch would always be taken.
-    start = (criterion.shape_counts & wanted, jnp.zeros_like(variance))
+    start = (counts.any() & wanted, jnp.zeros_like(variance))
     return jax.lax.while_loop(lambda carry: carry[0], measure, start)[1]
 
 

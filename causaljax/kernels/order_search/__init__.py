@@ -1,5 +1,6 @@
 """Linear DAGs by search over orders: reinsertions and iterated local search."""
 
+from causaljax.kernels.order_search.directions import Verdict
 from causaljax.kernels.order_search.kernel import (
     KERNEL,
     Config,
@@ -15,6 +16,7 @@ __all__ = [
     "Config",
     "Info",
     "State",
+    "Verdict",
     "finalise",
     "init",
     "step",

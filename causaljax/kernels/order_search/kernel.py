@@ -7,9 +7,10 @@ An order of the variables is worth what its best graph is worth,
 where v_j is the residual variance of j on its parents and price_j the BIC's. The
 search takes one variable after another out of the order and puts it back where
 that is worth most, until no variable gains; each step then moves some variables
-at random, searches again, and keeps what is better. For non-Gaussian noise n_j
-times the negentropy of the residuals joins the score. ``scores.order_score`` holds
-the score and ``kernels.order_search.reinsertion`` the moves; here is the search.
+at random, searches again, and keeps what is better. For variables of non-Gaussian
+noise n_j times the negentropy of the residuals joins the score. ``scores.order_score``
+holds the score, ``kernels.order_search.reinsertion`` the moves and
+``kernels.order_search.directions`` what may be said of directions; here is the search.
 
 Run it in float64 (``jax.enable_x64``) beyond a few variables: residual variances of
 standardised linear data lose their digits in float32.
@@ -29,7 +30,7 @@ import jax.numpy as jnp
 from causaljax.core.options import option
 from causaljax.core.problem import complete_rows
 from causaljax.core.types import Array, Kernel, Posterior, Problem
-from causaljax.kernels.order_search import reinsertion
+from causaljax.kernels.order_search import directions, reinsertion
 from causaljax.scores import (
     linear_gaussian,
     linear_nongaussian,
@@ -39,7 +40,7 @@ from causaljax.scores import (
 
 _NOISES = ("auto", "gaussian", "nongaussian")
 _MAX_TRIALS = 100  # a variable and step, where rounding keeps a search from ending
-_ROWS_PER_PARENT = 3  # no more parents are added, so that n < d has an answer
+_ROWS_PER_PARENT = 10  # no more parents are added; a common rule of regression
 
 
 @jax.tree_util.register_dataclass
@@ -47,12 +48,20 @@ _ROWS_PER_PARENT = 3  # no more parents are added, so that n < d has an answer
 class Config:
     """Settings of the kernel.
 
-    Each edge costs ``bic_weight`` log(n)/2 nats; each step moves ``perturb`` variables
-    at random before it searches. Non-Gaussian noise counts in the last third of
-    the steps; until then the search is for a good class of graphs. ``noise="auto"``
-    lets it count if it beats Gaussian noise on the graph found by then.
+    Each edge costs ``bic_weight`` times log(n)/2 + max(log(d/n), 0) nats; each step
+    moves ``perturb`` variables at random before it searches. Non-Gaussian noise counts
+    in the last third of the steps; until then the search is for a good class of graphs.
+
+    ``noise="auto"`` lets it count for continuous columns and counts of many values, if
+    one of them earns more by it than the BIC asks. Half way and twice later the
+    residuals are tested: variables of equations that are not linear with independent
+    noise lose it, and the search goes back to the best Gaussian graph. The posterior
+    then says of each edge what is known of its direction (``directions.Verdict``).
+    ``noise="nongaussian"`` tests nothing.
+
     ``interventional`` False promises that no cell is intervened on; if one is, all
-    results are NaN and flagged.
+    results are NaN and flagged. ``shapes``, ``[d]`` bool, names the variables whose
+    noise may count; None is all.
     """
 
     bic_weight: float = option(2.0, least=0)
@@ -60,6 +69,7 @@ class Config:
     num_steps: int = option(30, least=1)
     perturb: int = option(8, least=1)
     interventional: bool = option(True)
+    shapes: Array | None = None
 
 
 class State(NamedTuple):
@@ -70,6 +80,10 @@ class State(NamedTuple):
     graph: Array  # [d, d] bool
     score: Array  # [] float, nats
     nongaussian_evidence: Array  # [] float, nats, as in Info
+    shape_counts: Array  # [d] bool, whose negentropy may join the score
+    gaussian_order: Array  # [d] int, the best before negentropy counted
+    gaussian_graph: Array  # [d, d] bool, likewise
+    renewed: Array  # [] bool, the score has changed: the order is one to begin with
     statistics: linear_gaussian.Statistics
 
 
@@ -81,8 +95,8 @@ class Info(NamedTuple):
     trials: Array  # [] int, reinsertions tried
     converged: Array  # [] bool, no reinsertion of one variable is a gain
     nonfinite: Array  # [] bool, the score is not finite
-    # [] float, nats by which non-Gaussian noise beats Gaussian noise on the best
-    # graph, until non-Gaussian noise can count; 0 for Gaussian noise
+    # [] float, nats by which non-Gaussian noise beats Gaussian noise, of the variable
+    # where it is most, on the best graph before it counts; 0 for Gaussian noise
     nongaussian_evidence: Array
 
 
@@ -90,7 +104,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     """A greedy order and its parents; no random numbers but in ``shard_map``."""
     stats, criterion = _prepare(key, problem, config)
     order = _first_order(criterion)
-    return _settled(order, criterion.required, stats, criterion)
+    return _settled(order, criterion.required, stats, criterion, problem, config)
 
 
 def _prepare(key, problem, config):
@@ -104,18 +118,34 @@ def _prepare(key, problem, config):
     return stats, _criterion(key, problem, stats, config)
 
 
-def _settled(order, parents, stats, criterion):
+def _settled(order, parents, stats, criterion, problem, config):
     start = order_score.unfitted(order, criterion)
     search = order_score.settle(start, criterion, parents)
     score = order_score.score(search, criterion)
+    shapes = search.parents[0] | (config.noise != "gaussian")
+    if config.noise == "auto":
+        shapes = shapes & directions.many_values(problem)
+    if config.shapes is not None:
+        shapes = shapes & config.shapes
     return State(
         step=jnp.zeros((), jnp.int32),
         order=search.order,
         graph=search.parents.T,
         score=score,
         nongaussian_evidence=jnp.zeros_like(score),
+        shape_counts=shapes,
+        gaussian_order=search.order,
+        gaussian_graph=search.parents.T,
+        renewed=shapes[0] | True,
         statistics=stats,
     )
+
+
+def _schedule(num_steps):
+    """The step from which negentropy counts, and those after which it is tested."""
+    first = num_steps - -(-num_steps // 3)
+    tests = {first + part * (num_steps - first) // 6 for part in (3, 4, 5)} - {first}
+    return first, jnp.array(sorted(tests), jnp.int32)
 
 
 def step(
@@ -128,23 +158,24 @@ def step(
     criterion_key, search_key = jax.random.split(key)
     criterion = _criterion(criterion_key, problem, state.statistics, config)
     # Measured in any case: the evidence is made of it.
-    measured = criterion._replace(shape_counts=jnp.array(config.noise != "gaussian"))
+    measured = criterion._replace(shape_counts=state.shape_counts)
     best = order_score.fit(state.order, state.graph.T, measured)
 
     num_rows = jax.lax.stop_gradient(linear_gaussian.num_rows(problem))
-    gaussian_steps = config.num_steps - -(-config.num_steps // 3)
-    evidence, counts = state.nongaussian_evidence, jnp.array(False)
+    gaussian_steps, tests = _schedule(config.num_steps)
+    evidence, fresh = state.nongaussian_evidence, state.renewed
+    counts = state.shape_counts
     if config.noise != "gaussian":
-        found = linear_nongaussian.evidence(best.excess, num_rows)
+        found = linear_nongaussian.evidence(best.excess, num_rows).max()
         # Settled at the change of scores, or the steps after it had no one score.
         evidence = jnp.where(state.step <= gaussian_steps, found, evidence)
-        counts = state.step >= gaussian_steps
+        counts = counts & (state.step >= gaussian_steps)
         if config.noise == "auto":
             counts = counts & (evidence > 0)
         criterion = criterion._replace(shape_counts=counts)
         best = best._replace(excess=jnp.where(counts, best.excess, 0))
-    # With a new score, every variable is tried first, and none moved at random.
-    fresh = (state.step == 0) | (counts & (state.step == gaussian_steps))
+        # With a new score, every variable is tried first, and none moved at random.
+        fresh = fresh | (counts.any() & (state.step == gaussian_steps))
 
     found, trials, at_rest = _local_search(search_key, best, fresh, criterion, config)
     best_score, found_score = (
@@ -153,13 +184,33 @@ def step(
     )
     accepted = found_score > best_score + order_score.min_gain(criterion)
     score = jnp.where(accepted, found_score, best_score)
+    order = jnp.where(accepted, found.order, best.order)
+    graph = jnp.where(accepted, found.parents.T, best.parents.T)
+    settled = state.step + 1 == gaussian_steps
     new_state = state._replace(
         step=state.step + 1,
-        order=jnp.where(accepted, found.order, best.order),
-        graph=jnp.where(accepted, found.parents.T, best.parents.T),
+        order=order,
+        graph=graph,
         score=score,
         nongaussian_evidence=evidence,
+        gaussian_order=jnp.where(settled, order, state.gaussian_order),
+        gaussian_graph=jnp.where(settled, graph, state.gaussian_graph),
+        renewed=fresh & False,
     )
+    if config.noise == "auto" and tests.size:
+        due = counts.any() & (state.step + 1 == tests).any()
+        doubted = directions.doubted(
+            jax.tree.map(lambda *leaves: jnp.where(accepted, *leaves), found, best),
+            criterion,
+            due,
+        )
+        lost = (doubted & state.shape_counts).any()
+        new_state = new_state._replace(
+            shape_counts=state.shape_counts & ~doubted,
+            order=jnp.where(lost, state.gaussian_order, order),
+            graph=jnp.where(lost, state.gaussian_graph, graph),
+            renewed=lost,
+        )
     info = Info(
         loss=-score / jnp.maximum(num_rows, 1e-30),
         accepted=accepted,
@@ -174,15 +225,27 @@ def step(
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
     """The best graph, with coefficients by least squares.
 
+    For ``noise="auto"`` ``extra`` has what ``directions.Directions`` has, and
+    ``shape_counts``, ``[s, d]`` bool, the variables whose noise counted in the end.
+
     Differentiable: the weights, in the data, with the graph held fixed.
     """
-    del key, problem, config
     weights = linear_gaussian.coefficients(state.graph, state.statistics)
+    extra = {"weights": weights[None]}
+    if config.noise == "auto":
+        state, stats = jax.lax.stop_gradient((state, state.statistics))
+        criterion = _criterion(key, problem, stats, config)
+        counts = state.shape_counts & (state.nongaussian_evidence > 0)
+        criterion = criterion._replace(shape_counts=counts | True)
+        best = order_score.fit(state.order, state.graph.T, criterion)
+        told = directions.directions(best, criterion, counts, problem)
+        extra |= {name: leaf[None] for name, leaf in told._asdict().items()}
+        extra["shape_counts"] = counts[None]
     return Posterior(
         edge_prob=state.graph.astype(weights.dtype),
         graphs=state.graph[None],
         log_weight=jnp.zeros_like(weights[0, :1]),
-        extra={"weights": weights[None]},
+        extra=extra,
     )
 
 
@@ -202,14 +265,14 @@ def _criterion(key, problem, stats, config):
     criterion = order_score.Criterion(
         correlation=sweep_operator.correlations(stats.covariance),
         rows=rows,
-        price=bic_weight * jnp.log(jnp.maximum(rows, 1)) / 2,
-        most=jnp.clip(rows / _ROWS_PER_PARENT, 1, d).astype(int),
+        price=bic_weight * _unit_price(rows, d),
+        most=jnp.clip(rows / _ROWS_PER_PARENT, 0, d).astype(int),
         # The BIC of the empty graph.
         unit=-(rows / 2 * jnp.log(jnp.where(variances > 0, variances, 1))).sum(),
         allowed=(problem.allowed.T | required) & ~jnp.eye(d, dtype=bool),
         required=required,
         table=table,
-        shape_counts=jnp.array(False),
+        shape_counts=jnp.zeros(d, bool),
     )
     # Loops carry what depends on the key, the data and the settings. Inside
     # shard_map they must start with something that varies over all the same axes.
@@ -218,6 +281,15 @@ def _criterion(key, problem, stats, config):
     varying = jax.tree.map(lambda leaf: jnp.where(same, leaf, leaf), criterion)
     # Unmapped by vmap, the choice of the score stays a branch.
     return varying._replace(shape_counts=criterion.shape_counts)
+
+
+def _unit_price(rows, d):
+    """log(n)/2, and more where there are more candidates than rows. ``[d]``, nats.
+
+    The best of d unrelated candidates gains about log d (Chen and Chen 2008).
+    """
+    rows = jnp.maximum(rows, 1)
+    return jnp.log(rows) / 2 + jnp.log(jnp.maximum(d / rows, 1))
 
 
 def _local_search(key, search, fresh, criterion, config):
