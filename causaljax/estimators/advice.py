@@ -31,8 +31,8 @@ METHODS = {
 
 _CLASSES = 0.25  # share of columns from which two classes each are not numbers
 _CURVED = 0.1  # share of edges that fail the linear model, from which it is left
-_MOST_NEURAL = 50  # columns up to which a fit of ``NeuralDAG`` takes minutes
-_LEAST_ROWS = 100  # below which curves are not told from noise
+_MOST_NEURAL = 25  # columns up to which a fit of ``NeuralDAG`` takes a minute or two
+_LEAST_ROWS = 100  # below which no test tells curves from noise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,12 +75,13 @@ def recommend(X: Any, *, random_state: Any = 0, **known: Any) -> Advice:
     1. Rows have regimes: ``LatentInterventionDAG``, which finds what each regime did.
     2. A column has classes without an order, or a quarter of the columns has classes:
        ``MixedDAG``.
-    3. Fewer than 100 rows, or equations are linear: ``LinearDAG``. Equations count as
-       linear if fewer than a tenth of the edges that it draws fail its test of
-       residuals (``info_["directions"]``).
-    4. Interventions are given, and there are at most 50 columns: ``NeuralDAG``.
-    5. As many columns as the shipped network was trained on: ``AmortizedDAG``.
-    6. Up to 50 columns ``NeuralDAG``, beyond them ``LinearDAG(noise="gaussian")``.
+    3. Fewer than 100 rows, on which no test has power, and not more columns than the
+       shipped network was trained on: ``AmortizedDAG``.
+    4. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth of
+       the edges that it draws fail its test of residuals (``info_["directions"]``).
+    5. At most 25 columns: ``NeuralDAG``, which takes a minute or two.
+    6. As many columns as the network was trained on: ``AmortizedDAG``; beyond them
+       ``LinearDAG(noise="gaussian")``.
 
     No rule reads the names of columns, and nothing is sent anywhere.
 
@@ -179,6 +180,10 @@ def _advised(X, random_state, progress, known):
         reason = f"{int(classes.sum())} of {d} columns hold classes."
         return advise(MixedDAG, reason)
 
+    trained = load_weights().card["max_columns"]
+    if found["rows"] < _LEAST_ROWS and d <= trained:
+        reason = f"{found['rows']} rows do not tell curves from noise."
+        return advise(AmortizedDAG, reason)
     model = LinearDAG(random_state=random_state, progress=progress)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -194,9 +199,6 @@ def _advised(X, random_state, progress, known):
         "r2_sortability": model.info_["r2_sortability"],
         "nongaussian_columns": len(model.info_["nongaussian_columns"]),
     }
-    if found["rows"] < _LEAST_ROWS:
-        reason = f"{found['rows']} rows do not tell curves from noise."
-        return advise(LinearDAG, reason)
     if share < _CURVED:
         reason = (
             f"{len(edges) - len(failed)} of {len(edges)} edges pass the test of a "
@@ -212,12 +214,9 @@ def _advised(X, random_state, progress, known):
         "every method here assumes that no common cause is hidden; edges that fail the "
         "test may join effects of one"
     )
-    trained = load_weights().card["max_columns"]
-    if problem.intervened.any() and d <= _MOST_NEURAL:
-        return advise(NeuralDAG, curved, "Interventions are known.")
-    if d <= trained:
-        return advise(AmortizedDAG, curved)
     if d <= _MOST_NEURAL:
         return advise(NeuralDAG, curved)
+    if d <= trained:
+        return advise(AmortizedDAG, curved)
     many = f"{d} columns are more than the network and NeuralDAG serve."
     return advise(LinearDAG, curved, many, noise="gaussian")

@@ -318,8 +318,9 @@ class LatentInterventionDAG(BaseGraphEstimator):
         """Log-likelihoods of rows and regimes ``[n, k]``."""
         if not hasattr(self, "reference_"):
             raise AttributeError("fit a table before asking about rows")
-        shape = np.shape(X)
-        if len(shape) == 2 and shape[1] != self.n_features_in_:
+        shape, left_out = np.shape(X), len(self._columns.left_out)
+        taken = self.n_features_in_, self.n_features_in_ + left_out
+        if len(shape) == 2 and shape[1] not in taken:
             raise ValueError(
                 f"X has {shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
