@@ -77,8 +77,8 @@ def recommend(X: Any, *, random_state: Any = 0, **known: Any) -> Advice:
        ``MixedDAG``.
     3. Fewer than 100 rows, on which no test has power, and not more columns than the
        shipped network was trained on: ``AmortizedDAG``.
-    4. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth of
-       the edges that it draws fail its test of residuals (``info_["directions"]``).
+    4. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth
+       of the edges that it draws fail its test of residuals (``info_["directions"]``).
     5. At most 25 columns: ``NeuralDAG``, which takes a minute or two.
     6. As many columns as the network was trained on: ``AmortizedDAG``; beyond them
        ``LinearDAG(noise="gaussian")``.
