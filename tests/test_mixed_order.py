@@ -239,6 +239,7 @@ def test_knowledge_is_obeyed():
     assert not found[0, 2]
 
 
+@pytest.mark.slow
 def test_too_many_classes_are_flagged():
     _, info = fit(tables(0), dataclasses.replace(CONFIG, score="bic", most_classes=2))
     assert info.nonfinite
@@ -273,7 +274,7 @@ def test_estimator_reads_classes():
 
 
 def test_estimator_refuses_numbers_where_classes_are_asked_for():
-    table = frame_of_classes(0)
+    table = frame_of_classes(0).astype({name: "category" for name in "abc"})
     table["d"] += np.random.default_rng(0).normal(size=NUM_ROWS)
     with pytest.raises(ValueError, match="hold numbers"):
         MixedDAG(score="bdeu").fit(table)

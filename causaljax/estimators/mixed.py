@@ -174,7 +174,7 @@ class MixedDAG(BaseGraphEstimator):
             found = ", ".join(
                 f"{name} ({count})" for name, count in info["pooled_classes"].items()
             )
-            yield f"Classes of fewer than {FEWEST_ROWS} rows were put together: {found}"
+            yield f"Classes of under {FEWEST_ROWS} rows were put together: {found}."
 
 
 def _is_class(kind):
