@@ -88,7 +88,7 @@ def oriented_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Accuracy:
     found, real = jnp.triu(estimate | estimate.T), jnp.triu(truth | truth.T)
     differs = (truth != estimate).astype(jnp.float32)
     hits = jnp.where(found & real, 1 - (differs + differs.T) / 2, 0).sum()
-    found, real = found.sum(), real.sum()
+    found, real = found.sum(dtype=hits.dtype), real.sum(dtype=hits.dtype)
     return Accuracy(
         precision=hits / jnp.maximum(found, 1),
         recall=hits / jnp.maximum(real, 1),
@@ -111,8 +111,9 @@ def direction_accuracy(truth: ArrayLike, estimate: ArrayLike) -> Array:
     """
     truth, estimate = jnp.asarray(truth, bool), jnp.asarray(estimate, bool)
     real, claimed = truth & ~truth.T, estimate & ~estimate.T
-    right, wrong = (real & claimed).sum(), (real.T & claimed).sum()
-    return right / jnp.where(right + wrong > 0, right + wrong, jnp.nan)
+    right = (real & claimed).sum(dtype=jnp.float32)
+    number = right + (real.T & claimed).sum(dtype=jnp.float32)
+    return right / jnp.where(number > 0, number, jnp.nan)
 
 
 def _accuracy(truth, estimate):
