@@ -601,10 +601,14 @@ def _show(estimator, data, shape):
         reasons = " ".join(estimator.info_["advice"]["reasons"])
         print(f"The method was chosen by the table: {_line(reasons)}")
     weighted = hasattr(estimator, "weights_")
-    table = Table("source", "", "target", "probability", *["weight"] * weighted)
+    # Members of a class are as likely as each other: that is no estimate.
+    kind = estimator.info_.get("edge_probabilities", "")
+    estimated = kind != "share of class members"
+    names = ["probability"] * estimated + ["weight"] * weighted
+    table = Table("source", "", "target", *names)
     for source, target, edge in estimator.graph_.edges(data=True):
         mark = "--" if edge["undirected"] else "->"
-        numbers = [f"{edge['probability']:.2f}"]
+        numbers = [f"{edge['probability']:.2f}"] * estimated
         if weighted:
             numbers.append(f"{edge['weight']:.3g}")
         _add_row(table, source, mark, target, *numbers)

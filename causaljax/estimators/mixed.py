@@ -125,6 +125,9 @@ class MixedDAG(BaseGraphEstimator):
             )
             _, probabilities = of_classes(posterior.graphs, problem)
             posterior = posterior._replace(edge_prob=probabilities)
+        info["edge_probabilities"] = (
+            "share of refits" if self.n_bootstrap else "share of class members"
+        )
         return FitResult(graph, classes[0], None, posterior, info)
 
     def _configure(self, problem, columns, levels):
