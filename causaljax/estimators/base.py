@@ -161,7 +161,7 @@ class BaseGraphEstimator(ABC):
         interventions: Any = None,
         regimes: Any = None,
         knowledge: Knowledge | Mapping[str, Any] | None = None,
-        kinds: Mapping[Hashable, str] | None = None,
+        kinds: Mapping[Any, str] | None = None,
         columns: Sequence[Hashable] | None = None,
         sample_weight: Any = None,
     ) -> Self:

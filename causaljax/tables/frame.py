@@ -56,7 +56,7 @@ def to_problem(
     interventions: Any = None,
     regimes: Any = None,
     knowledge: Knowledge | Mapping[str, Any] | None = None,
-    kinds: Mapping[Hashable, str] | None = None,
+    kinds: Mapping[Any, str] | None = None,
     columns: Sequence[Hashable] | None = None,
     weight: np.ndarray | None = None,
     standardise: bool = True,

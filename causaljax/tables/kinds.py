@@ -4,7 +4,7 @@ import dataclasses
 import decimal
 import numbers
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class _Cells(NamedTuple):
 
 
 def asked_kinds(
-    kinds: Mapping[Hashable, str] | None, names: Sequence[str]
+    kinds: Mapping[Any, str] | None, names: Sequence[str]
 ) -> dict[str, Kind]:
     """The kinds that a user asks for, by column.
 
