@@ -1,6 +1,6 @@
 """`discover` beside each method of the package and beside rivals.
 
-    python scripts/bench_discover.py real [FOLDER ...] [--rivals flop pc boss andrey]
+    python scripts/bench_discover.py real [FOLDER ...] [--rivals flop andrey boss pc]
     python scripts/bench_discover.py grid [--draws 3]
 
 `real` takes Sachs and, from the folders that are named, the light tunnel, Gaussian and
@@ -106,10 +106,10 @@ def grid(num_draws: int) -> Iterator[Table]:
                     truth = pd.DataFrame(graph.astype(int), index=names, columns=names)
                     name = f"{cell.name}, d {size}, n {rows}, draw {number}"
                     yield Table(name, table, truth)
-                    yield Table(f"half in classes: {name}", _cut(table, number), truth)
+                    yield Table(f"half in classes: {name}", cut(table, number), truth)
 
 
-def _cut(table, seed):
+def cut(table, seed):
     """Every other column cut into 2 to 4 classes, as text."""
     rng = np.random.default_rng(seed)
     cut = table.copy()
@@ -140,7 +140,9 @@ def _over(table, edges):
 
 def answers(given: Table, names: list[str]) -> dict[str, tuple[np.ndarray, float, str]]:
     """By method: the edges found, seconds, and what `discover` took."""
-    kinds = dict.fromkeys(given.table.columns, "categorical") if given.classes else None
+    kinds: Any = None
+    if given.classes:
+        kinds = dict.fromkeys(given.table.columns, "categorical")
     found = {}
     for name in ("discover", *names):
         with warnings.catch_warnings():
@@ -164,18 +166,22 @@ def answers(given: Table, names: list[str]) -> dict[str, tuple[np.ndarray, float
 
 
 def of_rivals(given: Table, names: list[str]):
-    """As `answers`, of libraries in environments of their own."""
+    """As `answers`, of libraries in environments of their own that read the table."""
     found = {}
     codes = given.table.apply(
         lambda c: c if pd.api.types.is_numeric_dtype(c) else pd.factorize(c)[0]
     )
     for name in names:
-        rival = {"pc": "pc_chisq", "boss": "boss_bdeu"}.get(name, name)
-        rival = rival if given.classes else name
+        if name in ("pc", "boss_bdeu"):
+            if not given.classes:
+                continue
+            rival, options = "classes", {"method": name.removesuffix("_bdeu")}
+        else:
+            rival, options = name, {}
         try:
-            answer = rivals.run(rival, codes.to_numpy(float), timeout=600)
+            answer = rivals.run(rival, codes.to_numpy(float), timeout=300, **options)
         except Exception as error:  # a rival that fails has no graph
-            print(f"  {rival}: {str(error).splitlines()[0][:100]}", flush=True)
+            print(f"  {name}: {str(error).splitlines()[0][:100]}", flush=True)
             found[name] = (np.zeros((codes.shape[1],) * 2), np.nan, "")
             continue
         found[name] = (answer.graph, answer.seconds, "")

@@ -602,9 +602,9 @@ def _show(estimator, data, shape):
         print(f"The method was chosen by the table: {_line(reasons)}")
     weighted = hasattr(estimator, "weights_")
     # Members of a class are as likely as each other: that is no estimate.
-    kind = estimator.info_.get("edge_probabilities", "")
+    kind = estimator.info_.get("edge_probabilities", "probability")
     estimated = kind != "share of class members"
-    names = ["probability"] * estimated + ["weight"] * weighted
+    names = [kind] * estimated + ["weight"] * weighted
     table = Table("source", "", "target", *names)
     for source, target, edge in estimator.graph_.edges(data=True):
         mark = "--" if edge["undirected"] else "->"

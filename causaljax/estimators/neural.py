@@ -143,6 +143,7 @@ class NeuralDAG(BaseGraphEstimator):
                 'rows; take noise="gaussian", fewer hidden units, or more rows',
                 stacklevel=4,
             )
+        info["edge_probabilities"] = "score"
         graph = posterior.graphs[0]
         return FitResult(graph, graph, None, posterior, info)
 
