@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from causaljax import AmortizedDAG, Knowledge
+from causaljax.estimators import amortized as amortized_module
 
 RANDOM = make_weights()
 MODEL = AmortizedDAG(pretrained=RANDOM)
@@ -163,3 +164,12 @@ def test_mistakes_are_named(tmp_path):
         clone(MODEL).fit(empty)
     with pytest.raises(ValueError, match="column 'b' holds 200 inf"):
         clone(MODEL).fit(infinite)
+
+
+def test_what_the_network_has_not_seen_is_said(monkeypatch):
+    given = table().assign(a=lambda rows: rows.a > rows.a.median())
+    with pytest.warns(UserWarning, match="1 of 6 columns hold classes"):
+        clone(MODEL).fit(given)
+    monkeypatch.setattr(amortized_module, "_PAIRS", D)
+    with pytest.warns(UserWarning, match="the table has 6 columns, of which .* few"):
+        clone(MODEL).fit(table())

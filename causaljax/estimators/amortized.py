@@ -12,6 +12,7 @@ import pandas as pd
 
 from causaljax.core.problem import pad_rows
 from causaljax.core.run import run, run_many
+from causaljax.core.types import Kind
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
 from causaljax.kernels import amortized
@@ -20,6 +21,8 @@ from causaljax.networks.network import Weights
 from causaljax.networks.weights import load_weights
 from causaljax.tables import frame
 from causaljax.tables.knowledge import Knowledge
+
+_PAIRS = 3  # columns: 3 % of the training tables; right of 17 of 30 cause-effect pairs
 
 
 class AmortizedDAG(BaseGraphEstimator):
@@ -229,6 +232,20 @@ class AmortizedDAG(BaseGraphEstimator):
             warnings.warn(
                 f"the table has {d} columns, the network was trained on up to {trained}"
                 ": its probabilities are a guess; drop columns or take LinearDAG",
+                stacklevel=4,
+            )
+        if d <= _PAIRS:
+            warnings.warn(
+                f"the table has {d} columns, of which the network saw few tables: the "
+                "direction of a curved relation is often wrong; take LinearDAG, which "
+                "tests what it claims",
+                stacklevel=4,
+            )
+        numbers = np.isin(problem.kind, (Kind.CONTINUOUS, Kind.COUNT))
+        if not numbers.all():
+            warnings.warn(
+                f"{(~numbers).sum()} of {d} columns hold classes, which the network "
+                "has not seen: its probabilities are a guess; take MixedDAG",
                 stacklevel=4,
             )
         if score > 1:
