@@ -25,7 +25,8 @@ _REASONS = {
     Verdict.FEW_VALUES: "a column of classes or few values has no such noise",
     Verdict.DEPENDENT: "the residual is not independent of the cause (a curved "
     "relation, classes, noise of unequal size or a hidden cause)",
-    Verdict.NEAR_DEPENDENT: "a neighbouring edge does not fit the linear model",
+    Verdict.NEAR_DEPENDENT: "an edge that a path joins it to does not fit the linear "
+    "model",
     Verdict.UNCOUNTED: "a neighbouring edge did not fit the linear model",
 }
 _SORTABLE = 0.9  # sortability from which a result may ride on it
