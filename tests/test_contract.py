@@ -307,6 +307,8 @@ def with_setting(config, name, value):
 
 # One row a kernel, its last: laws of what is compiled, not of what is configured.
 ONE_EACH = names({row.kernel: name for name, row in REGISTRY.items()}.values())
+# On two virtual devices of a CPU its factorisations wait for each other (jaxlib 0.10).
+SHARDED = [row for row in ONE_EACH if row.values != ("latent-network",)]
 SMOOTH = names(name for name, row in REGISTRY.items() if row.smooth)
 
 
@@ -728,7 +730,7 @@ def batch_answers(name):
 
 
 @pytest.mark.usefixtures("batched")
-@pytest.mark.parametrize("name", ONE_EACH)
+@pytest.mark.parametrize("name", SHARDED)
 @pytest.mark.parametrize("check_vma", [False, True])
 def test_a_batch_over_two_devices_is_a_loop(name, check_vma):
     problems, configs = batch_of(name)
