@@ -287,8 +287,3 @@ class AmortizedDAG(BaseGraphEstimator):
             np.array(extra["target_prob"]), index=list(columns.names)
         )
         self.ood_score_ = float(extra["ood_score"])
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags

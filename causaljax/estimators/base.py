@@ -464,7 +464,7 @@ class BaseGraphEstimator(ABC):
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(),
+            input_tags=InputTags(allow_nan=True),
         )
 
 
