@@ -395,7 +395,7 @@ def test_targets_of_any_name_are_found(tmp_path, monkeypatch):
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 5)), columns=names)
     table.assign(on=cells).to_csv(tmp_path / "t.csv", index=False)
     command = ["fit", str(tmp_path / "t.csv"), "--interventions-column", "on"]
-    read, known = told(monkeypatch, command, LinearDAG)
+    read, known = told(monkeypatch, [*command, *LINEAR], LinearDAG)
     with pytest.warns(UserWarning, match="6 rows: so few"):
         problem, _ = to_problem(read, interventions=known["interventions"])
     hit = [np.flatnonzero(row).tolist() for row in problem.intervened[:6]]

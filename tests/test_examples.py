@@ -72,6 +72,7 @@ EXAMPLES = [
         path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem
     )
     for path in sorted((ROOT / "examples").glob("*.py"))
+    if path.stem != "walkthrough_tables"  # tests/test_walkthroughs.py runs it
 ]
 
 

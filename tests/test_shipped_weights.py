@@ -13,6 +13,7 @@ from causaljax.reports.evaluation import compare_graphs
 
 WEIGHTS = load_weights()
 MODEL = AmortizedDAG(pretrained=WEIGHTS)
+pytestmark = pytest.mark.filterwarnings("ignore:the table has [23] columns:UserWarning")
 
 
 def tables(mechanism, noise="gaussian", d=6, n=400, count=8):
@@ -150,6 +151,9 @@ def test_more_columns_than_in_training_work_with_a_warning():
     assert np.isfinite(prob.to_numpy()).all()
 
 
+@pytest.mark.filterwarnings("ignore:rows resemble the rows:UserWarning")
+@pytest.mark.filterwarnings("ignore:only .* rows are distinct:UserWarning")
+@pytest.mark.filterwarnings("ignore:6 of 6 columns hold classes:UserWarning")
 def test_a_table_of_another_world_is_called_strange():
     rng = np.random.default_rng(5)
     x = np.repeat(rng.integers(0, 2, size=(20, 6)), 40, axis=0) + 0.0
