@@ -172,12 +172,12 @@ def of_rivals(given: Table, names: list[str]):
         lambda c: c if pd.api.types.is_numeric_dtype(c) else pd.factorize(c)[0]
     )
     for name in names:
+        rival: str = name
+        options: dict[str, Any] = {}
         if name in ("pc", "boss_bdeu"):
             if not given.classes:
                 continue
-            rival, options = "classes", {"method": name.removesuffix("_bdeu")}
-        else:
-            rival, options = name, {}
+            rival, options["method"] = "classes", name.removesuffix("_bdeu")
         try:
             answer = rivals.run(rival, codes.to_numpy(float), timeout=300, **options)
         except Exception as error:  # a rival that fails has no graph
