@@ -51,6 +51,8 @@ def test_linear_equations_stay_with_the_linear_method_and_curved_ones_do_not():
     assert "3 of 3 edges pass the test" in said["reasons"][0]
     assert said["diagnostics"]["kinds"] == {"continuous": 4}
     json.dumps(straight.info_["advice"])
+    with pytest.warns(UserWarning, match="rows resemble the rows before them"):
+        discover(numbers().sort_values("a"))
     curved = recommend(numbers(bend=lambda x: np.sin(2 * x) + x**2 / 2))
     assert curved.method == "NeuralDAG"
     assert "fail the test of a linear equation" in curved.reasons[0]

@@ -139,6 +139,9 @@ def discover(
     if model is None:
         model = advice.estimator(random_state=random_state, progress=progress)
         model.fit(X, **known)
+    else:  # what its fit warned of was recorded
+        for doubt in advice.warnings:
+            warnings.warn(doubt, stacklevel=2)
     model.info_["advice"] = dataclasses.asdict(advice)
     return model
 
