@@ -65,7 +65,7 @@ class AmortizedDAG(BaseGraphEstimator):
     """
 
     def __init__(
-        self, *, pretrained="pair-v1", threshold=None, progress=None, random_state=0
+        self, *, pretrained="pair-v2", threshold=None, progress=None, random_state=0
     ):
         self.pretrained = pretrained
         self.threshold = threshold
