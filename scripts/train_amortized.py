@@ -589,7 +589,9 @@ def fit_temperature(answers, loss_of):
 
     @jax.jit
     def loss(t):
-        each = [loss_of(scaled(t, logits, table.rows), table) for logits, table in answers]
+        each = [
+            loss_of(scaled(t, logits, table.rows), table) for logits, table in answers
+        ]
         return sum(each) / len(each)
 
     solver = optax.lbfgs()

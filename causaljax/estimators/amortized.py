@@ -12,7 +12,6 @@ import pandas as pd
 
 from causaljax.core.problem import pad_rows
 from causaljax.core.run import run, run_many
-from causaljax.core.types import Kind
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
 from causaljax.kernels import amortized
@@ -22,6 +21,7 @@ from causaljax.networks.weights import load_weights
 from causaljax.tables import frame
 from causaljax.tables.knowledge import Knowledge
 
+_SHOWN = 5  # pairs with a hidden common cause, in the printout
 _PAIRS = 3  # columns: 3 % of the training tables; right of 17 of 30 cause-effect pairs
 
 
@@ -47,6 +47,10 @@ class AmortizedDAG(BaseGraphEstimator):
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, calibrated. Where the direction of an
         edge is not identified, both directions share its probability.
+      confounder_probabilities_: DataFrame ``[d, d]``, symmetric, calibrated: P(the two
+        have a common cause that is not in the table), be there an edge between them
+        or not. An edge is ancestral: its cause may act through variables that are not
+        in the table.
       ancestor_probabilities_: DataFrame ``[d, d]``, P(a path leads from row to column).
       target_probabilities_: Series, P(the variable was set from outside in some rows
         that ``interventions`` do not tell of).
@@ -73,6 +77,9 @@ class AmortizedDAG(BaseGraphEstimator):
         self.random_state = random_state
 
     def _accepts_missing(self):
+        return True
+
+    def _reads_classes(self):
         return True
 
     def _fit_problem(self, problem, columns, bar):
@@ -241,13 +248,6 @@ class AmortizedDAG(BaseGraphEstimator):
                 "tests what it claims",
                 stacklevel=4,
             )
-        numbers = np.isin(problem.kind, (Kind.CONTINUOUS, Kind.COUNT))
-        if not numbers.all():
-            warnings.warn(
-                f"{(~numbers).sum()} of {d} columns hold classes, which the network "
-                "has not seen: its probabilities are a guess; take MixedDAG",
-                stacklevel=4,
-            )
         if score > 1:
             warnings.warn(
                 "the table is unlike those that the network was trained on (ood_score_ "
@@ -274,6 +274,24 @@ class AmortizedDAG(BaseGraphEstimator):
                 f"The table is {likeness} those it was trained on (score {score:.2f}; "
                 "above 1 is rare among them)."
             )
+        yield from self._hidden_causes()
+
+    def _hidden_causes(self):
+        """A sentence on the pairs that probably have a hidden common cause."""
+        prob = self.confounder_probabilities_
+        upper = np.triu(prob.to_numpy(), 1)
+        pairs = [
+            (prob.index[i], prob.columns[j], upper[i, j])
+            for i, j in zip(*np.nonzero(upper > 0.5), strict=True)
+        ]
+        if pairs:
+            pairs.sort(key=lambda pair: -pair[2])
+            shown = ", ".join(f"{a} and {b} ({p:.2f})" for a, b, p in pairs[:_SHOWN])
+            more = f" and {len(pairs) - _SHOWN} more pairs" * (len(pairs) > _SHOWN)
+            yield (
+                "Probably with a common cause that is not in the table (probability): "
+                f"{shown}{more}."
+            )
 
     def _relabelled_extra(self, extra, places):
         self._places = places  # of graphs that are sampled later
@@ -282,6 +300,9 @@ class AmortizedDAG(BaseGraphEstimator):
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
         extra: Any = learned.posterior.extra
+        self.confounder_probabilities_ = frame.to_frame(
+            extra["confounder_prob"], columns
+        )
         self.ancestor_probabilities_ = frame.to_frame(extra["ancestor_prob"], columns)
         self.target_probabilities_ = pd.Series(
             np.array(extra["target_prob"]), index=list(columns.names)

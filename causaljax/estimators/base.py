@@ -31,6 +31,7 @@ _VARIABLE_AXES = {
     "effects": (0, 1),
     "noise": (0,),
     "ancestor_prob": (0, 1),
+    "confounder_prob": (0, 1),
     "order": (0,),
     "target_prob": (0,),
     "targets": (1,),

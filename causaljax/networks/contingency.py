@@ -27,9 +27,7 @@ _EXPECTED = 2.0  # rows; associations of cells that expect fewer are shrunk in s
 _FULL = 1e-3  # what every direction of a column is worth, beside its associations
 
 
-def joint_counts(
-    level: Array, weight: Array, observed: Array, natural: Array
-) -> Array:
+def joint_counts(level: Array, weight: Array, observed: Array, natural: Array) -> Array:
     """Rows by level of i and level of j, ``[d, L, d, L]`` at [i, a, j, b].
 
     Args:
@@ -49,7 +47,7 @@ def joint_counts(
 
 
 def joint_laws(counts: Array) -> tuple[Array, Array]:
-    """Probabilities ``[d, d, L, L]`` of the levels of i and of j, and rows ``[d, d]``."""
+    """Probabilities ``[d, d, L, L]`` of the levels of i and j, and rows ``[d, d]``."""
     tables = counts.transpose(0, 2, 1, 3)
     rows = tables.sum((-2, -1))
     return tables / jnp.maximum(rows, 1e-6)[..., None, None], rows

@@ -5,8 +5,8 @@ functions of the two columns and of their residuals, the residual of j given i
 alone, partial associations, what changes in j where i was intervened on, and both
 variables by themselves. Classes without an order are read by their optimal scores, so
 that nothing depends on how they are numbered, and pairs with a class or a count have
-the statistics of their contingency table besides. Rows where j itself was intervened on tell nothing about
-its causes and are left out of what describes j as an effect.
+the statistics of their contingency table besides. Rows where j itself was intervened
+on tell nothing about its causes and are left out of what describes j as an effect.
 
 Everything is a weighted sum over rows (missing cells and padding have weight 0),
 taken chunk by chunk, or a d x d matrix computation: O(n d^2 + d^3) time, and

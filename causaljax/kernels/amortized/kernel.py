@@ -44,8 +44,8 @@ class Config:
     both.
     Edge logits are divided by exp(t0 + t1 log(d / 20) + t2 log(n / 1000)), where t is
     ``temperature``; logits of hidden common causes likewise, by
-    ``confounder_temperature``. Pairs joined with probability ``threshold`` or less are not joined
-    in the graph.
+    ``confounder_temperature``. Pairs joined with probability ``threshold`` or less are
+    not joined in the graph.
     With ``num_graphs`` above 0 the posterior holds so many sampled graphs instead,
     each drawn in ``num_rounds`` rounds. ``reference`` is what the training tables
     looked like.
