@@ -31,6 +31,7 @@ class Realisation(NamedTuple):
     num_classes: Array  # [d] int32, 0 where there are no classes
     generated: Array  # [d] bool, classes drawn given the parents, not cut
     even: Array  # [d] bool, classes cut at even shares
+    late: Array  # [d] bool, cut for the table alone: children see the value
     log_rate: Array  # [d], of counts where the value is 0
     slope: Array  # [d], of the log rate
     zero_prob: Array  # [d], of counts that are 0 whatever their rate
@@ -40,6 +41,14 @@ class Realisation(NamedTuple):
     step: Array  # [d], what values are rounded to, 0 where they are not
     felt: Array  # [d] bool, saturated and rounded before children see it
     error: Array  # [d], standard deviation of the error of measurement
+
+    def among_variables(self) -> "Realisation":
+        """What children see: of classes that are cut late, numbers."""
+        number = jnp.zeros_like(self.kind)
+        return self._replace(
+            kind=jnp.where(self.late, number, self.kind),
+            num_classes=jnp.where(self.late, number, self.num_classes),
+        )
 
     @property
     def is_class(self) -> Array:
@@ -66,7 +75,7 @@ def continuous(num_variables: int) -> Realisation:
     """Every value is shown as it is."""
     dtypes = {
         "kind": jnp.int32, "num_classes": jnp.int32, "generated": bool, "even": bool,
-        "log_seen": bool, "felt": bool,
+        "late": bool, "log_seen": bool, "felt": bool,
     }  # fmt: skip
     return Realisation(
         *(
@@ -82,7 +91,8 @@ def draw_realisation(key: Array, num_variables: int) -> Realisation:
     In an eighth of the draws no column is discrete, in three tenths all are, else a
     random share; in half of them they are of one kind, else of all in random shares.
     Classes are 2 to 8, rather few, in half of the draws of one number. In half of the
-    draws a random share of them is drawn given the parents. A quarter of the counts
+    draws a random share of them is drawn given the parents; in half, the others are cut
+    for the table alone. A quarter of the counts
     have more zeros. In a quarter of the draws half of the columns of numbers are
     rounded, in a fifth some saturate, in a fifth they are read with error.
 
@@ -119,14 +129,17 @@ def draw_realisation(key: Array, num_variables: int) -> Realisation:
     has_order = (kind == Kind.ORDINAL) | (kind == Kind.CATEGORICAL)
     num_classes = jnp.where(kind == Kind.BINARY, 2, jnp.where(has_order, number, 0))
     generated = some(jnp.where(some(0.5, ()), uniform(shape=()), 0))
+    generated = generated & (num_classes > 0)
+    late = some(0.5, ()) & (num_classes > 0) & ~generated
     is_number = ~is_discrete
     rounds, saturates, errs = some(0.25, ()), some(0.2, ()), some(0.2, ())
     saturated = is_number & saturates & some(0.5)
     return Realisation(
         kind=kind.astype(jnp.int32),
         num_classes=num_classes.astype(jnp.int32),
-        generated=generated & (num_classes > 0),
+        generated=generated,
         even=some(0.3),
+        late=late,
         log_rate=uniform(-1, 4.5),
         slope=jnp.exp(uniform(-1.6, 0)),
         zero_prob=jnp.where(some(0.25), uniform(0.1, 0.6), 0),
@@ -232,7 +245,7 @@ def _distort(key, value, how, num_rows):
 def measure(key: Array, x: Array, how: Realisation, num_rows: Array) -> Array:
     """What the table shows: classes without order relabelled, counts as counts.
 
-    Numbers are read with error, and saturate and are rounded where no child sees it.
+    Classes that no child sees are cut here. Numbers are read with error, and saturate and are rounded where no child sees it.
 
     Args:
       key: consumed.
@@ -243,7 +256,10 @@ def measure(key: Array, x: Array, how: Realisation, num_rows: Array) -> Array:
     Returns:
       ``[n, d]``.
     """
-    error_key, distort_key, label_key = jax.random.split(key, 3)
+    error_key, distort_key, label_key, cut_key = jax.random.split(key, 4)
+    x = jax.lax.cond(
+        how.late.any(), lambda: _cut_late(cut_key, x, how, num_rows), lambda: x
+    )
     x = jnp.where(how.log_seen[None, :], jnp.round(jnp.expm1(x)), x)
     error = jax.random.normal(error_key, x.shape, x.dtype)
     x = x + how.error[None, :] * error
@@ -263,6 +279,17 @@ def measure(key: Array, x: Array, how: Realisation, num_rows: Array) -> Array:
         jnp.where(x == k, label[None, :, k], 0) for k in range(MOST_CLASSES)
     )
     return jnp.where((how.kind == Kind.CATEGORICAL)[None, :], relabelled, x)
+
+
+def _cut_late(key, x, how, num_rows):
+    """Cuts the classes that no child sees."""
+
+    def cut(key, value, num_classes, even):
+        return cut_classes(key, value, num_rows, num_classes, even)
+
+    keys = jax.random.split(key, x.shape[1])
+    codes = jax.vmap(cut, (0, 1, 0, 0), 1)(keys, x, how.num_classes, how.even)
+    return jnp.where(how.late[None, :], codes, x)
 
 
 def told_kind(key: Array, x: Array, weight: Array, how: Realisation) -> Array:

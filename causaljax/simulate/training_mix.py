@@ -462,7 +462,7 @@ def _columns(
     variety: _Variety,
 ) -> Array:
     """What children see of the columns, filled parents first, ``[n, d]``."""
-    graph, how = system.graph, variety.realisation
+    graph, how = system.graph, variety.realisation.among_variables()
     n, d = noise.shape
     keys = iter(jax.random.split(key, 15))
     internal = jax.random.bernoulli(next(keys), 0.5)
