@@ -148,7 +148,9 @@ def confounded(options):
             answer = known[name](drawn.problems)
             apart = ~np.eye(drawn.graphs.shape[-1], dtype=bool)
             stated, true = answer.strength[:, apart], drawn.graphs[:, apart]
-            areas = [methods.ranking_area(t, s) for t, s in zip(true, stated)]
+            areas = [
+                methods.ranking_area(t, s) for t, s in zip(true, stated, strict=True)
+            ]
             sure = stated > 0.8
             hidden_area = hidden_error = np.nan
             if answer.confounders is not None:
@@ -156,7 +158,10 @@ def confounded(options):
                 prob, hit = answer.confounders[:, above], drawn.confounded[:, above]
                 some = hit.any(axis=1)
                 hidden_area = np.nanmean(
-                    [methods.ranking_area(*one) for one in zip(hit[some], prob[some])]
+                    [
+                        methods.ranking_area(*one)
+                        for one in zip(hit[some], prob[some], strict=True)
+                    ]
                 )
                 hidden_error = methods.reliability(prob.ravel(), hit.ravel()).error
             error = methods.reliability(stated.ravel(), true.ravel()).error

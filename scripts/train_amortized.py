@@ -143,8 +143,8 @@ def main():
             "--plan",
             choices=PLANS,
             default="full",
-            help="short: five sizes of tables, for a run of an hour; small: a tiny network, "
-            "to try the script; trial: 10 variables only",
+            help="short: five sizes, for a run of an hour; small: a tiny network, to "
+            "try the script; trial: 10 variables only",
         )
         command.add_argument(
             "--hidden",

@@ -245,7 +245,8 @@ def _distort(key, value, how, num_rows):
 def measure(key: Array, x: Array, how: Realisation, num_rows: Array) -> Array:
     """What the table shows: classes without order relabelled, counts as counts.
 
-    Classes that no child sees are cut here. Numbers are read with error, and saturate and are rounded where no child sees it.
+    Classes that no child sees are cut here. Numbers are read with error, and saturate
+    and are rounded where no child sees it.
 
     Args:
       key: consumed.
