@@ -147,7 +147,7 @@ def edge_masks(
         *_bare(knowledge, sets, names),
     ]
     for words in (*_idle_tiers(tiers, numbers), *_idle_groups(knowledge)):
-        warnings.warn(words, stacklevel=4)
+        warnings.warn(words, stacklevel=5)
 
     d = len(names)
     asked, denied = _mask(required, d), _mask(forbidden, d)
@@ -288,7 +288,7 @@ def _within(knowledge, tiers, sets, names):
             warnings.warn(
                 f"{where} names {what}, which has {len(columns)} column(s): there is "
                 "no edge to forbid",
-                stacklevel=5,
+                stacklevel=6,
             )
         words = f"forbidden_within forbids edges within {what}"
         yield _Statement(words, columns, columns)
