@@ -18,6 +18,7 @@ from causaljax.core.problem import pad_rows, padded_size, take_variables
 from causaljax.core.types import Kind, Problem, make_problem
 from causaljax.tables import checks
 from causaljax.tables.kinds import (
+    DATES,
     Column,
     LeftOut,
     asked_kinds,
@@ -145,7 +146,11 @@ def to_problem(
             "about its causes",
             stacklevel=4,
         )
-    allowed, required = edge_masks(knowledge, names)
+    allowed, required = edge_masks(
+        knowledge,
+        names,
+        {name: _lost(why) for name, why in read.left_out.items()},
+    )
     regime, labels = _regimes(regimes, len(values))
     n, d = values.shape
     arrays: dict[str, Any] = {
@@ -472,6 +477,15 @@ def _read(table, kinds=None, columns=None, weight=None):
             "read these"
         )
     return _Read(tuple(kept), read, names, left_out, frozenset(asked))
+
+
+def _lost(why):
+    """What to do for a statement to name a column that is left out."""
+    if not why:
+        return "columns= (--columns) does not name: add it there or remove it here"
+    mend = "say by kinds= (--kinds) how to read it"
+    mend = "convert it to numbers" if why == DATES else mend
+    return f"is left out ({why}): {mend}, or remove it here"
 
 
 def _chosen(columns, names):
