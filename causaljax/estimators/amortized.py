@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import pandas as pd
 
 from causaljax.core.problem import pad_rows
 from causaljax.core.run import run, run_many
+from causaljax.estimators import gaps
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
 from causaljax.kernels import amortized
@@ -21,6 +22,8 @@ from causaljax.networks.weights import load_weights
 from causaljax.tables import frame
 from causaljax.tables.knowledge import Knowledge
 
+_MOST_COLUMNS = 200
+_BYTES = 110  # of memory, times the cube of the number of columns
 _SHOWN = 5  # pairs with a hidden common cause, in the printout
 _PAIRS = 3  # columns: 3 % of the training tables; right of 17 of 30 cause-effect pairs
 
@@ -83,8 +86,8 @@ class AmortizedDAG(BaseGraphEstimator):
         return True
 
     def _fit_problem(self, problem, columns, bar):
-        del columns
         weights, config = self._method()
+        self._check_size(len(columns.names))
         posterior, info = self._run(amortized.KERNEL, problem, config, bar)
         return self._fit_result(weights, config, problem, posterior, info)
 
@@ -94,50 +97,59 @@ class AmortizedDAG(BaseGraphEstimator):
         *,
         interventions: Sequence[Any] | None = None,
         knowledge: Knowledge | Mapping[str, Any] | None = None,
+        kinds: Mapping[Any, str] | None = None,
+        columns: Sequence[Hashable] | None = None,
+        sample_weight: Sequence[Any] | None = None,
     ) -> "list[AmortizedDAG]":
         """Fits tables of one number of columns together, in one compiled call.
 
         Args:
           tables: DataFrames or arrays, as ``fit`` takes; they may differ in rows.
           interventions: one entry a table, each as ``fit`` takes it.
-          knowledge: of all tables.
+          knowledge: of all tables, as ``fit`` takes it.
+          kinds: likewise.
+          columns: likewise.
+          sample_weight: one entry a table, each as ``fit`` takes it, or None.
 
         Returns:
           One fitted estimator a table, in their order; this one stays unfitted.
 
         Raises:
-          ValueError: as ``fit``, or if the tables differ in columns.
+          ValueError: as ``fit``, with the number of the table; or if the tables differ
+            in columns.
         """
         tables = list(tables)
-        if interventions is None:
-            interventions = [None] * len(tables)
-        if len(interventions) != len(tables) or not tables:
-            raise ValueError(
-                f"there are {len(tables)} tables and {len(interventions)} entries of "
-                "interventions: give at least one table, and one entry a table"
-            )
+        targets = _one_a_table(interventions, "interventions", len(tables))
+        row_weights = _one_a_table(sample_weight, "sample_weight", len(tables))
         seed = self._new_seed()
         weights, config = self._method()
         start = time.perf_counter()
-        problems, columns = zip(
-            *(
-                frame.to_problem(
-                    table, interventions=targets, knowledge=knowledge, lenient=True
+        problems, named = [], []
+        for number, table in enumerate(tables):
+            try:
+                tables[number], problem, names = self._read_table(
+                    table,
+                    row_weights[number],
+                    interventions=targets[number],
+                    knowledge=knowledge,
+                    kinds=kinds,
+                    columns=columns,
                 )
-                for table, targets in zip(tables, interventions, strict=True)
-            ),
-            strict=True,
-        )
-        counts = [problem.x.shape[1] for problem in problems]
+            except ValueError as error:
+                raise ValueError(f"table {number}: {error}") from None
+            problems.append(problem)
+            named.append(names)
+        counts = [len(names.names) for names in named]
         for number, count in enumerate(counts):
             if count != counts[0]:
                 raise ValueError(
                     f"table {number} has {count} columns and table 0 has {counts[0]}: "
                     "fit tables of one number of columns together"
                 )
+        self._check_size(counts[0])
         ordered = [
             frame.sort_variables(problem, names)
-            for problem, names in zip(problems, columns, strict=True)
+            for problem, names in zip(problems, named, strict=True)
         ]
         most = max(len(problem.x) for problem in problems)
         padded = [pad_rows(problem, most) for problem, _, _ in ordered]
@@ -161,7 +173,10 @@ class AmortizedDAG(BaseGraphEstimator):
             learned = model._fit_result(weights, config, problem, posterior, info)
             learned = model._relabelled(learned, places)
             info = learned.info | {"seconds": seconds}
-            model._store(learned._replace(info=info), columns[number], tables[number])
+            missing = gaps.describe(problems[number], named[number].names)
+            if missing:
+                info["gaps"] = missing
+            model._store(learned._replace(info=info), named[number], tables[number])
             models.append(model)
         return models
 
@@ -228,6 +243,16 @@ class AmortizedDAG(BaseGraphEstimator):
         config = amortized.configure(weights, threshold=self.threshold)
         amortized.check_config(config)
         return weights, config
+
+    def _check_size(self, num_columns):
+        if num_columns > _MOST_COLUMNS:
+            gigabytes = _BYTES * num_columns**3 / 2**30
+            raise ValueError(
+                f"the table has {num_columns} columns and AmortizedDAG reads at most "
+                f"{_MOST_COLUMNS}: so many would take about {gigabytes:.0f} GiB of "
+                "memory, and the network has seen no such table; choose columns "
+                "(columns=), or take LinearDAG"
+            )
 
     def _fit_result(self, weights, config, problem, posterior, info):
         """What a run says; warns where the network is out of its depth."""
@@ -308,3 +333,14 @@ class AmortizedDAG(BaseGraphEstimator):
             np.array(extra["target_prob"]), index=list(columns.names)
         )
         self.ood_score_ = float(extra["ood_score"])
+
+
+def _one_a_table(entries, name, count):
+    """What was given of each of some tables, or None of each."""
+    entries = [None] * count if entries is None else list(entries)
+    if len(entries) != count or not count:
+        raise ValueError(
+            f"there are {count} tables and {len(entries)} entries of {name}: give at "
+            "least one table, and one entry a table"
+        )
+    return entries

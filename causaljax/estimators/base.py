@@ -197,28 +197,19 @@ class BaseGraphEstimator(ABC):
         del y
         self._check_regimes(regimes)
         self._seed = self._new_seed()
-        start, weight = time.perf_counter(), None
-        X = frame.as_pandas(X)
-        if sample_weight is not None:
-            X, weight, interventions, regimes = frame.take_rows(
-                X, sample_weight, interventions, regimes
-            )
+        start = time.perf_counter()
         with Progress(type(self).__name__, self.progress) as bar:
-            problem, named = frame.to_problem(
+            X, problem, named = self._read_table(
                 X,
+                sample_weight,
                 interventions=interventions,
                 regimes=regimes,
                 knowledge=knowledge,
                 kinds=kinds,
                 columns=columns,
-                weight=weight,
-                standardise=self._standardises(),
-                lenient=self._accepts_missing(),
-                pooled=self._skips_outlier_check(),
             )
             ordered, sorted_names, places = frame.sort_variables(problem, named)
             self._table_columns = named
-            self._warn_of_classes(named)
             missing = gaps.describe(problem, named.names)
             if missing and not self._accepts_missing():
                 bar.stage("filling gaps")
@@ -236,6 +227,38 @@ class BaseGraphEstimator(ABC):
         self._store(learned._replace(info=info), named, X)
         return self
 
+    def _read_table(
+        self, table: Any, sample_weight: Any, **known: Any
+    ) -> tuple[Any, Problem, frame.Columns]:
+        """Reads a table; warns of what makes a graph doubtful.
+
+        Args:
+          table: as ``fit`` takes it.
+          sample_weight: likewise.
+          **known: of ``frame.to_problem``, from ``interventions`` to ``columns``.
+
+        Returns:
+          The rows of the table that have a weight, the problem and its columns.
+
+        Raises:
+          ValueError: as ``fit``.
+        """
+        table, weight = frame.as_pandas(table), None
+        if sample_weight is not None:
+            table, weight, known["interventions"], known["regimes"] = frame.take_rows(
+                table, sample_weight, known["interventions"], known.get("regimes")
+            )
+        problem, columns = frame.to_problem(
+            table,
+            weight=weight,
+            standardise=self._standardises(),
+            lenient=self._accepts_missing(),
+            pooled=self._skips_outlier_check(),
+            **known,
+        )
+        self._warn_of_classes(columns)
+        return table, problem, columns
+
     def _warn_of_classes(self, columns: frame.Columns) -> None:
         """Says which classes are taken for numbers."""
         classes = [
@@ -248,7 +271,7 @@ class BaseGraphEstimator(ABC):
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
                 "frequency; MixedDAG reads them as classes",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _check_regimes(self, regimes):
