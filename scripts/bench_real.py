@@ -1,8 +1,8 @@
 """Tables of the world, and of networks fitted to it, for `bench_amortized.py`.
 
 Sachs is shipped with the package. The rest comes from folders that the caller names:
-`tuebingen_pairs` (50 cause-effect pairs with weights), `bnlearn_networks` (Gaussian networks
-fitted to gene expression and wheat, from which tables are drawn) and
+`tuebingen_pairs` (50 cause-effect pairs with weights), `bnlearn_networks` (Gaussian
+networks fitted to gene expression and wheat, from which tables are drawn) and
 `cmu_real_tabular` (tables whose columns are known to come in an order of time); what
 is not there is left out.
 """
