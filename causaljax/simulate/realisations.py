@@ -79,7 +79,7 @@ def continuous(num_variables: int) -> Realisation:
 def draw_realisation(key: Array, num_variables: int) -> Realisation:
     """Columns of all kinds.
 
-    In an eighth of the draws no column is discrete, in three tenths all are, else a
+    In an eighth of the draws no column is discrete, in three eighths all are, else a
     random share; in half of them they are of one kind, else of all in random shares.
     Classes are 2 to 8, rather few, in half of the draws of one number. In half of the
     draws a random share of them is drawn given the parents. A quarter of the counts

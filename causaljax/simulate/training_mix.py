@@ -242,13 +242,16 @@ def _system(key, d):
 
 def _among(done, shown, total):
     """The same interventions in a system of more variables."""
-    nothing = Intervention(False, False, 0.0, 1.0)
-    return jax.tree.map(
-        lambda leaf, fill: (
-            jnp.full((leaf.shape[0], total), fill, leaf.dtype).at[:, shown].set(leaf)
-        ),
-        done,
-        nothing,
+
+    def spread(leaf, elsewhere):
+        everywhere = jnp.full((leaf.shape[0], total), elsewhere, leaf.dtype)
+        return everywhere.at[:, shown].set(leaf)
+
+    return Intervention(
+        targets=spread(done.targets, False),
+        cut=spread(done.cut, False),
+        shift=spread(done.shift, 0),
+        scale=spread(done.scale, 1),
     )
 
 
@@ -439,10 +442,10 @@ def _noise(key, d, n, absent):
         "mixture": functools.partial(mixture, mean=lump),
     }
     draws = [{**NOISE, **varied}[name] for name in _NOISE]
+    draws.append(lambda key, shape, dtype: jnp.zeros(shape, dtype))  # if absent
     branches = [
         functools.partial(draw, shape=(n,), dtype=jnp.float32) for draw in draws
     ]
-    branches.append(lambda key: jnp.zeros(n, jnp.float32))
     family = _families(next(keys), _NOISE, 0.75, d)
     family = jnp.where(absent, len(_NOISE), family)
     noise = jax.lax.map(
