@@ -506,29 +506,45 @@ def _columns(
         return jnp.where(internal & ~is_code, mean, 0), jnp.where(is_code, 1, sd)
 
     def see(key, x, j):
-        """The parents, as numbers of size 1."""
+        """The parents, discrete ones as numbers of size 1."""
         is_parent = graph[:, j]
-        seen = jax.lax.cond(
-            (is_parent & how.is_discrete).any(),
-            lambda key: see_classes(
+
+        def classes(key):
+            return see_classes(
                 key, x, weight, how.is_class, how.is_ordered, how.is_discrete
-            ),
-            lambda key: x,
+            )
+
+        return jax.lax.cond(
+            (is_parent & how.is_discrete).any(),
+            lambda key: jnp.where(is_parent[None, :], classes(key), 0),
+            lambda key: jnp.where(is_parent[None, :], x, 0),
             key,
         )
-        return jnp.where(is_parent[None, :], seen, 0)
 
-    def value(keys, x, parents, sds, j):
-        """A number, whatever becomes of it."""
+    def respond(x, means, sds, j):
+        del means
         noise = unit_noise[:, j]
+        keys = jax.random.split(jax.random.fold_in(column_key, j), 4)
+        parents = see(keys[3], x, j)
         # Discrete parents have no scale that is theirs.
         seen_weights = jnp.where(internal | how.is_discrete, 1, sds) * weights[:, j]
+
+        def classes(key):
+            logits_key, class_key = jax.random.split(key)
+            is_class = graph[:, j] & how.is_class
+            logits = class_logits(logits_key, parents, x, is_class, how.is_ordered[j])
+            return draw_classes(class_key, logits, how.num_classes[j])
+
         signals = {
             "linear": lambda key: matmul(parents, seen_weights),
             **_nonlinear(graph[:, j], parents, noise, length),
         }
         branches = [signals[name] for name in (*_MECHANISMS, *_VARIED_MECHANISMS)]
-        signal = jax.lax.switch(family[j], branches, keys[0])
+        branches += [classes, lambda key: jnp.zeros(n, jnp.float32)]
+        branch = jnp.where(how.generated[j], len(branches) - 2, family[j])
+        branch = jnp.where(system.absent[j], len(branches) - 1, branch)
+        signal = jax.lax.switch(branch, branches, keys[0])
+        codes = signal
         mean, sd = moments(signal, j)
         size = signal_size * jnp.exp(0.3 * _normal(keys[1]))
         signal = jnp.where(is_plain[j], signal, (signal - mean) / sd * size)
@@ -537,27 +553,8 @@ def _columns(
         has_parents = graph[:, j].any()
         grows = variety.multiplied & has_parents
         noise = noise * jnp.where(grows, 0.05 + jnp.abs(signal), 1)
-        return jnp.where(has_parents, signal, 0) + noise
-
-    def classes(keys, x, parents, sds, j):
-        """Codes drawn given the parents."""
-        is_class = graph[:, j] & how.is_class
-        logits = class_logits(keys[0], parents, x, is_class, how.is_ordered[j])
-        return draw_classes(keys[1], logits, how.num_classes[j])
-
-    def respond(x, means, sds, j):
-        del means
-        keys = jax.random.split(jax.random.fold_in(column_key, j), 4)
-        branch = jnp.where(system.absent[j], 2, how.generated[j].astype(jnp.int32))
-        return jax.lax.switch(
-            branch,
-            [
-                lambda keys: value(keys[1:], x, see(keys[0], x, j), sds, j),
-                lambda keys: classes(keys[1:], x, see(keys[0], x, j), sds, j),
-                lambda keys: jnp.zeros(n, jnp.float32),
-            ],
-            keys,
-        )
+        value = jnp.where(has_parents, signal, 0) + noise
+        return jnp.where(how.generated[j], codes, value)
 
     realise_key = next(keys)
 
