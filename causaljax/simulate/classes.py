@@ -125,42 +125,38 @@ def class_logits(
     return linear + table[row] + (spread * random_logits(keys[6]))[None, :]
 
 
-def see_classes(
-    key: Array,
-    x: Array,
-    weight: Array,
-    is_class: Array,
-    is_ordered: Array,
-    is_discrete: Array,
-) -> Array:
-    """What one child sees of each column: a random score for each class.
+def class_scores(key: Array, num_classes: Array, is_ordered: Array) -> Array:
+    """How the classes of each column act on one child: a number for each class.
 
-    Scores of ordered classes rise with the code, in equal steps or random ones; those
-    of others are independent normal numbers. Of discrete columns, counts among them,
-    what is seen has mean 0 and standard deviation 1.
+    Those of ordered classes rise with the code, in equal steps or random ones; those
+    of others are independent normal numbers.
 
     Args:
       key: consumed.
-      x: ``[n, d]``, codes where ``is_class``.
-      weight: ``[n]``, of rows in mean and standard deviation.
-      is_class: ``[d]`` bool.
-      is_ordered: ``[d]`` bool, of classes.
-      is_discrete: ``[d]`` bool; other columns are seen as they are.
+      num_classes: ``[d]`` int.
+      is_ordered: ``[d]`` bool.
 
     Returns:
-      ``[n, d]``.
+      ``[d, MOST_CLASSES]``, of mean 0 and variance 1 over the classes of a column.
     """
-    d = x.shape[1]
+    shape = (num_classes.size, MOST_CLASSES)
     keys = jax.random.split(key, 3)
-    free = jax.random.normal(keys[0], (d, MOST_CLASSES), jnp.float32)
-    steps = jax.random.exponential(keys[1], (d, MOST_CLASSES), jnp.float32)
-    even = jax.random.bernoulli(keys[2], 0.6, (d, 1))
+    free = jax.random.normal(keys[0], shape, jnp.float32)
+    steps = jax.random.exponential(keys[1], shape, jnp.float32)
+    even = jax.random.bernoulli(keys[2], 0.6, (num_classes.size, 1))
     rising = jnp.cumsum(jnp.where(even, 1, steps), axis=1)
-    scores = jnp.where(is_ordered[:, None], rising, free)
-    looked = sum(jnp.where(x == k, scores[None, :, k], 0) for k in range(MOST_CLASSES))
-    seen = jnp.where(is_class[None, :], looked, x)
-    total = jnp.maximum(weight.sum(), 1)
-    mean = matmul(weight, seen) / total
-    variance = matmul(weight, seen**2) / total - mean**2
-    sd = jnp.sqrt(jnp.maximum(variance, 1e-4))
-    return jnp.where(is_discrete[None, :], (seen - mean[None]) / sd[None], x)
+    score = jnp.where(is_ordered[:, None], rising, free)
+    valid = jnp.arange(MOST_CLASSES)[None, :] < num_classes[:, None]
+    mean = jnp.mean(score, axis=1, where=valid, keepdims=True)
+    variance = jnp.mean((score - mean) ** 2, axis=1, where=valid, keepdims=True)
+    score = (score - mean) / jnp.sqrt(jnp.maximum(variance, 1e-4))
+    return jnp.where(valid, score, 0)
+
+
+def look_up(codes: Array, scores: Array) -> Array:
+    """The score of each code, ``[n, d]``, from ``scores`` ``[d, MOST_CLASSES]``.
+
+    Cells that are no code have 0. A gather would take many times as long.
+    """
+    chosen = [jnp.where(codes == k, scores[None, :, k], 0) for k in range(MOST_CLASSES)]
+    return sum(chosen[1:], chosen[0])

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 from causaljax.core.types import Array, Kind
 from causaljax.simulate.classes import (
     MOST_CLASSES,
+    class_scores,
     cut_classes,
     draw_classes,
+    look_up,
     marks,
     random_logits,
 )
@@ -88,7 +90,7 @@ def continuous(num_variables: int) -> Realisation:
 def draw_realisation(key: Array, num_variables: int) -> Realisation:
     """Columns of all kinds.
 
-    In an eighth of the draws no column is discrete, in three tenths all are, else a
+    In an eighth of the draws no column is discrete, in three eighths all are, else a
     random share; in half of them they are of one kind, else of all in random shares.
     Classes are 2 to 8, rather few, in half of the draws of one number. In half of the
     draws a random share of them is drawn given the parents; in half, the others are cut
@@ -230,6 +232,31 @@ def realise(
     return jax.lax.switch(branch, branches, keys[0])
 
 
+def see(key: Array, x: Array, how: Realisation) -> Array:
+    """What one child sees of the columns: numbers of size about 1.
+
+    Classes are seen by their scores for this child, counts (or their logarithms) less
+    the usual count and over its spread, numbers as they are.
+
+    Args:
+      key: consumed.
+      x: ``[n, d]``, as ``realise`` returns it.
+      how: of its columns.
+
+    Returns:
+      ``[n, d]``.
+    """
+    scores = class_scores(key, how.num_classes, how.is_ordered)
+    usual = jnp.exp(how.log_rate)
+    spread = jnp.sqrt(usual + (how.slope * usual) ** 2)
+    centre = jnp.where(how.log_seen, jnp.log1p(usual), usual)
+    scale = jnp.where(how.log_seen, spread / (1 + usual), spread)
+    centre = jnp.where(how.is_count, centre, 0)
+    scale = jnp.where(how.is_count, scale, 1)
+    numbers = (x - centre[None, :]) / scale[None, :]
+    return jnp.where(how.is_class[None, :], look_up(x, scores), numbers)
+
+
 def _distort(key, value, how, num_rows):
     """Saturates and rounds."""
     quantiles = marks(key, value, num_rows)
@@ -262,8 +289,12 @@ def measure(key: Array, x: Array, how: Realisation, num_rows: Array) -> Array:
         how.late.any(), lambda: _cut_late(cut_key, x, how, num_rows), lambda: x
     )
     x = jnp.where(how.log_seen[None, :], jnp.round(jnp.expm1(x)), x)
-    error = jax.random.normal(error_key, x.shape, x.dtype)
-    x = x + how.error[None, :] * error
+    x = jax.lax.cond(
+        (how.error > 0).any(),
+        lambda key: x + how.error[None, :] * jax.random.normal(key, x.shape, x.dtype),
+        lambda key: x,
+        error_key,
+    )
     unfelt = how._replace(
         floor=jnp.where(how.felt, 0, how.floor),
         ceiling=jnp.where(how.felt, 0, how.ceiling),
@@ -275,10 +306,7 @@ def measure(key: Array, x: Array, how: Realisation, num_rows: Array) -> Array:
     score = jax.random.uniform(label_key, (x.shape[1], MOST_CLASSES), jnp.float32)
     valid = jnp.arange(MOST_CLASSES)[None, :] < how.num_classes[:, None]
     label = jnp.argsort(jnp.argsort(jnp.where(valid, score, jnp.inf), axis=1), axis=1)
-    label = label.astype(x.dtype)
-    relabelled = sum(
-        jnp.where(x == k, label[None, :, k], 0) for k in range(MOST_CLASSES)
-    )
+    relabelled = look_up(x, label.astype(x.dtype))
     return jnp.where((how.kind == Kind.CATEGORICAL)[None, :], relabelled, x)
 
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from causaljax.core.linalg import matmul
 from causaljax.core.types import Array, Kind, Problem
-from causaljax.simulate.classes import class_logits, draw_classes, marks, see_classes
+from causaljax.simulate.classes import class_logits, draw_classes, marks
 from causaljax.simulate.columns import fill_columns
 from causaljax.simulate.graphs import attach, largest
 from causaljax.simulate.hidden import draw_hidden, project
@@ -46,6 +46,7 @@ from causaljax.simulate.realisations import (
     draw_realisation,
     measure,
     realise,
+    see,
     told_kind,
 )
 
@@ -134,8 +135,16 @@ def draw_table(
         lambda: (system.graph, jnp.zeros_like(system.graph)),
     )
     graph, confounded = (m[shown][:, shown] for m in (graph, confounded))
-    done, recorded = _interventions(next(keys), d, n, hidden)
-    done_to_all = _among(done, shown, total)
+    allowed, required, known = draw_knowledge(next(keys), graph)
+    # Until here parents stand before children.
+    order = jax.random.permutation(next(keys), d)
+    shown = shown[order]
+    graph, confounded, allowed, required, known = (
+        matrix[order][:, order]
+        for matrix in (graph, confounded, allowed, required, known)
+    )
+    done, regime, recorded = _interventions(next(keys), d, n, hidden)
+    done = _to_rows(done, regime, shown, total)
     weight = _row_weights(next(keys), n)
     is_varied = jax.random.bernoulli(next(keys), VARIED_SHARE)
     variety = jax.lax.cond(
@@ -151,7 +160,7 @@ def draw_table(
         lambda key: noise,
         next(keys),
     )
-    x = _columns(next(keys), system, noise, done_to_all, weight, variety)[:, shown]
+    x = _columns(next(keys), system, noise, done, weight, variety)[:, shown]
     how = jax.tree.map(lambda leaf: leaf[shown], variety.realisation)
     x, weight, kind = jax.lax.cond(
         is_varied,
@@ -162,25 +171,19 @@ def draw_table(
     x = _scaled(x, weight, is_varied)
     x = _rounded(next(keys), x, how.is_discrete)
     observed = _observed(next(keys), d, n)
-    allowed, required, known = draw_knowledge(next(keys), graph)
-
-    order = jax.random.permutation(next(keys), d)
-    graph, confounded, allowed, required, known = (
-        matrix[order][:, order]
-        for matrix in (graph, confounded, allowed, required, known)
-    )
+    targets = done.targets[:, shown]
     problem = Problem(
-        x=jnp.where(observed, x[:, order], 0),
+        x=jnp.where(observed, x, 0),
         observed=observed,
-        intervened=(done.targets & recorded)[:, order],
+        intervened=targets & recorded,
         regime=jnp.full(n, -1, jnp.int32),
         weight=weight,
         allowed=allowed,
         required=required,
-        kind=kind[order],
+        kind=kind,
     )
-    hit = jnp.any(done.targets & (weight > 0)[:, None], axis=0)
-    return Draw(problem, graph, confounded, known, (hit & ~recorded)[order])
+    hit = jnp.any(targets & (weight > 0)[:, None], axis=0)
+    return Draw(problem, graph, confounded, known, hit & ~recorded)
 
 
 def _uniform(key, low=0.0, high=1.0, shape=()):
@@ -240,15 +243,18 @@ def _system(key, d):
     return jax.lax.cond(some, confounded, whole, graph_key)
 
 
-def _among(done, shown, total):
-    """The same interventions in a system of more variables."""
-    nothing = Intervention(False, False, 0.0, 1.0)
-    return jax.tree.map(
-        lambda leaf, fill: (
-            jnp.full((leaf.shape[0], total), fill, leaf.dtype).at[:, shown].set(leaf)
-        ),
-        done,
-        nothing,
+def _to_rows(done, regime, shown, total):
+    """What is done to each cell, ``[n, total]``; nothing where nothing is shown."""
+
+    def spread(leaf, elsewhere):
+        everywhere = jnp.full((leaf.shape[0], total), elsewhere, leaf.dtype)
+        return everywhere.at[:, shown].set(leaf)[regime]
+
+    return Intervention(
+        targets=spread(done.targets, False),
+        cut=spread(done.cut, False),
+        shift=spread(done.shift, 0),
+        scale=spread(done.scale, 1),
     )
 
 
@@ -385,7 +391,7 @@ def _graph(key, d):
 
 
 def _interventions(key, d, n, hidden):
-    """What is done to each cell, ``[n, d]`` leaves, and whether that is recorded.
+    """What is done in each regime, each row's regime, and whether that is recorded.
 
     Shifts, and scales where cut, are in standard deviations of the rows of the column
     that are left alone.
@@ -418,8 +424,7 @@ def _interventions(key, d, n, hidden):
     fixed = moved & jax.random.bernoulli(next(keys), jnp.where(cut, 0.25, 0.5))
     spread = _uniform(next(keys), 0.2, 1.5, targets.shape)
     scale = jnp.where(fixed, jnp.where(cut, 0.0, 1.0), spread)
-    done = on_targets(targets, cut, shift, scale)
-    return jax.tree.map(lambda leaf: leaf[regime], done), kind == 1
+    return on_targets(targets, cut, shift, scale), regime, kind == 1
 
 
 def _row_weights(key, n):
@@ -439,10 +444,10 @@ def _noise(key, d, n, absent):
         "mixture": functools.partial(mixture, mean=lump),
     }
     draws = [{**NOISE, **varied}[name] for name in _NOISE]
+    draws.append(lambda key, shape, dtype: jnp.zeros(shape, dtype))  # if absent
     branches = [
         functools.partial(draw, shape=(n,), dtype=jnp.float32) for draw in draws
     ]
-    branches.append(lambda key: jnp.zeros(n, jnp.float32))
     family = _families(next(keys), _NOISE, 0.75, d)
     family = jnp.where(absent, len(_NOISE), family)
     noise = jax.lax.map(
@@ -502,59 +507,46 @@ def _columns(
         is_code = how.generated[j]
         return jnp.where(internal & ~is_code, mean, 0), jnp.where(is_code, 1, sd)
 
-    def see(key, x, j):
-        """The parents, as numbers of size 1."""
-        is_parent = graph[:, j]
-        seen = jax.lax.cond(
-            (is_parent & how.is_discrete).any(),
-            lambda key: see_classes(
-                key, x, weight, how.is_class, how.is_ordered, how.is_discrete
-            ),
-            lambda key: x,
-            key,
-        )
-        return jnp.where(is_parent[None, :], seen, 0)
-
-    def value(keys, x, parents, sds, j):
-        """A number, whatever becomes of it."""
+    def respond(x, means, sds, j):
+        del means
         noise = unit_noise[:, j]
+        keys = jax.random.split(jax.random.fold_in(column_key, j), 4)
+        is_parent = graph[:, j]
+        parents = jax.lax.cond(
+            (is_parent & how.is_discrete).any(),
+            lambda key: jnp.where(is_parent[None, :], see(key, x, how), 0),
+            lambda key: jnp.where(is_parent[None, :], x, 0),
+            keys[3],
+        )
         # Discrete parents have no scale that is theirs.
         seen_weights = jnp.where(internal | how.is_discrete, 1, sds) * weights[:, j]
+
+        def classes(key):
+            logits_key, class_key = jax.random.split(key)
+            is_class = is_parent & how.is_class
+            logits = class_logits(logits_key, parents, x, is_class, how.is_ordered[j])
+            return draw_classes(class_key, logits, how.num_classes[j])
+
         signals = {
             "linear": lambda key: matmul(parents, seen_weights),
-            **_nonlinear(graph[:, j], parents, noise, length),
+            **_nonlinear(is_parent, parents, noise, length),
         }
         branches = [signals[name] for name in (*_MECHANISMS, *_VARIED_MECHANISMS)]
-        signal = jax.lax.switch(family[j], branches, keys[0])
+        branches += [classes, lambda key: jnp.zeros(n, jnp.float32)]
+        branch = jnp.where(how.generated[j], len(branches) - 2, family[j])
+        branch = jnp.where(system.absent[j], len(branches) - 1, branch)
+        signal = jax.lax.switch(branch, branches, keys[0])
+        codes = signal
         mean, sd = moments(signal, j)
         size = signal_size * jnp.exp(0.3 * _normal(keys[1]))
         signal = jnp.where(is_plain[j], signal, (signal - mean) / sd * size)
         swing = jnp.exp(jnp.tanh(matmul(parents, _normal(keys[2], d))))
         noise = noise_scale[j] * noise * jnp.where(varying, swing, 1)
-        has_parents = graph[:, j].any()
+        has_parents = is_parent.any()
         grows = variety.multiplied & has_parents
         noise = noise * jnp.where(grows, 0.05 + jnp.abs(signal), 1)
-        return jnp.where(has_parents, signal, 0) + noise
-
-    def classes(keys, x, parents, sds, j):
-        """Codes drawn given the parents."""
-        is_class = graph[:, j] & how.is_class
-        logits = class_logits(keys[0], parents, x, is_class, how.is_ordered[j])
-        return draw_classes(keys[1], logits, how.num_classes[j])
-
-    def respond(x, means, sds, j):
-        del means
-        keys = jax.random.split(jax.random.fold_in(column_key, j), 4)
-        branch = jnp.where(system.absent[j], 2, how.generated[j].astype(jnp.int32))
-        return jax.lax.switch(
-            branch,
-            [
-                lambda keys: value(keys[1:], x, see(keys[0], x, j), sds, j),
-                lambda keys: classes(keys[1:], x, see(keys[0], x, j), sds, j),
-                lambda keys: jnp.zeros(n, jnp.float32),
-            ],
-            keys,
-        )
+        value = jnp.where(has_parents, signal, 0) + noise
+        return jnp.where(how.generated[j], codes, value)
 
     realise_key = next(keys)
 
