@@ -528,7 +528,9 @@ def calibrate(params, plan):
 
     def edge_loss(logits, table):
         each = jax.vmap(
-            lambda edge, graph: losses(beliefs_of(edge), graph, ~(graph | True)).edge
+            lambda edge, graph: (
+                losses(beliefs_of(edge), graph, jnp.zeros_like(graph)).edge
+            )
         )
         return each(logits, table.graph).mean()
 
@@ -536,7 +538,10 @@ def calibrate(params, plan):
         each = jax.vmap(
             lambda logits, confounded, graph: (
                 losses(
-                    beliefs_of(logits), graph, ~(graph | True), confounded=confounded
+                    beliefs_of(logits),
+                    graph,
+                    jnp.zeros_like(graph),
+                    confounded=confounded,
                 ).confounded
             )
         )
