@@ -95,7 +95,15 @@ SHORT = FULL._replace(
         (50, 1000, 6, 0.10),
     ),
     validation=((10, 1000, 96), (20, 1000, 64)),
-)
+    calibration=(
+        (2, 400, 300), (4, 400, 300), (10, 1000, 300), (20, 1000, 160),
+        (50, 1000, 40),
+    ),
+    familiar=(
+        (2, 400, 700), (4, 400, 700), (10, 1000, 1400), (20, 1000, 800),
+        (50, 1000, 140),
+    ),
+)  # fmt: skip
 SMALL = Plan(
     network=pair_transformer.NetworkConfig(
         width=8, num_blocks=2, triangles=2, num_heads=2, head_width=2, hidden=8
