@@ -1,5 +1,7 @@
 """Linear structural equations by a search over orders."""
 
+import math
+
 from causaljax.estimators.linear_base import BaseLinearDAG
 from causaljax.kernels import order_search
 
@@ -87,3 +89,10 @@ class LinearDAG(BaseLinearDAG):
             noise=self.noise, interventional=interventional, **options
         )
         return order_search.KERNEL, config
+
+    def _edge_price(self, info, found, effect):
+        assumed = [effect] if info["noise"] == "nongaussian" else []
+        if effect in info.get("nongaussian_columns", assumed):
+            return None
+        candidates = math.log(max(self.n_features_in_ / found.rows, 1))
+        return info["config"]["bic_weight"] * (math.log(found.rows) / 2 + candidates)

@@ -1,6 +1,7 @@
 """Causal graphs of tables of classes and numbers, by a search over orders."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
@@ -171,11 +172,24 @@ class MixedDAG(BaseGraphEstimator):
         most_classes = next(bound for bound in _LEVELS if bound >= most)
         return dataclasses.replace(config, most_classes=most_classes)
 
+    def _direction(self, info, claimed):
+        del info
+        if claimed:
+            return "its equivalence class tells it"
+        return "either direction fits the data equally well"
+
+    def _edge_price(self, info, found, effect):
+        del effect
+        if info["score"] != "degenerate_gaussian":
+            return None
+        parameters = found.widths[0] * found.widths[1]
+        return info["config"]["bic_weight"] * math.log(found.rows) / 2 * parameters
+
     def _notes(self):
         info = self.info_
         yield f"Score: {info['score']}."
         if self.graph_.graph["kind"] == "cpdag":
-            yield "Edges marked -- fit the data equally well in either direction."
+            yield "Edges marked --- fit the data equally well in either direction."
         if not self.n_bootstrap:
             yield (
                 "Probabilities are those of the equivalence class alone, 1 or 1/2; "
