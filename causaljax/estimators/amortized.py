@@ -172,6 +172,7 @@ class AmortizedDAG(BaseGraphEstimator):
             info = model._diagnose(last)
             learned = model._fit_result(weights, config, problem, posterior, info)
             learned = model._relabelled(learned, places)
+            model._gather(problem, places)
             info = learned.info | {"seconds": seconds}
             missing = gaps.describe(problems[number], named[number].names)
             if missing:
@@ -280,6 +281,7 @@ class AmortizedDAG(BaseGraphEstimator):
                 "too sure; compare with LinearDAG, or fine_tune on your own simulator",
                 stacklevel=4,
             )
+        info["edge_probabilities"] = "calibrated probability"
         info["ood_score"] = None if np.isnan(score) else score
         info["config"] = {
             "pretrained": weights.card["name"],

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -269,38 +268,6 @@ def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
         index=pd.Index(columns.names, name="from"),
         columns=pd.Index(columns.names, name="to"),
     )
-
-
-def to_networkx(
-    graph: Any, essential: Any, edge_prob: Any, weights: Any, columns: Columns
-) -> nx.DiGraph:
-    """A ``[d, d]`` graph as a DiGraph whose edges carry what is known of them.
-
-    Args:
-      graph: ``[d, d]`` bool, acyclic.
-      essential: ``[d, d]`` bool, with a 1 at both places where the direction of an
-        edge of the graph is not identified; such an edge is ``undirected``.
-      edge_prob: ``[d, d]`` float.
-      weights: ``[d, d]`` float, or None if the method has none.
-      columns: the names.
-
-    Returns:
-      ``networkx.DiGraph`` over all columns, edges with ``probability``, ``weight``
-      and ``undirected``, its ``kind`` "cpdag" if an edge is undirected and "dag"
-      otherwise; all of Python's own types, which every networkx writer accepts.
-    """
-    undirected = np.asarray(essential) & np.asarray(essential).T
-    result = nx.DiGraph(kind="cpdag" if undirected.any() else "dag")
-    result.add_nodes_from(columns.names)
-    for i, j in np.argwhere(np.asarray(graph)):
-        result.add_edge(
-            columns.names[i],
-            columns.names[j],
-            probability=float(edge_prob[i, j]),
-            **({} if weights is None else {"weight": float(weights[i, j])}),
-            undirected=bool(undirected[i, j]),
-        )
-    return result
 
 
 def as_pandas(table: Any) -> Any:
