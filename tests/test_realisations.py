@@ -11,6 +11,10 @@ from causaljax.simulate import classes, realisations
 
 N = 4000
 
+# One program serves all tests.
+cut_classes = jax.jit(classes.cut_classes)
+draw_counts = jax.jit(realisations.draw_counts)
+
 
 @pytest.fixture(scope="module")
 def value():
@@ -20,7 +24,7 @@ def value():
 @pytest.mark.parametrize("even", [False, True])
 @pytest.mark.parametrize("num_classes", [2, 5, 8])
 def test_classes_are_cut_in_the_order_of_the_value(value, num_classes, even):
-    code = classes.cut_classes(jax.random.key(1), value, N, num_classes, even)
+    code = cut_classes(jax.random.key(1), value, N, num_classes, even)
     assert np.array_equal(np.unique(code), np.arange(num_classes))
     assert (jnp.diff(code[jnp.argsort(value)]) >= 0).all()
     shares = np.bincount(np.array(code, int)) / N
@@ -31,7 +35,7 @@ def test_classes_are_cut_in_the_order_of_the_value(value, num_classes, even):
 def test_only_rows_that_count_place_the_cuts(value):
     """The others all lie above."""
     shifted = jnp.where(jnp.arange(N) < 100, value, value + 100)
-    code = classes.cut_classes(jax.random.key(1), shifted, 100, 3, True)
+    code = cut_classes(jax.random.key(1), shifted, 100, 3, True)
     assert set(np.unique(code[:100])) == {0, 1, 2}
     assert (code[100:] == 2).all()
 
@@ -52,44 +56,56 @@ def test_class_logits_depend_on_parents_and_on_nothing_else():
     seen = jnp.asarray(codes).at[:, 2].set(0)  # no parent
 
     @jax.jit
-    def logits(key, seen, codes):
+    def same_draw(key, seen, codes):
         return classes.class_logits(key, seen, codes, is_class, False)
+
+    def logits(key, seen, codes):
+        return same_draw(jax.random.clone(key), seen, codes)
 
     for key in jax.random.split(jax.random.key(0), 12):
         base = logits(key, seen, codes)
-        assert (base == logits(key, seen, codes + jnp.array([0, 0, 1.0, 0]))).all()
+        assert (base == logits(key, seen, codes + jnp.array([[0, 0, 1.0, 0]]))).all()
         for parent in (0, 3):
             step = jnp.zeros(4).at[parent].set(1)[None]
             assert (base != logits(key, seen + step, codes + step)).any(1).all()
 
 
-def test_children_see_a_score_for_each_class_of_mean_0_and_variance_1():
+def test_scores_of_ordered_classes_rise_and_all_have_mean_0_and_variance_1():
+    num_classes = jnp.array([5, 8, 0, 8])
+    is_ordered = jnp.array([True, False, False, True])
+    scores = classes.class_scores(jax.random.key(0), num_classes, is_ordered)
+    assert (scores[2] == 0).all()
+    assert (scores[0, 5:] == 0).all()
+    for score in (scores[0, :5], scores[1], scores[3]):
+        np.testing.assert_allclose(score.mean(), 0, atol=1e-5)
+        np.testing.assert_allclose(score.std(), 1, atol=1e-4)
+    assert (jnp.diff(scores[0, :5]) > 0).all()
+    assert (jnp.diff(scores[3]) > 0).all()
+    assert (jnp.diff(scores[1]) < 0).any()
+
+
+def test_children_see_classes_by_scores_counts_in_size_1_and_numbers_as_they_are():
     rng = np.random.default_rng(0)
-    x = jnp.asarray(np.c_[rng.integers(0, 5, (N, 2)), rng.poisson(4, N), rng.normal(
-        3, 2, N
-    )].astype(np.float32))  # fmt: skip
-    is_class = jnp.array([True, True, False, False])
-    is_ordered = jnp.array([True, False, False, False])
-    seen = classes.see_classes(
-        jax.random.key(0),
-        x,
-        jnp.ones(N),
-        is_class,
-        is_ordered,
-        is_class.at[2].set(True),
+    rate = np.exp(2 + 0.5 * rng.normal(size=N))
+    columns = rng.integers(0, 5, N), rng.poisson(rate), rng.normal(3, 2, N)
+    x = jnp.asarray(np.stack(columns, 1), jnp.float32)
+    how = realisations.continuous(3)._replace(
+        kind=jnp.array([Kind.CATEGORICAL, Kind.COUNT, Kind.CONTINUOUS]),
+        num_classes=jnp.array([5, 0, 0]),
+        log_rate=jnp.full(3, 2.0),
+        slope=jnp.full(3, 0.5),
     )
-    np.testing.assert_allclose(seen[:, :3].mean(0), 0, atol=1e-3)
-    np.testing.assert_allclose(seen[:, :3].std(0), 1, atol=1e-3)
-    assert (seen[:, 3] == x[:, 3]).all()
-    scores = [[np.unique(seen[x[:, j] == k, j]) for k in range(5)] for j in range(2)]
-    assert all(len(score) == 1 for column in scores for score in column)
-    assert (np.diff(np.ravel(scores[0])) > 0).all()
-    assert (np.diff(np.ravel(scores[1])) < 0).any()
+    seen = realisations.see(jax.random.key(0), x, how)
+    assert [len(np.unique(seen[x[:, 0] == k, 0])) for k in range(5)] == [1] * 5
+    assert len(np.unique(seen[:, 0])) == 5
+    assert abs(seen[:, 1].mean()) < 0.5
+    assert 0.6 < seen[:, 1].std() < 1.6
+    assert (seen[:, 2] == x[:, 2]).all()
 
 
 @pytest.mark.parametrize("rate", [0.1, 3.0, 25.0, 200.0])
 def test_counts_are_poisson(rate):
-    count = realisations.draw_counts(jax.random.key(3), jnp.full(N, np.log(rate)))
+    count = draw_counts(jax.random.key(3), jnp.full(N, np.log(rate)))
     assert (count == jnp.round(count)).all()
     assert count.min() >= 0
     assert count.mean() == pytest.approx(rate, abs=4 * (rate / N) ** 0.5)
@@ -100,15 +116,24 @@ def test_counts_are_poisson(rate):
 
 def _how(**changes):
     how = realisations.continuous(1)
-    how = how._replace(**{name: jnp.full(1, of) for name, of in changes.items()})
-    return how, jax.tree.map(lambda leaf: leaf[0], how)
+    return how._replace(
+        **{
+            name: jnp.full(1, of, getattr(how, name).dtype)
+            for name, of in changes.items()
+        }
+    )
+
+
+@jax.jit
+def _seen_and_shown(value, targeted, how):
+    one = jax.tree.map(lambda leaf: leaf[0], how)
+    seen = realisations.realise(jax.random.key(5), value, one, targeted, N)
+    return seen, realisations.measure(jax.random.key(6), seen[:, None], how, N)[:, 0]
 
 
 def _realised(value, targeted=False, **changes):
-    how, one = _how(**changes)
     targeted = jnp.broadcast_to(targeted, value.shape)
-    seen = realisations.realise(jax.random.key(5), value, one, targeted, N)
-    shown = realisations.measure(jax.random.key(6), seen[:, None], how, N)[:, 0]
+    seen, shown = _seen_and_shown(value, targeted, _how(**changes))
     return np.array(seen), np.array(shown)
 
 
@@ -128,13 +153,13 @@ def test_classes_without_an_order_are_relabelled(value):
 
 def test_targets_get_classes_of_other_shares():
     """Classes that were drawn given the parents; elsewhere they stay."""
-    codes = jnp.zeros(N)
+    codes = jnp.full(N, 3.0)
     targeted = jnp.arange(N) < N // 2
     seen, _ = _realised(
         codes, targeted, kind=int(Kind.ORDINAL), num_classes=4, generated=True
     )
-    assert (seen[N // 2 :] == 0).all()
-    assert seen[: N // 2].max() > 0
+    assert (seen[N // 2 :] == 3).all()
+    assert seen[: N // 2].min() < 3
     assert set(np.unique(seen)) <= {0, 1, 2, 3}
 
 
@@ -162,7 +187,7 @@ def test_error_of_measurement_is_not_felt(value):
 
 
 def test_columns_of_two_values_are_told_as_binary(value):
-    how, _ = _how(step=5.0)
+    how = _how(step=5.0)
     x = jnp.where(value > 0, 5.0, 0.0)[:, None]
     kind = realisations.told_kind(jax.random.key(0), x, jnp.ones(N), how)
     assert kind[0] == Kind.BINARY

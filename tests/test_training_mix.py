@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from causaljax import simulate
+from causaljax.core.types import Kind
 from causaljax.graphs.dags import is_acyclic
 from causaljax.simulate import training_mix
 from causaljax.simulate.training_mix import draw_table
@@ -21,6 +22,36 @@ def draws():
 def test_tables_are_finite_and_graphs_acyclic(draws):
     assert jnp.isfinite(draws.problem.x).all()
     assert jax.vmap(is_acyclic)(draws.graph).all()
+
+
+def test_columns_hold_what_their_kinds_say(draws):
+    whole = np.array(draws.problem.observed.all((1, 2)))
+    kinds, tables = np.array(draws.problem.kind), _unstack(draws.problem)
+    for kind, table in zip(kinds[whole], np.array(tables, object)[whole], strict=True):
+        x = table[0][table[4] > 0]
+        for j, of in enumerate(kind):
+            values = np.unique(x[:, j])
+            if of == Kind.BINARY:
+                assert len(values) <= 2
+            elif of in (Kind.ORDINAL, Kind.CATEGORICAL):
+                assert len(values) <= 8
+            elif of == Kind.COUNT and len(values) > 1:
+                # Whole numbers before they were scaled, zero or one apart somewhere.
+                steps = np.diff(values) / np.diff(values).min()
+                assert len(values) < 60 or abs(steps - steps.round()).max() < 0.1
+    shares = np.bincount(kinds.ravel(), minlength=5) / kinds.size
+    assert shares[0] > 0.6
+    assert (shares[1:] > 0.02).all()
+    assert 0.4 < (kinds == Kind.CONTINUOUS).all(1).mean() < 0.7
+    for of in (Kind.BINARY, Kind.ORDINAL, Kind.CATEGORICAL):
+        assert (kinds == of).all(1).any()
+
+
+def test_a_third_of_the_tables_have_hidden_causes(draws):
+    confounded = draws.confounded
+    assert (confounded == confounded.swapaxes(1, 2)).all()
+    assert not confounded[:, jnp.arange(6), jnp.arange(6)].any()
+    assert 0.12 < confounded.any((1, 2)).mean() < 0.4
 
 
 def test_families_are_those_of_the_simulators_and_none_held_out():
@@ -131,6 +162,7 @@ def test_jit_gives_what_eager_gives():
     eager = draw_table(jax.random.key(8), 3, 40)
     jitted = jax.jit(draw_table, static_argnums=(1, 2))(jax.random.key(8), 3, 40)
     assert (eager.graph == jitted.graph).all()
+    assert (eager.problem.kind == jitted.problem.kind).all()
     np.testing.assert_allclose(eager.problem.x, jitted.problem.x, atol=1e-3)
 
 

@@ -117,8 +117,8 @@ def class_logits(
 
     # An odd factor keeps the classes of a parent apart in a table of 64 rows.
     factor = 2 * jax.random.randint(keys[3], (d,), 0, _TABLE_SIZE // 2) + 1
-    codes = jnp.where(is_class[None, :], codes, 0).astype(jnp.int32)
-    row = (codes * factor[None, :]).sum(axis=1) % _TABLE_SIZE
+    factor = jnp.where(is_class, factor, 0).astype(codes.dtype)
+    row = matmul(codes, factor).astype(jnp.int32) % _TABLE_SIZE
     table = jax.random.normal(keys[4], (_TABLE_SIZE, MOST_CLASSES), jnp.float32)
     table = jnp.where(form == 0, 0, 1.5 * table_size * table)
     spread = jax.random.uniform(keys[5], (), jnp.float32, 0.2, 1)
@@ -156,7 +156,8 @@ def class_scores(key: Array, num_classes: Array, is_ordered: Array) -> Array:
 def look_up(codes: Array, scores: Array) -> Array:
     """The score of each code, ``[n, d]``, from ``scores`` ``[d, MOST_CLASSES]``.
 
-    Cells that are no code have 0. A gather would take many times as long.
+    Cells that are no code have any score.
     """
-    chosen = [jnp.where(codes == k, scores[None, :, k], 0) for k in range(MOST_CLASSES)]
-    return sum(chosen[1:], chosen[0])
+    first = MOST_CLASSES * jnp.arange(codes.shape[1], dtype=jnp.int32)
+    place = jnp.clip(codes, 0, MOST_CLASSES - 1).astype(jnp.int32) + first[None, :]
+    return scores.reshape(-1)[place]

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from causaljax.core.linalg import matmul
 from causaljax.core.types import Array
 from causaljax.graphs.dags import transitive_closure
 from causaljax.simulate.graphs import largest
@@ -60,4 +61,5 @@ def project(graph: Array, hidden: Array) -> tuple[Array, Array]:
 
 def _follow(first, second):
     """Pairs joined by a step of ``first`` and then one of ``second``."""
-    return jnp.any(first[:, :, None] & second[None, :, :], axis=1)
+    first, second = first.astype(jnp.float32), second.astype(jnp.float32)
+    return matmul(first, second) > 0
