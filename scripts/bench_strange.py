@@ -130,7 +130,7 @@ def traps(model: causaljax.AmortizedDAG, draws: int) -> None:
         forth = np.array([one.edge_probabilities_.loc["x", "y"] for one in fitted])
         bad = np.mean(back > 0.9) > 0.03
         print(
-            f"{name:12} right way above .5 in {np.mean(forth > 0.5):.2f}, reverse above "
+            f"{name:12} right above .5 in {np.mean(forth > 0.5):.2f}, reverse above "
             f".9 in {np.mean(back > 0.9):.2f}{mark(bad)}",
             flush=True,
         )
