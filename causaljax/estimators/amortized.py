@@ -31,9 +31,10 @@ _PAIRS = 3  # columns: 3 % of the training tables; right of 17 of 30 cause-effec
 class AmortizedDAG(BaseGraphEstimator):
     """A causal graph as a network sees it that was trained on simulated tables.
 
-    One forward pass instead of a search: linear and nonlinear mechanisms, known and
-    hidden interventions, and missing cells (NaN) are all one to it. What it says is
-    as good as the table resembles its training tables: see ``ood_score_``.
+    One forward pass instead of a search: numbers, classes and counts, linear and
+    nonlinear mechanisms, known and hidden interventions, hidden common causes and
+    missing cells (NaN) are all one to it. What it says is as good as the table
+    resembles its training tables: see ``ood_score_``.
 
     Args:
       pretrained: name of a network that ships with the package, the path of a
