@@ -164,3 +164,38 @@ def _few_memory_maps():
     maps = pathlib.Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
+
+
+def assert_edges_agree(model, folder):
+    """The same edges in the table, prints, files, matrices and the graph."""
+    from causaljax.tables import files
+
+    names = list(model.adjacency_)
+    marks = {(row.source, row.target): row.mark for row in model.edges_.itertuples()}
+    joined = {pair: mark for pair, mark in marks.items() if mark != "<->"}
+    assert {
+        (u, v): "---" if edge["undirected"] else "-->"
+        for u, v, edge in model.graph_.edges(data=True)
+    } == joined
+    files.write_results(folder, model.edges_, names, {"causaljax": "1"})
+    read = files.read_result(folder / "edges.csv")
+    assert {(row.source, row.target): row.mark for row in read.itertuples()} == marks
+    np.testing.assert_array_equal(read["probability"], model.edges_["probability"])
+    for frame, file in ((model.adjacency_, "adjacency"), (model.cpdag_, "cpdag")):
+        again = files.read_result(folder / f"{file}.csv")
+        assert (again == frame).all(axis=None)
+        pairs = {(names[i], names[j]) for i, j in np.argwhere(frame.to_numpy())}
+        both = {pair[::-1] for pair, mark in joined.items() if mark == "---"}
+        assert pairs == set(joined) | (both if file == "cpdag" else set())
+    rows = [line.split("│")[1:4] for line in model.summary().split("\n") if "│" in line]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    found = {
+        (row[0], row[2]): row[1] for row in rows if row[1] in ("-->", "---", "<->")
+    }
+    assert found == marks
+    page = model._repr_html_()
+    assert page.count("<tr>") == len(marks) + 1
+    for pair in marks:
+        told = model.explain(*pair)
+        assert {told.source, told.target} == set(pair)
+        assert told.mark == marks[pair]
