@@ -22,7 +22,8 @@ def test_projection_is_what_a_walk_over_all_paths_finds():
     rng, d = np.random.default_rng(0), 7
     graphs = np.triu(rng.random((200, d, d)) < rng.random((200, 1, 1)), 1)
     hidden = rng.random((200, d)) < 0.4
-    projected, confounded = jax.jit(jax.vmap(project))(graphs, hidden)
+    found = jax.jit(jax.vmap(project))(graphs, hidden)
+    projected, confounded = map(np.array, found)
     for k in range(200):
         ends = [_paths(graphs[k], start, hidden[k]) for start in range(d)]
         for i in range(d):

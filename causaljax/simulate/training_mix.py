@@ -111,8 +111,8 @@ def draw_table(
     none or grows with the signal, root causes on a grid of few values, noise that
     depends on the row before, and rows selected by the value of a column.
 
-    In a third of the tables up to d / 4 further variables (at least one) are drawn
-    with the rest and hidden, mostly those with most children. They are no targets.
+    In a third of the tables variables are hidden, mostly those with most children: one
+    to d / 4 of them, or to 2 if d is 4 to 7. They are not targets of interventions.
 
     Args:
       key: consumed.
