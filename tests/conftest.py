@@ -1,6 +1,7 @@
 """Two CPU devices and jax at its strictest, for every test."""
 
 import atexit
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
@@ -203,3 +204,51 @@ def assert_edges_agree(model, folder):
         told = model.explain(*pair)
         assert {told.source, told.target} == set(pair)
         assert told.mark == marks[pair]
+
+
+def assert_same(one, other, where=""):
+    """Values are the same to the last bit, and of the same types."""
+    import networkx as nx
+    import pandas as pd
+
+    if isinstance(one, jax.Array):
+        one = np.asarray(one)  # a file gives numpy's back
+    assert type(one) is type(other), where
+    if isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other, check_exact=True, obj=where)
+    elif isinstance(one, pd.Series):
+        pd.testing.assert_series_equal(one, other, check_exact=True, obj=where)
+    elif isinstance(one, nx.Graph):
+        assert nx.utils.graphs_equal(one, other), where
+    elif isinstance(one, np.ndarray) and one.dtype != object:
+        assert (one.dtype, one.shape) == (other.dtype, other.shape), where
+        assert one.tobytes() == other.tobytes(), where
+    elif isinstance(one, dict):
+        assert list(one) == list(other), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}[{key!r}]")
+    elif isinstance(one, list | tuple | np.ndarray):
+        assert len(one) == len(other), where
+        for k, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}[{k}]")
+    elif dataclasses.is_dataclass(one):
+        assert_same(vars(one), vars(other), where)
+    else:
+        assert one == other or (one != one and other != other), where
+
+
+def assert_saved_alike(model, folder, *asked):
+    """A model that was saved and loaded has its attributes, and answers as it did."""
+    from causaljax import load
+
+    path = folder / "model.safetensors"
+    model.save(path)
+    again = load(path)
+    kept = {name: vars(again)[name] for name in vars(model)}
+    assert vars(again).keys() == kept.keys()
+    assert_same(vars(model), kept, repr(model))
+    for ask in asked:
+        assert_same(ask(model), ask(again), repr(model))
+    assert again.summary() == model.summary()
+    assert repr(again) == repr(model)
+    return again

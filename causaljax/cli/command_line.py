@@ -263,7 +263,7 @@ def _fit(options):
             written = causaljax.tables.files.write_results(
                 options.out,
                 estimator.edges_,
-                list(estimator.adjacency_),
+                [str(name) for name in estimator.adjacency_],
                 _record(options, estimator, loaded, known["knowledge"]),
                 **_regime_tables(estimator),
             )

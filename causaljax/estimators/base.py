@@ -2,10 +2,12 @@
 
 import dataclasses
 import inspect
+import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -21,8 +23,8 @@ from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
 from causaljax.reports import explanation
 from causaljax.reports.summary import Lines, as_html, counted, summary
-from causaljax.tables import edges, frame, priors
-from causaljax.tables.knowledge import Knowledge, suggest
+from causaljax.tables import edges, frame, model_files, priors
+from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
@@ -482,7 +484,7 @@ class BaseGraphEstimator(ABC):
             self.weights_ = frame.to_frame(weights, columns)
         edge_prob, extra = learned.posterior.edge_prob, learned.posterior.extra
         info = {"config": {}, "edge_probabilities": "score", **learned.info}
-        meaning = info["edge_probabilities"]
+        meaning = str(info["edge_probabilities"])
         self.posterior_ = learned.posterior
         self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
         self.edges_ = edges.edge_table(
@@ -575,63 +577,45 @@ class BaseGraphEstimator(ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
+        extra = self.posterior_.extra or {}
+        return explanation.explain(
+            self._evidence,
+            self.edges_,
+            self.edge_probabilities_,
+            (str(a), str(b)),
+            info=self.info_,
+            confounders=extra.get("confounder_prob"),
+            price=self._edge_price,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes the fitted estimator to a file that ``causaljax.load`` reads.
+
+        The file is safetensors with a JSON header, no pickle, with a checksum by which
+        damage is found. It holds the attributes and what the methods need:
+        ``LatentInterventionDAG`` and ``AmortizedDAG`` keep numbers of single rows,
+        ``AmortizedDAG`` the rows themselves and its network. A ``prior`` that is a
+        function is saved as the matrix it gave, a ``random_state`` that draws seeds as
+        the seed that it drew.
+
+        Args:
+          path: of the file; one that is there is replaced when the new one is complete.
+
+        Raises:
+          ValueError: naming what a file cannot hold, or the path that cannot be
+            written.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        state = {name: kept for name, kept in vars(self).items() if name != "graph_"}
         names = list(self.adjacency_)
-        for name in (a, b):
-            if str(name) not in names:
-                raise ValueError(
-                    f"explain: the fit has no column {name!r}; {suggest(name, names)}"
-                )
-        i, j = names.index(str(a)), names.index(str(b))
-        if i == j:
-            raise ValueError(f"explain: {a!r} was named twice: name two columns")
-        ends = self.edges_[["source", "target"]]
-        row = self.edges_[ends.isin((names[i], names[j])).all(axis=1)].to_dict(
-            "records"
-        )
-        edge = row[0] if row else {"mark": "", "why": ""}
-        if edge["mark"] in (edges.DIRECTED, edges.UNDIRECTED):
-            i, j = names.index(edge["source"]), names.index(edge["target"])
-            cause, effect = i, j
-        else:
-            place = {name: k for k, name in enumerate(edges.order(self.edges_, names))}
-            cause, effect = sorted((i, j), key=lambda k: place[names[k]])
-        parents = np.flatnonzero(self.adjacency_.to_numpy()[:, effect]).tolist()
-        given = [k for k in parents if k != cause]
-        evidence = self._evidence
-        found = explanation.association(evidence, effect, cause, given)
-        price = found and self._edge_price(self.info_, found, names[effect])
-        gain = None if price is None else found.nats - price
-        prior = evidence.prior
-        if gain is not None and prior is not None:
-            odds = np.clip(prior[cause, effect], 1e-16, 1 - 1e-16)
-            gain += float(np.log(odds) - np.log1p(-odds))
-        prob, extra = self.edge_probabilities_.to_numpy(), self.posterior_.extra
-        hidden = (extra or {}).get("confounder_prob")
-        direction = edge["why"]
-        for test in self.info_.get("directions", ()):
-            if (test["cause"], test["effect"]) == (names[i], names[j]):
-                direction += (
-                    f" (residuals: p = {test['independence_p']:.2g}; the other "
-                    f"direction loses {test['direction_nats']:.3g} nats)"
-                )
-        return explanation.in_words(
-            explanation.Explanation(
-                source=names[i],
-                target=names[j],
-                mark=edge["mark"],
-                probabilities=(float(prob[i, j]), float(prob[j, i])),
-                meaning=self.info_["edge_probabilities"],
-                confounder_probability=None if hidden is None else float(hidden[i, j]),
-                knowledge=explanation.knowledge_of(evidence, names, i, j),
-                prior=None
-                if prior is None
-                else (float(prior[i, j]), float(prior[j, i])),
-                given=tuple(names[k] for k in given),
-                association=found,
-                score_gain=gain,
-                direction=direction,
-            )
-        )
+        if callable(state.get("prior")):
+            state["prior"] = pd.DataFrame(self._prior_given, index=names, columns=names)
+        if isinstance(self.random_state, np.random.Generator | np.random.RandomState):
+            state["random_state"] = self.info_["seed"]
+        own = sys.modules["causaljax"].__version__  # of the package above this one
+        about = {"causaljax": own, "edges": len(self.edges_)}
+        model_files.write_model(path, type(self), state, about)
 
     def _check_fitted(self):
         if not hasattr(self, "edges_"):

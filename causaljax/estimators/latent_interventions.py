@@ -244,8 +244,9 @@ class LatentInterventionDAG(BaseGraphEstimator):
 
     def _shown_tables(self):
         rows = []
+        shares = self.regime_weights_.to_dict()
         for name, targets in self.intervention_targets_.iterrows():
-            share = self.regime_weights_[name]
+            share = shares[name]
             if share >= _LEAST_SHARE or name == self.reference_:
                 hit = ", ".join(targets.index[targets > _LIKELY])
                 rows.append((name, f"{share:.1%}", hit))

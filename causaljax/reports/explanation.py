@@ -1,17 +1,22 @@
 """Why two columns are joined or not: what a fit leaves of its table, and the answer."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.special
 
 from causaljax.core.types import Kind, Problem
+from causaljax.tables import edges as edge_tables
+from causaljax.tables.knowledge import suggest
 
 _MOST = 1 << 22  # numbers that moments of sets of targets may take up
 _CHUNK = 1 << 16  # rows at once
 _FEWEST = 5  # rows of a class; those of fewer are put together
 _RIDGE = 1e-9  # of variances of 1: columns that one another determine stay solvable
+_LEAST = 1e-16  # of a prior's probabilities, for their log-odds
 _PARTS = 3  # names that a sentence lists
 
 
@@ -73,7 +78,7 @@ def gather(
         code = code.ravel()
     apart = (sets[:, :, None] & ~sets[:, None, :]).any(axis=0) if len(sets) > 1 else 0
     if sets.any() and len(sets) * len(block) ** 2 > _MOST:
-        kept = ~sets.any(axis=1)
+        kept = np.asarray(~sets.any(axis=1))
         code, sets = np.where(kept[code], 0, -1), sets[kept]
     size = len(sets), len(block), len(block)
     totals, sums, products = (np.zeros(size) for _ in range(3))
@@ -227,11 +232,96 @@ class Explanation:
         return "\n".join(self.sentences)
 
 
-def knowledge_of(evidence: Evidence, names: Any, i: int, j: int) -> tuple[str, ...]:
-    """What was known of a pair of columns before the fit, a sentence each."""
+def explain(
+    evidence: Evidence,
+    edges: pd.DataFrame,
+    edge_prob: pd.DataFrame,
+    pair: tuple[str, str],
+    *,
+    info: Mapping[str, Any],
+    confounders: np.ndarray | None,
+    price: Callable[[Mapping[str, Any], Association, str], float | None],
+) -> Explanation:
+    """Why there is an edge between two columns of a fit, or none.
+
+    Args:
+      evidence: of the fit's table.
+      edges: the edge table.
+      edge_prob: ``[d, d]``, with the names of all columns on both axes.
+      pair: two of these names.
+      info: ``info_`` of the fit.
+      confounders: ``[d, d]`` float, P(a hidden common cause), or None.
+      price: nats that an edge costs, of ``info``, the association and the effect's
+        name; None where the method has no Gaussian score of it.
+
+    Returns:
+      The explanation.
+
+    Raises:
+      ValueError: if a name is no column's, or both are one.
+    """
+    names = [str(name) for name in edge_prob]
+    for name in pair:
+        if name not in names:
+            raise ValueError(
+                f"explain: the fit has no column {name!r}; {suggest(name, names)}"
+            )
+    i, j = (names.index(name) for name in pair)
+    if i == j:
+        raise ValueError(f"explain: {pair[0]!r} is named twice: name two columns")
+    rows = edges[edges[["source", "target"]].isin(pair).all(axis=1)].to_dict("records")
+    edge = rows[0] if rows else {"mark": "", "why": ""}
+    if edge["mark"] in (edge_tables.DIRECTED, edge_tables.UNDIRECTED):
+        i, j = names.index(edge["source"]), names.index(edge["target"])
+        cause, effect = i, j
+    else:
+        order = edge_tables.order(edges, names)
+        cause, effect = sorted((i, j), key=lambda k: order.index(names[k]))
+    graph = edge_tables.adjacency(edges, names).to_numpy()
+    given = [k for k in np.flatnonzero(graph[:, effect]).tolist() if k != cause]
+    found, prior, gain = (
+        association(evidence, effect, cause, given),
+        evidence.prior,
+        None,
+    )
+    if found is not None:
+        cost = price(info, found, names[effect])
+        gain = None if cost is None else found.nats - cost
+    if gain is not None and prior is not None:
+        odds = np.clip(prior[cause, effect], _LEAST, 1 - _LEAST)
+        gain += float(np.log(odds) - np.log1p(-odds))
+    direction = edge["why"]
+    for test in info.get("directions", ()):
+        if (test["cause"], test["effect"]) == (names[i], names[j]):
+            direction += (
+                f" (residuals: p = {test['independence_p']:.2g}; the other direction "
+                f"loses {test['direction_nats']:.3g} nats)"
+            )
+    prob = edge_prob.to_numpy()
+    return _in_words(
+        Explanation(
+            source=names[i],
+            target=names[j],
+            mark=edge["mark"],
+            probabilities=(float(prob[i, j]), float(prob[j, i])),
+            meaning=info["edge_probabilities"],
+            confounder_probability=(
+                None if confounders is None else float(confounders[i, j])
+            ),
+            knowledge=_knowledge_of(evidence, names, i, j),
+            prior=None if prior is None else (float(prior[i, j]), float(prior[j, i])),
+            given=tuple(names[k] for k in given),
+            association=found,
+            score_gain=gain,
+            direction=direction,
+        )
+    )
+
+
+def _knowledge_of(evidence, names, i, j):
     found = []
     for a, b in ((i, j), (j, i)):
-        edge = f"{names[a]} --> {names[b]}"
+        edge = f"{names[a]} {edge_tables.DIRECTED} {names[b]}"
         if evidence.required[a, b]:
             found.append(f"The knowledge given requires {edge}.")
         elif not evidence.allowed[a, b]:
@@ -239,7 +329,7 @@ def knowledge_of(evidence: Evidence, names: Any, i: int, j: int) -> tuple[str, .
     return tuple(found)
 
 
-def in_words(told: Explanation) -> Explanation:
+def _in_words(told):
     """The explanation with its sentences."""
     a, b = told.source, told.target
     forward, backward = told.probabilities

@@ -52,10 +52,8 @@ def shown_edges(edges: pd.DataFrame) -> Lines:
     """An edge table as it is shown: what it knows nothing of is left out."""
     meanings = edge_tables.directed_edges(edges)["meaning"].unique().tolist()
     confounded = (edges["mark"] == edge_tables.CONFOUNDED).any()
-    heads, cells = (
-        ["source", "", "target"],
-        [*edges[["source", "mark", "target"]].T.values],
-    )
+    heads = ["source", "", "target"]
+    cells: list[Any] = [edges[name] for name in ("source", "mark", "target")]
     if confounded or meanings != [_NO_ESTIMATE]:
         heads.append(meanings[0] if len(meanings) == 1 else "probability")
         cells.append([f"{number:.2f}" for number in edges["probability"]])

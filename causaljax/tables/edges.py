@@ -89,6 +89,7 @@ def edge_table(
     graph, essential = (np.asarray(matrix, bool) for matrix in (graph, essential))
     edge_prob, reasons = np.asarray(edge_prob, np.float64), why or {}
     i, j = np.nonzero(graph)
+    names = list(names)
 
     def numbers(matrix):
         if matrix is None:
@@ -124,8 +125,8 @@ def edge_table(
         rows = {name: [*cells, *more[name]] for name, cells in rows.items()}
         i, j = np.concatenate([i, k]), np.concatenate([j, m])
     rows |= {
-        "source": [names[place] for place in i],
-        "target": [names[place] for place in j],
+        "source": [names[place] for place in i.tolist()],
+        "target": [names[place] for place in j.tolist()],
     }
     return pd.DataFrame(
         {
