@@ -211,9 +211,13 @@ def assert_same(one, other, where=""):
         one = np.asarray(one)  # a file gives numpy's back
     assert type(one) is type(other), where
     if isinstance(one, pd.DataFrame):
-        pd.testing.assert_frame_equal(one, other, check_exact=True, obj=where)
+        pd.testing.assert_frame_equal(
+            one, other, check_exact=True, check_freq=False, obj=where
+        )
     elif isinstance(one, pd.Series):
-        pd.testing.assert_series_equal(one, other, check_exact=True, obj=where)
+        pd.testing.assert_series_equal(
+            one, other, check_exact=True, check_freq=False, obj=where
+        )
     elif isinstance(one, nx.Graph):
         assert nx.utils.graphs_equal(one, other), where
     elif isinstance(one, np.ndarray) and one.dtype != object:
