@@ -1,5 +1,6 @@
 """What every estimator shares: parameters, one way to fit, learned attributes."""
 
+import dataclasses
 import inspect
 import sys
 import time
@@ -360,6 +361,21 @@ class BaseGraphEstimator(ABC):
         self._prior_given = given
         place = [self._table_columns.names.index(name) for name in columns.names]
         return given[np.ix_(place, place)]
+
+    def _with_prior(
+        self, problem: Problem, config: Any, columns: frame.Columns
+    ) -> tuple[Problem, Any]:
+        """The problem and a kernel's config, with the ``prior`` of the user if any.
+
+        An edge of probability 0 counts as forbidden, so directions that follow from
+        its absence are known.
+        """
+        prior = self._given_prior(columns)
+        if prior is None:
+            return problem, config
+        allowed = problem.allowed & ((prior > 0) | problem.required)
+        config = dataclasses.replace(config, prior=prior)
+        return problem._replace(allowed=allowed), config
 
     def _relabelled(self, learned: FitResult, places: np.ndarray) -> FitResult:
         """What was learned of ordered variables, by numpy and in the table's order.

@@ -58,6 +58,7 @@ class BaseLinearDAG(BaseGraphEstimator):
             )
         kernel, config = self._configure(bool(problem.intervened.any()))
         check_options(config)
+        problem, config = self._with_prior(problem, config, columns)
         posterior, info = self._run(
             kernel, problem, config, bar, num_starts=self.n_starts
         )
