@@ -78,7 +78,7 @@ def kernel_modules():
 # Rows of the contract whose programs are alike.
 ROWS = re.compile(r"\b(dagma|order|amortized|neural|mixture|latent-\w+)\b")
 # What takes longest begins first, so that no worker waits at the end.
-LONG = "latent_interventions", "examples", "contract", "regime_likelihood", "neural"
+LONG = "latent_interventions", "contract", "training_mix", "mechanisms", "simulate"
 
 
 def pytest_collection_modifyitems(items):
