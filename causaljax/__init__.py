@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from causaljax.estimators import MixedDAG as MixedDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
     from causaljax.estimators import discover as discover
+    from causaljax.estimators import load as load
     from causaljax.estimators import recommend as recommend
     from causaljax.reports.evaluation import compare_graphs as compare_graphs
     from causaljax.tables.datasets import load_sachs as load_sachs
@@ -45,6 +46,7 @@ _HOME = {
         "MixedDAG",
         "NeuralDAG",
         "discover",
+        "load",
         "recommend",
     ],
     "tables.knowledge": ["Knowledge"],

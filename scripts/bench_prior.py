@@ -1,14 +1,17 @@
-"""What a belief about edges does for `NeuralDAG`, if its source is right or errs.
+"""What a belief about edges does for a method, if its source is right or errs.
 
-    python scripts/bench_prior.py [--draws 12] [--rows 300] [--mechanism additive]
+    python scripts/bench_prior.py [--draws 12] [--rows 300] [--method neural]
+        [--mechanism additive]
 
 Tables of 8 variables and 1.5 edges a variable. A source is asked breadth-first
 (`tables.priors.ask_breadth_first`): of what it should name, each name is missing with
 probability `miss`, and as many wrong names are there instead in the mean. F1 is that of
-the source alone; of its prior in place of the candidates that data give; of both.
+the source alone; for `neural`, of its prior in place of the candidates that data give;
+of both. For `mixed` every other column is cut into three classes.
 """
 
 import argparse
+import functools
 import warnings
 
 import jax
@@ -16,7 +19,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from causaljax import NeuralDAG, compare_graphs, simulate
+from causaljax import LinearDAG, MixedDAG, NeuralDAG, compare_graphs, simulate
 from causaljax.core.run import run
 from causaljax.kernels import neural
 from causaljax.kernels.neural import equations
@@ -24,6 +27,12 @@ from causaljax.tables import frame, priors
 
 _NAMES = list("abcdefgh")
 _MISSES = (0.0, 0.2, 0.4)
+_METHODS = {
+    "linear": LinearDAG,
+    "mixed": MixedDAG,
+    # The graph is there before the equations.
+    "neural": functools.partial(NeuralDAG, num_updates=10),
+}
 
 
 def source(truth, rng, miss):
@@ -62,6 +71,9 @@ def scores(number, options):
         key, graph, options.rows, mechanism=options.mechanism
     )
     table = pd.DataFrame(np.asarray(problem.x), columns=_NAMES)
+    if options.method == "mixed":
+        for name in _NAMES[::2]:
+            table[name] = pd.qcut(table[name], 3, labels=list("xyz"))
     truth = np.asarray(graph).astype(int)
     named = pd.DataFrame(truth, index=_NAMES, columns=_NAMES)
     rng = np.random.default_rng(number)
@@ -69,13 +81,14 @@ def scores(number, options):
     def f1(found):
         return compare_graphs(truth, np.asarray(found))["f1"]
 
-    model = NeuralDAG(num_updates=10)  # the graph is there before the equations
+    model = _METHODS[options.method]()
     found = {"no prior": f1(model.fit(table).adjacency_)}
     for miss in _MISSES:
         prior = priors.ask_breadth_first(source(named, rng, miss), _NAMES)
         model.set_params(prior=prior)
         found[f"source alone, miss {miss}"] = f1((prior > 0.5).astype(int))
-        found[f"in place, miss {miss}"] = f1(in_place(table, prior))
+        if options.method == "neural":
+            found[f"in place, miss {miss}"] = f1(in_place(table, prior))
         found[f"both, miss {miss}"] = f1(model.fit(table).adjacency_)
     return found
 
@@ -85,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=12)
     parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--method", default="neural", choices=_METHODS)
     parser.add_argument("--mechanism", default="additive")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)  # of edges refused, columns far out

@@ -1,6 +1,7 @@
 """Two CPU devices and jax at its strictest, for every test."""
 
 import atexit
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
@@ -166,3 +167,86 @@ def _few_memory_maps():
     maps = pathlib.Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
+
+
+def assert_edges_agree(model, folder):
+    """The same edges in the table, prints, files, matrices and the graph."""
+    from causaljax.tables import files
+
+    names = list(model.adjacency_)
+    marks = {(row.source, row.target): row.mark for row in model.edges_.itertuples()}
+    joined = {pair: mark for pair, mark in marks.items() if mark != "<->"}
+    assert {
+        (u, v): "---" if edge["undirected"] else "-->"
+        for u, v, edge in model.graph_.edges(data=True)
+    } == joined
+    files.write_results(folder, model.edges_, names, {"causaljax": "1"})
+    read = files.read_result(folder / "edges.csv")
+    assert {(row.source, row.target): row.mark for row in read.itertuples()} == marks
+    np.testing.assert_array_equal(read["probability"], model.edges_["probability"])
+    for frame, file in ((model.adjacency_, "adjacency"), (model.cpdag_, "cpdag")):
+        again = files.read_result(folder / f"{file}.csv")
+        assert (again == frame).all(axis=None)
+        pairs = {(names[i], names[j]) for i, j in np.argwhere(frame.to_numpy())}
+        both = {pair[::-1] for pair, mark in joined.items() if mark == "---"}
+        assert pairs == set(joined) | (both if file == "cpdag" else set())
+    rows = [line.split("│")[1:4] for line in model.summary().split("\n") if "│" in line]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    found = {
+        (row[0], row[2]): row[1] for row in rows if row[1] in ("-->", "---", "<->")
+    }
+    assert found == marks
+    page = model._repr_html_()
+    assert page.count("<tr>") == len(marks) + 1
+    for pair in marks:
+        told = model.explain(*pair)
+        assert {told.source, told.target} == set(pair)
+        assert told.mark == marks[pair]
+
+
+def assert_same(one, other, where=""):
+    """Values are the same to the last bit, and of the same types."""
+    import networkx as nx
+    import pandas as pd
+
+    if isinstance(one, jax.Array):
+        one = np.asarray(one)  # a file gives numpy's back
+    assert type(one) is type(other), where
+    if isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other, check_exact=True, obj=where)
+    elif isinstance(one, pd.Series):
+        pd.testing.assert_series_equal(one, other, check_exact=True, obj=where)
+    elif isinstance(one, nx.Graph):
+        assert nx.utils.graphs_equal(one, other), where
+    elif isinstance(one, np.ndarray) and one.dtype != object:
+        assert (one.dtype, one.shape) == (other.dtype, other.shape), where
+        assert one.tobytes() == other.tobytes(), where
+    elif isinstance(one, dict):
+        assert list(one) == list(other), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}[{key!r}]")
+    elif isinstance(one, list | tuple | np.ndarray):
+        assert len(one) == len(other), where
+        for k, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}[{k}]")
+    elif dataclasses.is_dataclass(one):
+        assert_same(vars(one), vars(other), where)
+    else:
+        assert one == other or (one != one and other != other), where
+
+
+def assert_saved_alike(model, folder, *asked):
+    """A model that was saved and loaded has its attributes, and answers as it did."""
+    from causaljax import load
+
+    path = folder / "model.safetensors"
+    model.save(path)
+    again = load(path)
+    kept = {name: vars(again)[name] for name in vars(model)}
+    assert vars(again).keys() == kept.keys()
+    assert_same(vars(model), kept, repr(model))
+    for ask in asked:
+        assert_same(ask(model), ask(again), repr(model))
+    assert again.summary() == model.summary()
+    assert repr(again) == repr(model)
+    return again

@@ -105,8 +105,38 @@ def test_tables_together_are_tables_one_by_one():
     np.testing.assert_array_equal(model.sample_graphs(5), alone.sample_graphs(5))
     with pytest.raises(ValueError, match="table 1 has 3 columns and table 0 has 6"):
         MODEL.fit_many([table(), table(d=3)])
-    with pytest.raises(ValueError, match="one entry a table"):
-        MODEL.fit_many([table()], interventions=[None, None])
+    for option in ("interventions", "sample_weight"):
+        with pytest.raises(ValueError, match=f"2 entries of {option}: .*one entry a"):
+            MODEL.fit_many([table()], **{option: [None, None]})
+
+
+@pytest.mark.filterwarnings("ignore:.*hold.* classes:UserWarning")
+def test_tables_together_are_read_as_one_by_one():
+    """Classes, gaps, an identifier, weights, kinds and a choice of columns."""
+    mixed = [table(seed, n) for seed, n in enumerate((30, 60, 200))]
+    for one in mixed:
+        one["a"] = np.where(one.a > one.a.median(), "high", "low")
+        one["b"] = np.arange(len(one)) % 3
+        one.loc[4:6, "c"] = np.nan
+        one["id"] = np.arange(len(one))
+    weight = [None, np.arange(60) % 2, None]
+    known = {"kinds": {"b": "categorical"}}
+    with pytest.warns(UserWarning, match="left out: 'id'"):
+        many = MODEL.fit_many(mixed, sample_weight=weight, **known)
+    for model, one, rows in zip(many, mixed, weight, strict=True):
+        with pytest.warns(UserWarning, match="left out: 'id'"):
+            alone = clone(MODEL).fit(one, sample_weight=rows, **known)
+        pd.testing.assert_frame_equal(
+            model.edge_probabilities_, alone.edge_probabilities_, atol=1e-5
+        )
+        for key in ("columns", "gaps"):
+            assert model.info_[key] == alone.info_[key]
+        assert model.info_["columns"][1]["note"] == "as asked for"
+    several = MODEL.fit_many(mixed, sample_weight=weight, columns=list("fabcde"))
+    assert list(several[1].adjacency_) == list("fabcde")
+    mixed[1].loc[0, "d"] = np.inf
+    with pytest.raises(ValueError, match="table 1: column 'd' holds 1 inf"):
+        MODEL.fit_many(mixed, columns=list("abcdef"), **known)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from causaljax import (
     Knowledge,
     LatentInterventionDAG,
     LinearDAG,
+    MixedDAG,
     NeuralDAG,
     estimators,
 )
@@ -240,6 +241,26 @@ def test_only_a_class_is_claimed_where_only_a_class_is_known(chain):
     changed.loc[:299, "c"] -= 3 * (changed.a - chain.a)[:300]
     model.fit(changed, interventions=["a"] * 300 + [None] * 700)
     assert (model.cpdag_ == model.adjacency_).all(axis=None)
+
+
+@pytest.mark.parametrize(
+    "method", [LinearDAG(noise="gaussian", num_steps=3), MixedDAG(num_steps=3)]
+)
+def test_a_prior_tells_what_data_cannot(method, chain):
+    model, prior = clone(method), pd.DataFrame(0.5, list("abc"), list("abc"))
+    prior.loc["c", "b"] = prior.loc["b", "a"] = 0.9
+    model.set_params(prior=prior).fit(chain)
+    assert set(model.graph_.edges) == {("c", "b"), ("b", "a")}
+    assert (model.cpdag_ == model.adjacency_ + model.adjacency_.T).all(axis=None)
+    asked = clone(method).set_params(prior=lambda *pair: prior.loc[pair]).fit(chain)
+    assert set(asked.graph_.edges) == {("c", "b"), ("b", "a")}
+    # What is ruled out is known, and settles the other edge.
+    prior.loc["b", "a"] = 0
+    model.fit(chain)
+    assert set(model.graph_.edges) == {("a", "b"), ("b", "c")}
+    assert (model.cpdag_ == model.adjacency_).all(axis=None)
+    with pytest.raises(ValueError, match=r"prior has shape \(2, 2\): give a matrix"):
+        clone(method).set_params(prior=np.zeros((2, 2))).fit(chain)
 
 
 def test_noise_is_chosen_and_told(chain):

@@ -4,6 +4,7 @@ import csv
 import errno
 import gzip
 import hashlib
+import itertools
 import json
 import pathlib
 import tempfile
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 
 from causaljax.reports.evaluation import compare_graphs
-from causaljax.tables import files, frame
+from causaljax.tables import edges, files
 
 
 @pytest.fixture
@@ -24,12 +25,30 @@ def table():
     return pd.DataFrame({"a": [1.0, 2.5], "b": [3.0, -4.0]})
 
 
+NAMES = ["a", "b"]
+
+
+def edges_between(names, marks, hidden=0.0):
+    """An edge from each name to the next, with these marks."""
+    d, k = len(names), np.arange(len(names) - 1)
+    graph = np.eye(d, k=1, dtype=bool)
+    open_edges = np.zeros((d, d), bool)
+    open_edges[k + 1, k] = [mark == "---" for mark, _ in zip(marks, k, strict=False)]
+    return edges.edge_table(
+        graph,
+        graph | open_edges,
+        graph * 1.0,
+        names,
+        meaning="score",
+        weights=graph * -0.5,
+        confounders=np.full((d, d), hidden),
+        why={(0, 1): "it is so"},
+    )
+
+
 @pytest.fixture
-def graph():
-    result = nx.DiGraph(kind="dag")
-    result.add_nodes_from(["a", "b"])
-    result.add_edge("a", "b", probability=1.0, weight=-0.5, undirected=False)
-    return result
+def table_of_edges():
+    return edges_between(NAMES, ["-->"])
 
 
 def test_every_kind_of_table_reads_the_same(table, tmp_path):
@@ -145,11 +164,10 @@ def test_what_is_passed_settles_it(tmp_path):
     assert [*files.read_table(path)] == ["a", "on"]
 
 
-def test_a_carriage_return_in_a_name_survives(graph, tmp_path):
-    graph = nx.relabel_nodes(graph, {"a": "a\rb", "b": "c\r\nd"})
-    names = list(graph)
-    adjacency = pd.DataFrame([[0, 1], [0, 0]], index=names, columns=names)
-    files.write_results(tmp_path, graph, adjacency, adjacency, {"causaljax": "1"})
+def test_a_carriage_return_in_a_name_survives(tmp_path):
+    names = ["a\rb", "c\r\nd"]
+    made = edges_between(names, ["-->"])
+    files.write_results(tmp_path, made, names, {"causaljax": "1"})
     read = files.read_result(tmp_path / "adjacency.csv")
     assert [*read] == [*read.index] == names
     assert files.read_result(tmp_path / "edges.csv").source.tolist() == names[:1]
@@ -238,18 +256,14 @@ def test_names_come_back_as_they_went_in(names, regimes, counted):
     rng = np.random.default_rng(0)
     if counted or files.labels(pd.Series(regimes)).tolist() != regimes:
         regimes = list(range(len(regimes)))
-    columns = frame.Columns(names=tuple(names), means=[], scales=[])
-    adjacency = frame.to_frame(np.triu(np.ones((len(names),) * 2, int), 1), columns)
-    graph = nx.DiGraph(kind="dag")
-    graph.add_edge(*names[:2], probability=0.5, weight=None, undirected=True)
-    graph.add_edge(names[1], names[0], probability=0.5, weight=2.0, undirected=False)
+    made = edges_between(names, itertools.cycle(["---", "-->"]), hidden=0.8)
     probabilities = pd.DataFrame(rng.random((3, len(regimes))), columns=regimes)
     rows = pd.Series([regimes[0], regimes[1], regimes[0]])
     table = files.regime_table(rows, probabilities)
     targets = pd.DataFrame(
         rng.random((len(regimes), len(names))), index=regimes, columns=names
     ).rename_axis("regime")
-    arguments = graph, adjacency, adjacency.T, {"causaljax": "1"}, table, targets
+    arguments = made, names, {"causaljax": "1"}, table, targets
     with tempfile.TemporaryDirectory() as folder:
         files.write_results(folder, *arguments)
         read = {
@@ -258,11 +272,12 @@ def test_names_come_back_as_they_went_in(names, regimes, counted):
         }
         read["targets"] = files.read_result(f"{folder}/intervention_targets.csv")
         link = json.loads((pathlib.Path(folder) / "graph.json").read_text())
+    graph = edges.to_networkx(made, names)
     assert nx.utils.graphs_equal(nx.node_link_graph(link, edges="edges"), graph)
     expected = {
-        "adjacency": adjacency,
-        "cpdag": adjacency.T,
-        "edges": files.edge_table(graph),
+        "adjacency": edges.adjacency(made, names),
+        "cpdag": edges.claims(made, names),
+        "edges": made,
         "regimes": table,
         "targets": targets,
     }
@@ -275,10 +290,11 @@ def test_names_come_back_as_they_went_in(names, regimes, counted):
             assert one.dropna().tolist() == other.dropna().tolist()
 
 
-def test_a_graph_that_was_written_can_be_compared(graph, tmp_path):
+def test_a_graph_that_was_written_can_be_compared(tmp_path):
     names = ["1", "NA", "003"]
     truth = pd.DataFrame(np.eye(3, k=1, dtype=int), index=names, columns=names)
-    files.write_results(tmp_path, graph, truth, truth, {"causaljax": "1"})
+    made = edges_between(names, ["-->"] * 2)
+    files.write_results(tmp_path, made, names, {"causaljax": "1"})
     again = files.read_result(tmp_path / "adjacency.csv")
     assert compare_graphs(truth, again)["shd"] == 0
     with pytest.raises(ValueError, match=r"causaljax\.read_result"):
@@ -287,55 +303,54 @@ def test_a_graph_that_was_written_can_be_compared(graph, tmp_path):
 
 def test_no_edges_come_back():
     with tempfile.TemporaryDirectory() as folder:
-        files.edge_table(nx.DiGraph()).to_csv(f"{folder}/edges.csv", index=False)
-        assert files.read_result(f"{folder}/edges.csv").shape == (0, 5)
+        edges_between(["a"], []).to_csv(f"{folder}/edges.csv", index=False)
+        assert files.read_result(f"{folder}/edges.csv").shape == (0, 9)
 
 
-def write(folder, graph):
-    adjacency = pd.DataFrame(np.array([[0, 1], [0, 0]]), index=["a", "b"])
-    adjacency.columns = ["a", "b"]
-    record = {"causaljax": "1", "seed": 3}
-    files.write_results(folder, graph, adjacency, adjacency + adjacency.T, record)
+def write(folder, made, seed: object = 3):
+    files.write_results(folder, made, NAMES, {"causaljax": "1", "seed": seed})
 
 
-def test_results_read_back(graph, tmp_path):
+def test_results_read_back(table_of_edges, tmp_path):
     folder = tmp_path / "new" / "results"
-    write(folder, graph)
+    write(folder, table_of_edges)
     assert sorted(path.name for path in folder.iterdir()) == sorted(files.RESULTS)
-    edges = pd.read_csv(folder / "edges.csv")
-    assert edges.to_dict("records") == [
-        {
-            "source": "a",
-            "target": "b",
-            "probability": 1.0,
-            "weight": -0.5,
-            "undirected": False,
-        }
-    ]
+    (row,) = pd.read_csv(folder / "edges.csv").to_dict("records")
+    missing = {name for name, cell in row.items() if pd.isna(cell)}
+    assert missing == {"effect_size", "stability"}
+    assert {name: row[name] for name in row.keys() - missing} == {
+        "source": "a",
+        "target": "b",
+        "mark": "-->",
+        "probability": 1.0,
+        "meaning": "score",
+        "weight": -0.5,
+        "why": "it is so",
+    }
     adjacency = pd.read_csv(folder / "adjacency.csv", index_col=0)
     assert adjacency.loc["a", "b"] == 1
     cpdag = pd.read_csv(folder / "cpdag.csv", index_col=0)
-    assert cpdag.loc["b", "a"] == 1
+    assert cpdag.loc["b", "a"] == 0
     link = json.loads((folder / "graph.json").read_text())
     again = nx.node_link_graph(link, edges="edges")
-    assert nx.utils.graphs_equal(again, graph)
-    write(folder, graph)  # the results of an earlier run may be replaced
+    expected = edges.to_networkx(table_of_edges, NAMES)
+    assert nx.utils.graphs_equal(again, expected)
+    write(folder, table_of_edges)  # the results of an earlier run may be replaced
 
 
-def test_files_of_others_are_left_alone(graph, tmp_path):
+def test_files_of_others_are_left_alone(table_of_edges, tmp_path):
     (tmp_path / "edges.csv").write_text("mine")
     with pytest.raises(ValueError, match=r"edges\.csv, which this program did not"):
-        write(tmp_path, graph)
+        write(tmp_path, table_of_edges)
     assert [path.name for path in tmp_path.iterdir()] == ["edges.csv"]
     assert (tmp_path / "edges.csv").read_text() == "mine"
     with pytest.raises(ValueError, match="is a file"):
-        write(tmp_path / "edges.csv", graph)
+        write(tmp_path / "edges.csv", table_of_edges)
 
 
-def test_a_failure_leaves_no_partial_result(graph, tmp_path):
-    graph.edges["a", "b"]["weight"] = np.float32(1)  # which JSON cannot express
+def test_a_failure_leaves_no_partial_result(table_of_edges, tmp_path):
     with pytest.raises(TypeError):
-        write(tmp_path / "out", graph)
+        write(tmp_path / "out", table_of_edges, seed=np.float32(1))  # not JSON's
     assert list(tmp_path.iterdir()) == []
 
 
@@ -346,9 +361,9 @@ def deny(*arguments, **options):
 @pytest.mark.parametrize(
     "place", ["file/out", "file/a/out", "/proc/out", "/proc/a/out", "/dev/full/out"]
 )
-def test_places_that_cannot_be_written_are_named(graph, tmp_path, place):
+def test_places_that_cannot_be_written_are_named(table_of_edges, tmp_path, place):
     (tmp_path / "file").write_text("mine")
-    for attempt in (files.check_writable, lambda folder: write(folder, graph)):
+    for attempt in (files.check_writable, lambda folder: write(folder, table_of_edges)):
         with pytest.raises(ValueError, match="results cannot be written there"):
             attempt(tmp_path / place)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -385,26 +400,25 @@ def deny_run_json(path, *arguments):
     ],
 )
 def test_a_full_disk_leaves_no_half_of_a_file(
-    graph, tmp_path, monkeypatch, place, failing
+    table_of_edges, tmp_path, monkeypatch, place, failing
 ):
-    write(tmp_path / "old", graph)
+    write(tmp_path / "old", table_of_edges)
     before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
     monkeypatch.setattr(place, failing)
     for name in ("old", "new/results"):
         with pytest.raises(ValueError, match="No space left on device") as error:
-            write(tmp_path / name, graph)
+            write(tmp_path / name, table_of_edges)
         assert str(error.value).count("\n") == 0
     after = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
     assert after == before
     assert not (tmp_path / "new").exists()
 
 
-def test_regimes_are_written_where_there_are_any(graph, tmp_path):
-    adjacency = pd.DataFrame([[0, 1], [0, 0]], index=["a", "b"], columns=["a", "b"])
+def test_regimes_are_written_where_there_are_any(table_of_edges, tmp_path):
     probabilities = pd.DataFrame({"idle": [0.9, 0.2], 3: [0.1, 0.8]}, index=[7, 8])
     table = files.regime_table(probabilities.idxmax(axis=1), probabilities)
     targets = pd.DataFrame([[0.0, 0.0], [0.0, 1.0]], index=["idle", 3])
-    arguments = tmp_path, graph, adjacency, adjacency, {"causaljax": "1"}
+    arguments = tmp_path, table_of_edges, NAMES, {"causaljax": "1"}
     written = files.write_results(*arguments, regimes=table, targets=targets)
     assert written == files.RESULTS + files.REGIMES
     again = pd.read_csv(tmp_path / "regimes.csv", index_col="row")

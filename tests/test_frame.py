@@ -13,7 +13,7 @@ from causaljax import Knowledge
 from causaljax.core.problem import padded_size
 from causaljax.core.types import Kind
 from causaljax.tables import frame
-from causaljax.tables.frame import to_frame, to_networkx, to_rows
+from causaljax.tables.frame import to_rows
 
 
 def to_problem(table, **options):
@@ -239,26 +239,6 @@ def test_nothing_the_user_passed_is_modified(table):
     pd.testing.assert_frame_equal(table, before[0])
     pd.testing.assert_frame_equal(mask, before[1])
     assert names == before[2]
-
-
-def test_results_carry_names_and_plain_floats(table):
-    _, columns = to_problem(table)
-    graph = np.zeros((4, 4), bool)
-    graph[0, 2] = True
-    weights = graph * np.float32(0.5)
-    result = to_networkx(graph, graph, graph.astype(np.float32), weights, columns)
-    assert list(result.nodes) == NAMES
-    assert result.edges["a", "c"] == {
-        "probability": 1.0,
-        "weight": 0.5,
-        "undirected": False,
-    }
-    assert result.graph["kind"] == "dag"
-    either = to_networkx(graph, graph | graph.T, graph * 0.5, weights, columns)
-    assert either.edges["a", "c"]["undirected"]
-    assert either.graph["kind"] == "cpdag"
-    assert type(result.edges["a", "c"]["weight"]) is float
-    assert to_frame(graph, columns).loc["a", "c"]
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")

@@ -199,6 +199,28 @@ def test_what_is_no_variable_is_left_out_with_a_word(table, name):
     np.testing.assert_array_equal(chosen.x, plain.x)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("day", r"is left out \(dates or times\): convert it to numbers, or remove it"),
+        ("id", r"is left out \(an identifier.*: say by kinds= .*, or remove"),
+        ("notes", r"is left out \(free text: .*: say by kinds= .*, or remove"),
+    ],
+)
+def test_knowledge_of_a_column_that_is_left_out_says_why(table, name, words):
+    wide = table.assign(**{name: NO_VARIABLES[name](N)})
+    tiers = {"tiers": [["x"], [name]]}
+    for said in (tiers, {"roots": [name]}, {"forbidden": [("x", f"{name[:2]}*")]}):
+        where = f"knowledge.{next(iter(said))} names {name!r}, which {words}"
+        with (
+            pytest.warns(UserWarning, match="left out"),
+            pytest.raises(ValueError, match=where),
+        ):
+            to_problem(wide, knowledge=said)
+    with pytest.raises(ValueError, match=f"names {name!r}, which columns= .*add it"):
+        to_problem(wide, knowledge=tiers, columns=list(table))
+
+
 def test_a_number_that_differs_in_every_row_may_be_a_variable(table):
     incomes = np.random.default_rng(0).choice(200_000, N, replace=False)
     _, columns = to_problem(table.assign(income=incomes))

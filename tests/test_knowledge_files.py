@@ -139,7 +139,8 @@ def test_other_separators(tmp_path):
         ("cause,effect,source,target\na,b,a,b\n", "more than one cause and effect"),
         ("cause,effect,cause\na,b,a\n", "more than one cause and effect"),
         ("cause,effect,kind\na,b,maybe\n", "line 2 is of kind 'maybe'"),
-        ("cause,effect,undirected\na,b,True\n", "line 2 is an undirected edge"),
+        ("cause,effect,mark\na,b,-->\nb,c,---\n", "line 3 has the mark '---'"),
+        ("cause,effect,mark\na,b,<->\n", "write --> if its direction is known"),
         ('cause,effect\na,"b\n', "cannot be read as csv"),
     ],
 )

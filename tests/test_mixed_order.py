@@ -199,6 +199,32 @@ def test_the_best_of_all_graphs_is_found(score):
             assert classes_of_graphs()[place] == classes_of_graphs()[worth.argmax()]
 
 
+def test_a_prior_joins_the_score():
+    """The best graph is that of the score and the log-odds; .5 changes nothing."""
+    problem = tables(1, kind=None)
+    worth = totals(
+        {
+            family: numpy_local(problem, *family, "degenerate_gaussian")
+            for family in FAMILIES
+        }
+    )
+    without, moved = graphs()[worth.argmax()], 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        prior = rng.choice([0, 0.01, 0.2, 0.5, 0.8, 0.99, 1], (4, 4))
+        odds = np.minimum(prior, 1 - np.finfo(float).epsneg)
+        odds = np.log(np.maximum(odds, 1e-300)) - np.log1p(-odds)
+        total = worth + np.where(graphs(), odds[None], 0).sum(axis=(1, 2))
+        found, info = fit(problem, dataclasses.replace(CONFIG, prior=prior), seed)
+        place = np.flatnonzero((graphs() == found).all(axis=(1, 2)))[0]
+        assert total[place] > total.max() - 2e-3
+        assert info.loss == pytest.approx(-total[place] / problem.weight.sum(), 1e-2)
+        moved += (found != without).any()
+    assert moved > 1
+    unsure = dataclasses.replace(CONFIG, prior=np.full((4, 4), 0.5))
+    assert (fit(problem, unsure)[0] == fit(problem, CONFIG)[0]).all()
+
+
 @pytest.mark.parametrize("score", mixed_order.SCORES)
 def test_members_of_a_class_tie(score):
     mixed = None if score == "degenerate_gaussian" else Kind.CATEGORICAL

@@ -94,6 +94,40 @@ def test_knowledge_is_kept_and_the_answer_still_the_best(x64):
         assert_best(make_problem(x, allowed=allowed, required=required), seed=seed)
 
 
+def test_a_prior_joins_the_score(x64):
+    """The best graph is that of the score and the log-odds; .5 changes nothing."""
+    unsure = dataclasses.replace(CONFIG, prior=np.full((4, 4), 0.5))
+    moved = 0
+    for seed in range(24):
+        problem = make_problem(table(4, seed)[0])
+        without = search(problem, seed=seed)[0].graphs[0]
+        found = search(problem, unsure, seed)[0].graphs[0]
+        np.testing.assert_array_equal(found, without)
+
+        rng = np.random.default_rng(seed)
+        prior = rng.choice([0, 0.01, 0.2, 0.5, 0.8, 0.99, 1], (4, 4))
+        config = dataclasses.replace(CONFIG, prior=prior)
+        odds = scipy.special.logit(np.minimum(prior, 1 - np.finfo(float).epsneg))
+
+        def believed(x, j, parents, odds=odds):
+            return reference_bic(x, j, parents) + odds[list(parents), j].sum()
+
+        graph = assert_best(problem, config, believed, seed)
+        assert not graph[prior == 0].any()
+        moved += (graph != without).any()
+    assert moved > 12
+
+
+def test_knowledge_comes_before_a_prior(x64):
+    required = np.zeros((4, 4), bool)
+    required[0, 1] = True
+    problem = make_problem(table(4, 3)[0], required=required)
+    nothing = dataclasses.replace(CONFIG, prior=np.zeros((4, 4)))
+    posterior, info = search(problem, nothing)
+    np.testing.assert_array_equal(posterior.graphs[0], required)
+    assert np.isfinite(info.loss)
+
+
 def interventional_problem(seed):
     x, _ = table(4, seed)
     rng = np.random.default_rng(seed)

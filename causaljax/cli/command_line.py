@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import collections
 import dataclasses
 import json
 import math
@@ -22,6 +21,7 @@ from causaljax.cli.interrupts import (
     prompt_interrupts,
     shielded,
 )
+from causaljax.reports.summary import spelled
 
 METHODS = {
     "linear": "LinearDAG",
@@ -37,10 +37,6 @@ _CAUTION = (
     "Consensus graphs differ among themselves by SHD 4 to 6, and a graph without edges "
     "has SHD {edges}: a difference of a few edges says little about a method."
 )
-_LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
-_LIKELY = 0.5  # probability above which a target is shown
-_MANY_COLUMNS = 30  # from which on columns of plain numbers are not shown one by one
-_MANY_CLASSES = 5  # of a column that are shown
 _WIDEST = 100_000  # characters of a table's line
 
 
@@ -259,7 +255,6 @@ def _fit(options):
             estimator.fit(table, **known)
     for warning in [*caught, *more]:
         print(f"causaljax: warning: {_line(warning.message)}", file=sys.stderr)
-    _show_columns(estimator.info_["columns"])
     _show(estimator, source, table.shape)
     if loaded.truth is not None:
         _compare(loaded, estimator)
@@ -267,9 +262,8 @@ def _fit(options):
         with shielded():
             written = causaljax.tables.files.write_results(
                 options.out,
-                estimator.graph_,
-                estimator.adjacency_,
-                estimator.cpdag_,
+                estimator.edges_,
+                [str(name) for name in estimator.adjacency_],
                 _record(options, estimator, loaded, known["knowledge"]),
                 **_regime_tables(estimator),
             )
@@ -543,15 +537,9 @@ def _split(cell, columns):
 
 
 def _line(text):
-    """Text of others on one line: what a terminal would obey is spelled out.
-
-    So is what the output has no code for.
-    """
-    spelled = (
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
+    """Text of others on one line, also what the output has no code for."""
     encoding = sys.stdout.encoding or "utf-8"
-    return "".join(spelled).encode(encoding, "backslashreplace").decode(encoding)
+    return spelled(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _add_row(table, *cells):
@@ -568,68 +556,13 @@ def _print_table(table):
     Console(width=_WIDEST).print(table)
 
 
-def _show_columns(rows):
-    """How each column was read; of a wide table, what is not plain numbers."""
-    from rich.table import Table
-
-    shown = rows
-    if len(rows) > _MANY_COLUMNS:
-        kinds = collections.Counter(row["kind"] for row in rows)
-        print("Columns: " + ", ".join(f"{kinds[kind]} {kind}" for kind in kinds))
-        shown = [row for row in rows if row["kind"] != "continuous"][:_MANY_COLUMNS]
-    if not shown:
-        return
-    table = Table("column", "read as", "values", "gaps", "note")
-    for row in shown:
-        values, classes = str(row.get("distinct", "")), row.get("classes", ())
-        if classes:
-            more = ", ..." if len(classes) > _MANY_CLASSES else ""
-            values += f": {', '.join(classes[:_MANY_CLASSES])}{more}"
-        _add_row(
-            table, row["name"], row["kind"], values, row.get("gaps") or "", row["note"]
-        )
-    _print_table(table)
-
-
 def _show(estimator, data, shape):
-    from rich.table import Table
-
-    edges, seconds = estimator.graph_.number_of_edges(), estimator.info_["seconds"]
+    """The data, and what the estimator says of itself."""
     print(f"{_line(data)}, {shape[0]} rows, {shape[1]} columns")
-    print(f"{_line(repr(estimator))}: {edges} edges in {seconds:.1f} s")
-    if "advice" in estimator.info_:
-        reasons = " ".join(estimator.info_["advice"]["reasons"])
-        print(f"The method was chosen by the table: {_line(reasons)}")
-    weighted = hasattr(estimator, "weights_")
-    # Members of a class are as likely as each other: that is no estimate.
-    kind = estimator.info_.get("edge_probabilities", "probability")
-    estimated = kind != "share of class members"
-    names = [kind] * estimated + ["weight"] * weighted
-    table = Table("source", "", "target", *names)
-    for source, target, edge in estimator.graph_.edges(data=True):
-        mark = "--" if edge["undirected"] else "->"
-        numbers = [f"{edge['probability']:.2f}"] * estimated
-        if weighted:
-            numbers.append(f"{edge['weight']:.3g}")
-        _add_row(table, source, mark, target, *numbers)
-    _print_table(table)
-    if hasattr(estimator, "regimes_"):
-        _print_table(_regimes(estimator))
-    for note in estimator._notes():
-        print(_line(note))
-
-
-def _regimes(estimator):
-    """Regimes with rows: label, share of the rows, targets more likely than not."""
-    from rich.table import Table
-
-    table = Table("regime", "share", "targets")
-    for name, targets in estimator.intervention_targets_.iterrows():
-        share = estimator.regime_weights_[name]
-        if share >= _LEAST_SHARE or name == estimator.reference_:
-            hit = ", ".join(targets.index[targets > _LIKELY])
-            _add_row(table, name, f"{share:.1%}", hit)
-    return table
+    encoding = (sys.stdout.encoding or "utf-8").lower()
+    told = estimator._summary(ascii_only=not encoding.startswith("utf"))
+    for line in told.split("\n"):
+        print(_line(line))
 
 
 def _compare(loaded, estimator):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from causaljax.estimators.linear import LinearDAG as LinearDAG
     from causaljax.estimators.mixed import MixedDAG as MixedDAG
     from causaljax.estimators.neural import NeuralDAG as NeuralDAG
+    from causaljax.estimators.saved import load as load
 
 _HOME = {
     "advice": ["Advice", "discover", "recommend"],
@@ -28,6 +29,7 @@ _HOME = {
     "linear": ["LinearDAG"],
     "mixed": ["MixedDAG"],
     "neural": ["NeuralDAG"],
+    "saved": ["load"],
 }
 """Names that can be had from the package itself, by the module they live in."""
 

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ import pandas as pd
 from causaljax.core.problem import pad_rows
 from causaljax.core.run import run, run_many
 from causaljax.core.types import Kind
+from causaljax.estimators import gaps
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
 from causaljax.kernels import amortized
@@ -87,41 +88,49 @@ class AmortizedDAG(BaseGraphEstimator):
         *,
         interventions: Sequence[Any] | None = None,
         knowledge: Knowledge | Mapping[str, Any] | None = None,
+        kinds: Mapping[Any, str] | None = None,
+        columns: Sequence[Hashable] | None = None,
+        sample_weight: Sequence[Any] | None = None,
     ) -> "list[AmortizedDAG]":
         """Fits tables of one number of columns together, in one compiled call.
 
         Args:
           tables: DataFrames or arrays, as ``fit`` takes; they may differ in rows.
           interventions: one entry a table, each as ``fit`` takes it.
-          knowledge: of all tables.
+          knowledge: of all tables, as ``fit`` takes it.
+          kinds: likewise.
+          columns: likewise.
+          sample_weight: one entry a table, each as ``fit`` takes it, or None.
 
         Returns:
           One fitted estimator a table, in their order; this one stays unfitted.
 
         Raises:
-          ValueError: as ``fit``, or if the tables differ in columns.
+          ValueError: as ``fit``, with the number of the table; or if the tables differ
+            in columns.
         """
         tables = list(tables)
-        if interventions is None:
-            interventions = [None] * len(tables)
-        if len(interventions) != len(tables) or not tables:
-            raise ValueError(
-                f"there are {len(tables)} tables and {len(interventions)} entries of "
-                "interventions: give at least one table, and one entry a table"
-            )
+        targets = _one_a_table(interventions, "interventions", len(tables))
+        row_weights = _one_a_table(sample_weight, "sample_weight", len(tables))
         seed = self._new_seed()
         weights, config = self._method()
         start = time.perf_counter()
-        problems, columns = zip(
-            *(
-                frame.to_problem(
-                    table, interventions=targets, knowledge=knowledge, lenient=True
+        problems, named = [], []
+        for number, table in enumerate(tables):
+            try:
+                tables[number], problem, names = self._read_table(
+                    table,
+                    row_weights[number],
+                    interventions=targets[number],
+                    knowledge=knowledge,
+                    kinds=kinds,
+                    columns=columns,
                 )
-                for table, targets in zip(tables, interventions, strict=True)
-            ),
-            strict=True,
-        )
-        counts = [problem.x.shape[1] for problem in problems]
+            except ValueError as error:
+                raise ValueError(f"table {number}: {error}") from None
+            problems.append(problem)
+            named.append(names)
+        counts = [len(names.names) for names in named]
         for number, count in enumerate(counts):
             if count != counts[0]:
                 raise ValueError(
@@ -130,7 +139,7 @@ class AmortizedDAG(BaseGraphEstimator):
                 )
         ordered = [
             frame.sort_variables(problem, names)
-            for problem, names in zip(problems, columns, strict=True)
+            for problem, names in zip(problems, named, strict=True)
         ]
         most = max(len(problem.x) for problem in problems)
         padded = [pad_rows(problem, most) for problem, _, _ in ordered]
@@ -153,8 +162,12 @@ class AmortizedDAG(BaseGraphEstimator):
             info = model._diagnose(last)
             learned = model._fit_result(weights, config, problem, posterior, info)
             learned = model._relabelled(learned, places)
+            model._gather(problem, places)
             info = learned.info | {"seconds": seconds}
-            model._store(learned._replace(info=info), columns[number], tables[number])
+            missing = gaps.describe(problems[number], named[number].names)
+            if missing:
+                info["gaps"] = missing
+            model._store(learned._replace(info=info), named[number], tables[number])
             models.append(model)
         return models
 
@@ -255,6 +268,7 @@ class AmortizedDAG(BaseGraphEstimator):
                 "too sure; compare with LinearDAG, or fine_tune on your own simulator",
                 stacklevel=4,
             )
+        info["edge_probabilities"] = "calibrated probability"
         info["ood_score"] = None if np.isnan(score) else score
         info["config"] = {
             "pretrained": weights.card["name"],
@@ -287,3 +301,14 @@ class AmortizedDAG(BaseGraphEstimator):
             np.array(extra["target_prob"]), index=list(columns.names)
         )
         self.ood_score_ = float(extra["ood_score"])
+
+
+def _one_a_table(entries, name, count):
+    """What was given of each of some tables, or None of each."""
+    entries = [None] * count if entries is None else list(entries)
+    if len(entries) != count or not count:
+        raise ValueError(
+            f"there are {count} tables and {len(entries)} entries of {name}: give at "
+            "least one table, and one entry a table"
+        )
+    return entries

@@ -1,15 +1,19 @@
 """What every estimator shares: parameters, one way to fit, learned attributes."""
 
+import dataclasses
 import inspect
+import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
@@ -17,7 +21,9 @@ from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
-from causaljax.tables import frame, priors
+from causaljax.reports import explanation
+from causaljax.reports.summary import Lines, as_html, counted, summary
+from causaljax.tables import edges, frame, model_files, priors
 from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
@@ -31,6 +37,7 @@ _VARIABLE_AXES = {
     "effects": (0, 1),
     "noise": (0,),
     "ancestor_prob": (0, 1),
+    "confounder_prob": (0, 1),
     "order": (0,),
     "target_prob": (0,),
     "targets": (1,),
@@ -70,9 +77,14 @@ class BaseGraphEstimator(ABC):
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
     ``_fit_problem``; it may override ``_standardises``, ``_accepts_missing``,
     ``_skips_outlier_check``, ``_reads_regimes``, ``_reads_classes``,
-    ``_relabelled_extra`` and ``_notes``.
+    ``_relabelled_extra``, ``_edge_price``, ``_direction``, ``_shown_tables`` and
+    ``_notes``.
 
     Attributes:
+      edges_: DataFrame of the edges found, one a row, with mark, probability and what
+        kind of number it is, weight, stability and reason
+        (``tables.edges.edge_table``). Prints, files, ``adjacency_``, ``cpdag_`` and
+        ``graph_`` are made from it.
       edge_probabilities_: DataFrame ``[d, d]``, P(row causes column).
       adjacency_: DataFrame ``[d, d]`` of 0 and 1, acyclic, row -> column.
       cpdag_: DataFrame ``[d, d]`` of 0 and 1, the class of graphs that the data
@@ -96,6 +108,8 @@ class BaseGraphEstimator(ABC):
     progress: bool | None
     random_state: Any
     _seed: int  # of the fit that is on its way
+    _prior_given: np.ndarray | None = None  # to it, in the table's order
+    _evidence: explanation.Evidence  # of its table
     _table_columns: frame.Columns  # of its table, in the table's order
 
     @abstractmethod
@@ -149,9 +163,28 @@ class BaseGraphEstimator(ABC):
     def _notes(self) -> Iterable[str]:
         """What a reader of the fitted result should know of it, a sentence each.
 
-        The command line prints them below the edges.
+        They stand below the edges.
         """
         return ()
+
+    def _shown_tables(self) -> Iterable[Lines]:
+        """What else was found, as tables to be shown below the edges."""
+        return ()
+
+    def _edge_price(
+        self, info: Mapping[str, Any], found: explanation.Association, effect: str
+    ) -> float | None:
+        """Nats that an edge costs, where the score is Gaussian but for them.
+
+        None where the method has no such score of the effect's column.
+        """
+        del info, found, effect
+        return None
+
+    def _direction(self, info: Mapping[str, Any], claimed: bool) -> str:
+        """What tells, of itself, a direction that is claimed, or why one is open."""
+        del info, claimed
+        return ""
 
     def fit(
         self,
@@ -196,28 +229,20 @@ class BaseGraphEstimator(ABC):
         del y
         self._check_regimes(regimes)
         self._seed = self._new_seed()
-        start, weight = time.perf_counter(), None
-        X = frame.as_pandas(X)
-        if sample_weight is not None:
-            X, weight, interventions, regimes = frame.take_rows(
-                X, sample_weight, interventions, regimes
-            )
+        self._prior_given = None
+        start = time.perf_counter()
         with Progress(type(self).__name__, self.progress) as bar:
-            problem, named = frame.to_problem(
+            X, problem, named = self._read_table(
                 X,
+                sample_weight,
                 interventions=interventions,
                 regimes=regimes,
                 knowledge=knowledge,
                 kinds=kinds,
                 columns=columns,
-                weight=weight,
-                standardise=self._standardises(),
-                lenient=self._accepts_missing(),
-                pooled=self._skips_outlier_check(),
             )
             ordered, sorted_names, places = frame.sort_variables(problem, named)
             self._table_columns = named
-            self._warn_of_classes(named)
             missing = gaps.describe(problem, named.names)
             if missing and not self._accepts_missing():
                 bar.stage("filling gaps")
@@ -229,11 +254,50 @@ class BaseGraphEstimator(ABC):
                 }
             learned = self._fit_problem(ordered, sorted_names, bar)
             learned = self._relabelled(learned, places)
+            self._gather(ordered, places)
         info = learned.info | {"seconds": time.perf_counter() - start}
         if missing:
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
         return self
+
+    def _gather(self, problem: Problem, places: np.ndarray) -> None:
+        """Keeps what ``explain`` asks of a table, of whose columns these are places."""
+        self._evidence = explanation.gather(
+            problem, places, classes=self._reads_classes(), prior=self._prior_given
+        )
+
+    def _read_table(
+        self, table: Any, sample_weight: Any, **known: Any
+    ) -> tuple[Any, Problem, frame.Columns]:
+        """Reads a table; warns of what makes a graph doubtful.
+
+        Args:
+          table: as ``fit`` takes it.
+          sample_weight: likewise.
+          **known: of ``frame.to_problem``, from ``interventions`` to ``columns``.
+
+        Returns:
+          The rows of the table that have a weight, the problem and its columns.
+
+        Raises:
+          ValueError: as ``fit``.
+        """
+        table, weight = frame.as_pandas(table), None
+        if sample_weight is not None:
+            table, weight, known["interventions"], known["regimes"] = frame.take_rows(
+                table, sample_weight, known["interventions"], known.get("regimes")
+            )
+        problem, columns = frame.to_problem(
+            table,
+            weight=weight,
+            standardise=self._standardises(),
+            lenient=self._accepts_missing(),
+            pooled=self._skips_outlier_check(),
+            **known,
+        )
+        self._warn_of_classes(columns)
+        return table, problem, columns
 
     def _warn_of_classes(self, columns: frame.Columns) -> None:
         """Says which classes are taken for numbers."""
@@ -247,13 +311,13 @@ class BaseGraphEstimator(ABC):
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
                 "frequency; MixedDAG reads them as classes",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _check_regimes(self, regimes):
         if regimes is not None and not self._reads_regimes():
             raise ValueError(
-                f"regimes have no meaning for {self!r}: leave them out, or take "
+                f"regimes have no meaning for {self._call()}: leave them out, or take "
                 'LatentInterventionDAG or NeuralDAG(intervention="imperfect")'
             )
 
@@ -292,9 +356,26 @@ class BaseGraphEstimator(ABC):
         prior = getattr(self, "prior", None)
         if prior is None:
             return None
+        # A function is asked once a fit: it may be a language model.
         given = priors.edge_prior(prior, self._table_columns.names)
+        self._prior_given = given
         place = [self._table_columns.names.index(name) for name in columns.names]
         return given[np.ix_(place, place)]
+
+    def _with_prior(
+        self, problem: Problem, config: Any, columns: frame.Columns
+    ) -> tuple[Problem, Any]:
+        """The problem and a kernel's config, with the ``prior`` of the user if any.
+
+        An edge of probability 0 counts as forbidden, so directions that follow from
+        its absence are known.
+        """
+        prior = self._given_prior(columns)
+        if prior is None:
+            return problem, config
+        allowed = problem.allowed & ((prior > 0) | problem.required)
+        config = dataclasses.replace(config, prior=prior)
+        return problem._replace(allowed=allowed), config
 
     def _relabelled(self, learned: FitResult, places: np.ndarray) -> FitResult:
         """What was learned of ordered variables, by numpy and in the table's order.
@@ -401,17 +482,28 @@ class BaseGraphEstimator(ABC):
             # From standard deviations back to the units of the table.
             weights = weights * columns.scales / columns.scales[:, None]
             self.weights_ = frame.to_frame(weights, columns)
-        graph, edge_prob = learned.graph, learned.posterior.edge_prob
+        edge_prob, extra = learned.posterior.edge_prob, learned.posterior.extra
+        info = {"config": {}, "edge_probabilities": "score", **learned.info}
+        meaning = str(info["edge_probabilities"])
         self.posterior_ = learned.posterior
         self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
-        self.adjacency_ = frame.to_frame(graph.astype(int), columns)
-        self.cpdag_ = frame.to_frame(learned.essential.astype(int), columns)
-        self.graph_ = frame.to_networkx(
-            graph, learned.essential, edge_prob, weights, columns
+        self.edges_ = edges.edge_table(
+            learned.graph,
+            learned.essential,
+            edge_prob,
+            columns.names,
+            meaning=meaning,
+            weights=weights,
+            effects=extra.get("effects"),
+            refitted=meaning == "share of refits",
+            confounders=extra.get("confounder_prob"),
+            why=self._reasons(learned, columns.names),
         )
+        self.adjacency_ = edges.adjacency(self.edges_, columns.names)
+        self.cpdag_ = edges.claims(self.edges_, columns.names)
+        self.graph_ = edges.to_networkx(self.edges_, columns.names)
         self.info_: dict[str, Any] = {
-            "config": {},
-            **learned.info,
+            **info,
             "columns": [dict(row) for row in columns.described],
             "seed": self._seed,
         }
@@ -421,6 +513,121 @@ class BaseGraphEstimator(ABC):
             self.feature_names_in_ = np.array(columns.names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+
+    def _reasons(self, learned: FitResult, names: Sequence[str]):
+        """Why each edge is there or has its direction, by the places of its ends."""
+        told, reasons = self._evidence, {}
+        tested = {
+            (entry["cause"], entry["effect"]): entry
+            for entry in learned.info.get("directions", ())
+        }
+        for i, j in np.argwhere(learned.graph).tolist():
+            test = tested.get((names[i], names[j]))
+            claimed = not learned.essential[j, i]
+            own = self._direction(learned.info, claimed)
+            if told.required[i, j]:
+                why = "the knowledge given requires the edge"
+            elif test and (not claimed or test["verdict"] == "told"):
+                why = test["reason"]
+            elif claimed and own and not told.allowed[j, i]:
+                why = "the knowledge given forbids the other direction"
+            elif claimed and own and told.told_apart[i, j]:
+                why = "interventions tell it"
+            else:
+                why = own
+            reasons[i, j] = why
+        return reasons
+
+    # What was found, in words.
+
+    def summary(self) -> str:
+        """What was found, how columns were read, diagnostics, edges and notes, as text.
+
+        Raises:
+          AttributeError: if the estimator has not been fitted.
+        """
+        return self._summary()
+
+    def _summary(self, *, ascii_only: bool = False) -> str:
+        self._check_fitted()
+        return summary(
+            self._call(),
+            self.edges_,
+            self.n_features_in_,
+            self.info_,
+            self._shown_tables(),
+            self._notes(),
+            ascii_only=ascii_only,
+        )
+
+    def explain(self, a: str, b: str) -> explanation.Explanation:
+        """Why there is an edge between two columns, or none.
+
+        Args:
+          a: a column.
+          b: another.
+
+        Returns:
+          An ``Explanation``; ``print`` shows it in words. Its association is that of a
+          linear Gaussian model of the table whatever the method: of curved relations
+          it may miss what the method saw.
+
+        Raises:
+          ValueError: if one is no column of the fit, or both are one.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        extra = self.posterior_.extra or {}
+        return explanation.explain(
+            self._evidence,
+            self.edges_,
+            self.edge_probabilities_,
+            (str(a), str(b)),
+            info=self.info_,
+            confounders=extra.get("confounder_prob"),
+            price=self._edge_price,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes the fitted estimator to a file that ``causaljax.load`` reads.
+
+        The file is safetensors with a JSON header, no pickle, with a checksum by which
+        damage is found. It holds the attributes and what the methods need:
+        ``LatentInterventionDAG`` and ``AmortizedDAG`` keep numbers of single rows,
+        ``AmortizedDAG`` the rows themselves and its network. A ``prior`` that is a
+        function is saved as the matrix it gave, a ``random_state`` that draws seeds as
+        the seed that it drew.
+
+        Args:
+          path: of the file; one that is there is replaced when the new one is complete.
+
+        Raises:
+          ValueError: naming what a file cannot hold, or the path that cannot be
+            written.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        state = {name: kept for name, kept in vars(self).items() if name != "graph_"}
+        names = list(self.adjacency_)
+        if callable(state.get("prior")):
+            state["prior"] = pd.DataFrame(self._prior_given, index=names, columns=names)
+        if isinstance(self.random_state, np.random.Generator | np.random.RandomState):
+            state["random_state"] = self.info_["seed"]
+        own = sys.modules["causaljax"].__version__  # of the package above this one
+        about = {"causaljax": own, "edges": len(self.edges_)}
+        model_files.write_model(path, type(self), state, about)
+
+    def _check_fitted(self):
+        if not hasattr(self, "edges_"):
+            raise AttributeError(
+                f"this {type(self).__name__} has not been fitted: call fit first"
+            )
+
+    def _repr_html_(self):
+        if not hasattr(self, "edges_"):
+            return as_html(self._call())
+        found = counted(self.edges_, self.n_features_in_)
+        return as_html(self._call(), found, self.edges_)
 
     # scikit-learn's contract, without importing scikit-learn.
 
@@ -449,9 +656,15 @@ class BaseGraphEstimator(ABC):
         return self
 
     def __repr__(self):
+        if not hasattr(self, "edges_"):
+            return self._call()
+        return f"{self._call()}: {counted(self.edges_, self.n_features_in_)}"
+
+    def _call(self):
+        """The constructor with the arguments that were given."""
         defaults = inspect.signature(type(self).__init__).parameters
         changed = ", ".join(
-            f"{name}={value!r}"
+            f"{name}={_short(value)}"
             for name, value in self.get_params().items()
             if value is not defaults[name].default
         )
@@ -466,6 +679,13 @@ class BaseGraphEstimator(ABC):
             target_tags=TargetTags(required=False),
             input_tags=InputTags(allow_nan=True),
         )
+
+
+def _short(value):
+    """A value of one line: of matrices the shape."""
+    if isinstance(value, pd.DataFrame | np.ndarray):
+        return f"<{type(value).__name__} {list(value.shape)}>"
+    return repr(value)
 
 
 def _num_chunks(num_steps):

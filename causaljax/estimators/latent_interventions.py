@@ -18,8 +18,11 @@ from causaljax.kernels.neural import pruning
 from causaljax.kernels.neural.candidates import candidate_edges, shipped_candidates
 from causaljax.regimes import densities
 from causaljax.regimes.merge import FEWEST_ROWS
+from causaljax.reports.summary import Lines
 from causaljax.tables import frame
 
+_LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
+_LIKELY = 0.5  # probability above which a target is shown
 _BROAD = 0.5  # share of the variables that a regime disturbs when it is suspicious
 _OPTIONS = "intervention", "mechanism", "label_noise", "max_targets"
 
@@ -238,6 +241,16 @@ class LatentInterventionDAG(BaseGraphEstimator):
                 "fewest targets; targets are relative to it",
                 stacklevel=4,
             )
+
+    def _shown_tables(self):
+        rows = []
+        shares = self.regime_weights_.to_dict()
+        for name, targets in self.intervention_targets_.iterrows():
+            share = shares[name]
+            if share >= _LEAST_SHARE or name == self.reference_:
+                hit = ", ".join(targets.index[targets > _LIKELY])
+                rows.append((name, f"{share:.1%}", hit))
+        yield Lines(["regime", "share", "targets"], rows)
 
     def _notes(self):
         targets = (self.intervention_targets_.loc[self.reference_] > 0.5).sum()

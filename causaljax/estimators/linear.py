@@ -1,5 +1,7 @@
 """Linear structural equations by a search over orders."""
 
+import math
+
 from causaljax.estimators.linear_base import BaseLinearDAG
 from causaljax.kernels import order_search
 
@@ -19,6 +21,11 @@ class LinearDAG(BaseLinearDAG):
         equations linear with independent noise. It claims a direction edge by edge,
         see below.
       bic_weight: nats an edge costs, in units of the BIC's log(n)/2; 2 if None.
+      prior: probabilities of edges beforehand: a DataFrame or array ``[d, d]``, causes
+        as rows, or a function of a cause and an effect. Their log-odds, in nats, join
+        the score of the graph; .5 changes nothing, 0 rules an edge out. A direction
+        that only the prior tells is open in ``cpdag_``. See
+        ``causaljax.tables.priors``.
       perturb: how many variables a step moves at random; 8 if None.
       num_steps: length of the search; 30 if None.
       n_bootstrap: refits on resampled rows from which ``edge_probabilities_`` are
@@ -60,6 +67,7 @@ class LinearDAG(BaseLinearDAG):
         *,
         noise="auto",
         bic_weight=None,
+        prior=None,
         perturb=None,
         num_steps=None,
         n_bootstrap=0,
@@ -68,6 +76,7 @@ class LinearDAG(BaseLinearDAG):
     ):
         self.noise = noise
         self.bic_weight = bic_weight
+        self.prior = prior
         self.perturb = perturb
         self.num_steps = num_steps
         self.n_bootstrap = n_bootstrap
@@ -80,3 +89,10 @@ class LinearDAG(BaseLinearDAG):
             noise=self.noise, interventional=interventional, **options
         )
         return order_search.KERNEL, config
+
+    def _edge_price(self, info, found, effect):
+        assumed = [effect] if info["noise"] == "nongaussian" else []
+        if effect in info.get("nongaussian_columns", assumed):
+            return None
+        candidates = math.log(max(self.n_features_in_ / found.rows, 1))
+        return info["config"]["bic_weight"] * (math.log(found.rows) / 2 + candidates)

@@ -16,6 +16,7 @@ from causaljax.graphs.cpdag import decided_pairs, essential_graph
 from causaljax.graphs.edge_probabilities import class_probabilities
 from causaljax.kernels.order_search import Verdict
 from causaljax.reports import sortability
+from causaljax.tables.edges import UNDIRECTED
 from causaljax.tables.frame import Columns
 
 _SHOWN = 5  # edges that a note lists
@@ -57,6 +58,7 @@ class BaseLinearDAG(BaseGraphEstimator):
             )
         kernel, config = self._configure(bool(problem.intervened.any()))
         check_options(config)
+        problem, config = self._with_prior(problem, config, columns)
         posterior, info = self._run(
             kernel, problem, config, bar, num_starts=self.n_starts
         )
@@ -111,10 +113,18 @@ class BaseLinearDAG(BaseGraphEstimator):
         info |= _sortability(graph, problem, columns)
         return FitResult(graph, essential, weights, posterior, info)
 
+    def _direction(self, info, claimed):
+        if not claimed:
+            return "noise of this kind does not tell it"
+        if info["noise"] == "equal_variance" or "directions" not in info:
+            assumed = {"equal_variance": "noise of equal variance, which is assumed,"}
+            assumed["nongaussian"] = "non-Gaussian noise, which is assumed,"
+            if info["noise"] in assumed:
+                return f"{assumed[info['noise']]} tells it"
+        return "its equivalence class tells it"
+
     def _notes(self):
         info, noise = self.info_, self.info_["noise"]
-        if self.graph_.graph["kind"] == "cpdag":
-            yield "Edges marked -- have a direction that is not claimed."
         if "directions" in info:
             yield from _reasons(info)
         elif noise == "nongaussian":
@@ -188,7 +198,7 @@ def _reasons(info):
     open_edges = [entry for entry in info["directions"] if not entry["claimed"]]
     for reason in dict.fromkeys(entry["reason"] for entry in open_edges):
         edges = [
-            f"{entry['cause']} -- {entry['effect']}"
+            f"{entry['cause']} {UNDIRECTED} {entry['effect']}"
             for entry in open_edges
             if entry["reason"] == reason
         ]

@@ -1,10 +1,36 @@
 """Probabilities of edges, from log-odds of pairs or from scores around one graph."""
 
+import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
 
 from causaljax.core.linalg import matmul
 from causaljax.core.types import Array
 from causaljax.graphs.dags import transitive_closure
+
+
+def prior_log_odds(prior: ArrayLike, dtype: DTypeLike) -> Array:
+    """What a belief beforehand adds to the score of each edge, in nats.
+
+        l_ij = log(p_ij / (1 - p_ij))
+
+    A graph's prior is then proportional to the exponential of the sum over its edges,
+    as if edges were independent.
+
+    Args:
+      prior: ``[d, d]`` in [0, 1], P(i -> j); the diagonal does not count.
+      dtype: of the result.
+
+    Returns:
+      ``[d, d]`` float: -inf where the prior is 0; where it is 1, the log-odds of the
+      largest number below 1, some 37 in double precision; 0 on the diagonal.
+
+    No gradient flows through it.
+    """
+    prior = jax.lax.stop_gradient(jnp.asarray(prior).astype(dtype))
+    prior = jnp.minimum(prior, 1 - jnp.finfo(dtype).epsneg)
+    itself = jnp.eye(prior.shape[0], dtype=bool)
+    return jnp.where(itself, 0, jnp.log(prior) - jnp.log1p(-prior))
 
 
 def pair_probabilities(logits: Array) -> Array:

@@ -1,8 +1,8 @@
 """What an order of the variables is worth: the score of the best graph that fits it.
 
-    max over graphs  sum_j -n_j/2 log v_j - price_j |pa_j| + n_j J_j,
+    max over graphs  sum_j -n_j/2 log v_j - sum_i in pa_j price_ij + n_j J_j,
 
-where v_j is the residual variance of j on its parents, price_j what each of them
+where v_j is the residual variance of j on its parents, price_ij what the edge i -> j
 costs, and J_j, of variables whose noise may be non-Gaussian, the residuals' negentropy.
 
 Parents are found by growing and shrinking: each variable keeps the sweep tableau of
@@ -30,7 +30,8 @@ class Criterion(NamedTuple):
 
     correlation: Array  # [k, d, d] float
     rows: Array  # [d] float, the number of rows that inform a variable
-    price: Array  # [d] float, nats an edge costs
+    # [d, 1] float, nats an edge into w costs, or [d, d]: inf if it is ruled out
+    price: Array
     most: Array  # [d] int, parents a variable may grow to
     unit: Array  # [] float, the score's part that depends on the columns' units
     allowed: Array  # [d, d] bool
@@ -71,9 +72,8 @@ def variance_ratios(criterion, nodes, diagonals, own, parents, variance, candida
     least = sweep_operator.resolution(variance.dtype)
     variance = jnp.maximum(variance[:, None], least)
     ratio = jnp.maximum(1 - own * own / (diagonals * variance), least / variance)
-    cost = jnp.exp(2 * criterion.price[nodes] / jnp.maximum(criterion.rows[nodes], 1))[
-        :, None
-    ]
+    rows = jnp.maximum(criterion.rows[nodes], 1)[:, None]
+    cost = jnp.exp(2 * criterion.price[nodes] / rows)
     room = (parents.sum(axis=1) < criterion.most[nodes])[:, None]
     can_add = (
         candidates & criterion.allowed[nodes] & ~parents & (diagonals > least) & room
@@ -110,7 +110,7 @@ def local_scores(criterion, nodes, parents, variance, excess):
     """Nats of ``nodes`` with the columns in units of their deviations. ``[l]``."""
     least = sweep_operator.resolution(variance.dtype)
     scores = -criterion.rows[nodes] / 2 * jnp.log(jnp.maximum(variance, least))
-    return scores - criterion.price[nodes] * parents.sum(1, dtype=scores.dtype) + excess
+    return scores - jnp.where(parents, criterion.price[nodes], 0).sum(axis=1) + excess
 
 
 def score(fitted: Fit, criterion: Criterion) -> Array:

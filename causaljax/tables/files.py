@@ -12,12 +12,14 @@ import re
 import tempfile
 import warnings
 import zlib
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import pandas as pd
+
+from causaljax.tables import edges as edge_tables
 
 _READERS = {".csv": ",", ".tsv": "\t", ".parquet": None}
 _SEPARATORS = (",", ";", "\t", "|")
@@ -263,17 +265,6 @@ def fingerprint(data: str | Path | pd.DataFrame) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def edge_table(graph: nx.DiGraph) -> pd.DataFrame:
-    """The edges of a fitted graph: source, target, probability, weight, undirected.
-
-    Where ``undirected`` is True source and target might as well be swapped. Weights
-    are missing where the method has none.
-    """
-    marks = ["probability", "weight", "undirected"]
-    rows = [(u, v, *map(e.get, marks)) for u, v, e in graph.edges(data=True)]
-    return pd.DataFrame(rows, columns=["source", "target", *marks])
-
-
 def regime_table(regimes: pd.Series, probabilities: pd.DataFrame) -> pd.DataFrame:
     """The regime of each row and the probability of each, by the rows' index."""
     named = probabilities.rename(columns="P({})".format)
@@ -317,11 +308,11 @@ def read_result(path: str | Path) -> pd.DataFrame:
         header, *rows = csv.reader(file)
     # By their places, as a column may be called what the index is.
     table = pd.DataFrame(rows, columns=range(len(header)), dtype=object)
-    if header == list(edge_table(nx.DiGraph())):
+    if header == list(edge_tables.COLUMNS):
         table = table.set_axis(header, axis=1)
-        for name in ("probability", "weight"):
-            table[name] = pd.to_numeric(table[name])
-        return table.assign(undirected=table["undirected"] == "True")
+        for name in edge_tables.NUMBERS:
+            table[name] = pd.to_numeric(table[name]).astype(float)
+        return table
     num_labels = {"regime": 1, "row": 2}.get(header[0], 0)  # columns of labels
     for place in range(len(header)):
         if place == 1 < num_labels:
@@ -399,9 +390,8 @@ def _is_ours(record):
 
 def write_results(
     folder: str | Path,
-    graph: nx.DiGraph,
-    adjacency: pd.DataFrame,
-    cpdag: pd.DataFrame,
+    edges: pd.DataFrame,
+    names: Sequence[str],
     record: Any,
     regimes: pd.DataFrame | None = None,
     targets: pd.DataFrame | None = None,
@@ -414,9 +404,10 @@ def write_results(
 
     Args:
       folder: made if missing.
-      graph: a fitted graph; graph.json holds it in networkx's node-link form.
-      adjacency: 0/1, causes as rows.
-      cpdag: likewise, an undirected edge with a 1 at both places.
+      edges: the edge table of a fit (``tables.edges``), from which all is made:
+        edges.csv holds it, adjacency.csv and cpdag.csv its matrices, graph.json its
+        graph in networkx's node-link form.
+      names: of all columns, in their order.
       record: what run.json holds; anything JSON can express.
       regimes: what ``regime_table`` makes, or None.
       targets: ``[k, d]``, P(the regime disturbed the column), or None.
@@ -429,6 +420,7 @@ def write_results(
     """
     folder = Path(folder)
     check_writable(folder)
+    graph = edge_tables.to_networkx(edges, names)
     node_link = nx.node_link_data(graph, edges="edges")
     with (
         _made(folder),
@@ -437,9 +429,9 @@ def write_results(
         made = Path(scratch)
         # Quotes keep a carriage return in a name from ending its row.
         quoted: Any = {"quoting": csv.QUOTE_NONNUMERIC}
-        edge_table(graph).to_csv(made / "edges.csv", index=False, **quoted)
-        adjacency.to_csv(made / "adjacency.csv", **quoted)
-        cpdag.to_csv(made / "cpdag.csv", **quoted)
+        edges.to_csv(made / "edges.csv", index=False, **quoted)
+        edge_tables.adjacency(edges, names).to_csv(made / "adjacency.csv", **quoted)
+        edge_tables.claims(edges, names).to_csv(made / "cpdag.csv", **quoted)
         (made / "graph.json").write_text(json.dumps(node_link, indent=1) + "\n")
         (made / "run.json").write_text(json.dumps(record, indent=1) + "\n")
         tables = dict(zip(REGIMES, (regimes, targets), strict=True))

@@ -10,7 +10,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import narwhals.stable.v2 as nw
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -18,6 +17,7 @@ from causaljax.core.problem import pad_rows, padded_size, take_variables
 from causaljax.core.types import Kind, Problem, make_problem
 from causaljax.tables import checks
 from causaljax.tables.kinds import (
+    DATES,
     Column,
     LeftOut,
     asked_kinds,
@@ -104,7 +104,7 @@ def to_problem(
         warnings.warn(
             f"left out: {', '.join(found)}; columns= (--columns) takes the ones it "
             "names, kinds= (--kinds) says how to read one",
-            stacklevel=3,
+            stacklevel=4,
         )
     values = np.stack([column.values for column in read.columns], axis=1)
     _judge_finite(values, names, gaps=True)
@@ -130,12 +130,12 @@ def to_problem(
         pooled=pooled,
         in_order=not pooled and regimes is None and not intervened.any(),
     ):
-        warnings.warn(doubt, stacklevel=3)
+        warnings.warn(doubt, stacklevel=4)
     varying = np.flatnonzero(~constant)
     for doubt in checks.dependent_columns(
         scores[:, varying], tuple(names[k] for k in varying)
     ):
-        warnings.warn(doubt, stacklevel=3)
+        warnings.warn(doubt, stacklevel=4)
     if not standardise:
         scales, scores = np.ones_like(scales), np.ldexp(centred, exponent)
 
@@ -143,9 +143,13 @@ def to_problem(
         warnings.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "
             "about its causes",
-            stacklevel=3,
+            stacklevel=4,
         )
-    allowed, required = edge_masks(knowledge, names)
+    allowed, required = edge_masks(
+        knowledge,
+        names,
+        {name: _lost(why) for name, why in read.left_out.items()},
+    )
     regime, labels = _regimes(regimes, len(values))
     n, d = values.shape
     arrays: dict[str, Any] = {
@@ -266,38 +270,6 @@ def to_frame(matrix: Any, columns: Columns) -> pd.DataFrame:
     )
 
 
-def to_networkx(
-    graph: Any, essential: Any, edge_prob: Any, weights: Any, columns: Columns
-) -> nx.DiGraph:
-    """A ``[d, d]`` graph as a DiGraph whose edges carry what is known of them.
-
-    Args:
-      graph: ``[d, d]`` bool, acyclic.
-      essential: ``[d, d]`` bool, with a 1 at both places where the direction of an
-        edge of the graph is not identified; such an edge is ``undirected``.
-      edge_prob: ``[d, d]`` float.
-      weights: ``[d, d]`` float, or None if the method has none.
-      columns: the names.
-
-    Returns:
-      ``networkx.DiGraph`` over all columns, edges with ``probability``, ``weight``
-      and ``undirected``, its ``kind`` "cpdag" if an edge is undirected and "dag"
-      otherwise; all of Python's own types, which every networkx writer accepts.
-    """
-    undirected = np.asarray(essential) & np.asarray(essential).T
-    result = nx.DiGraph(kind="cpdag" if undirected.any() else "dag")
-    result.add_nodes_from(columns.names)
-    for i, j in np.argwhere(np.asarray(graph)):
-        result.add_edge(
-            columns.names[i],
-            columns.names[j],
-            probability=float(edge_prob[i, j]),
-            **({} if weights is None else {"weight": float(weights[i, j])}),
-            undirected=bool(undirected[i, j]),
-        )
-    return result
-
-
 def as_pandas(table: Any) -> Any:
     """A frame of polars, pyarrow and others as one of pandas, names as they were.
 
@@ -380,7 +352,7 @@ def take_rows(
         warnings.warn(
             f"sample_weight sums to {total:.6g} for {len(kept)} rows: a row of weight 2"
             " counts as two rows; divide weights of a survey by their mean",
-            stacklevel=3,
+            stacklevel=4,
         )
     if isinstance(table, pd.DataFrame):
         table = table.iloc[kept]
@@ -474,6 +446,15 @@ def _read(table, kinds=None, columns=None, weight=None):
     return _Read(tuple(kept), read, names, left_out, frozenset(asked))
 
 
+def _lost(why):
+    """What to do for a statement to name a column that is left out."""
+    if not why:
+        return "columns= (--columns) does not name: add it there or remove it here"
+    mend = "say by kinds= (--kinds) how to read it"
+    mend = "convert it to numbers" if why == DATES else mend
+    return f"is left out ({why}): {mend}, or remove it here"
+
+
 def _chosen(columns, names):
     """The columns to look at, by name and in the order asked for."""
     if columns is None:
@@ -546,7 +527,7 @@ def _judge_constant(read, constant, lenient):
     words = f"{'; '.join(found)}: {what}"
     if not lenient:
         raise ValueError(words)
-    warnings.warn(words, stacklevel=4)
+    warnings.warn(words, stacklevel=5)
 
 
 def _described(read, values):
@@ -591,7 +572,7 @@ def _taken(interventions, read, n):
     lost = [name for name in read.left_out if hit[:, read.all_names.index(name)].any()]
     if lost:
         warnings.warn(
-            f"interventions on {lost}, which are left out, count as none", stacklevel=4
+            f"interventions on {lost}, which are left out, count as none", stacklevel=5
         )
     return hit[:, [read.all_names.index(name) for name in read.names]]
 

@@ -16,6 +16,9 @@ from causaljax.tables.knowledge import position
 NAMES = {kind.name.lower(): kind for kind in Kind}
 """The kinds of columns by the names that a user gives them."""
 
+DATES = "dates or times"
+"""Why a column is left out that no kind can be asked for."""
+
 _MOST_CLASSES = 20  # distinct texts up to which a column of text holds classes
 _FEW_VALUES = 10  # distinct whole numbers up to which a user may mean classes
 _LEAST_ROWS = 10  # below which numbers that differ in every row are no identifier
@@ -107,8 +110,8 @@ def read_column(
     read = _cells(series)
     if read.form == "dates":
         if asked is None and not chosen:
-            return LeftOut("dates or times")
-        raise ValueError("holds dates or times: convert them to numbers or drop it")
+            return LeftOut(DATES)
+        raise ValueError(f"holds {DATES}: convert them to numbers or drop it")
     if read.form == "numbers":
         return _read_numbers(read.cells, str(series.name), asked, chosen, weight)
     known = read.cells.dropna()

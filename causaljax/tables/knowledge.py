@@ -110,6 +110,14 @@ def _check_listed(values, where):
         raise ValueError(f"{where} is {values!r}: give a list")
 
 
+class _Named(NamedTuple):
+    """What a statement may name."""
+
+    columns: list[str]
+    sets: dict[str, list[int]]  # places of columns, by a column's or a group's name
+    left_out: Mapping[str, str]  # why, by the name of a column that is no variable
+
+
 class _Statement(NamedTuple):
     """Edges from each of some columns to each of others, and who says so."""
 
@@ -119,7 +127,9 @@ class _Statement(NamedTuple):
 
 
 def edge_masks(
-    knowledge: Knowledge | Mapping[str, Any] | None, names: Sequence[str]
+    knowledge: Knowledge | Mapping[str, Any] | None,
+    names: Sequence[str],
+    left_out: Mapping[str, str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """``allowed`` and ``required``, each ``[d, d]`` bool, from edge knowledge.
 
@@ -128,26 +138,28 @@ def edge_masks(
     Args:
       knowledge: as ``as_knowledge`` takes it.
       names: of the d columns.
+      left_out: the table's other columns, and what is done for a statement to name
+        them, as what follows "which" in an error.
 
     Raises:
-      TypeError, ValueError: as ``as_knowledge``; if a name is unknown or two
-        statements contradict each other, which are named.
+      TypeError, ValueError: as ``as_knowledge``; if a name is unknown or of a column
+        that is left out, or two statements contradict each other, which are named.
 
     Warns:
       UserWarning: of statements that say nothing.
     """
     knowledge = as_knowledge(knowledge)
-    sets = _named_sets(knowledge, names)
-    required = _pairs(knowledge, "required", sets, names)
-    tiers, numbers = _tiers(knowledge, sets, names)
+    named = _named(knowledge, list(names), left_out or {})
+    required = _pairs(knowledge, "required", named)
+    tiers, numbers = _tiers(knowledge, named)
     forbidden = [
-        *_pairs(knowledge, "forbidden", sets, names),
+        *_pairs(knowledge, "forbidden", named),
         *_backwards(tiers),
-        *_within(knowledge, tiers, sets, names),
-        *_bare(knowledge, sets, names),
+        *_within(knowledge, tiers, named),
+        *_bare(knowledge, named),
     ]
     for words in (*_idle_tiers(tiers, numbers), *_idle_groups(knowledge)):
-        warnings.warn(words, stacklevel=4)
+        warnings.warn(words, stacklevel=5)
 
     d = len(names)
     asked, denied = _mask(required, d), _mask(forbidden, d)
@@ -182,38 +194,42 @@ def _who_says(statements, i, j):
     return next(s.words for s in statements if i in s.causes and j in s.effects)
 
 
-def _named_sets(knowledge, names):
-    """The places of the columns that the name of a column or a group stands for."""
-    columns = {name: [k] for k, name in enumerate(names)}
+def _named(knowledge, names, left_out):
+    columns = _Named(names, {name: [k] for k, name in enumerate(names)}, left_out)
     groups = {}
     for group, members in knowledge.groups.items():
-        if str(group) in columns:
+        if str(group) in columns.sets:
             raise ValueError(
                 f"knowledge.groups calls a group {group!r}, as a column is called: "
                 "give it another name"
             )
         where = f"knowledge.groups[{group!r}]"
-        found = {k for name in members for k in _select(name, columns, names, where)}
+        found = {k for name in members for k in _select(name, columns, where)}
         if not found:
             raise ValueError(f"{where} is empty: name its columns or remove it")
         groups[str(group)] = sorted(found)
-    return columns | groups
+    return columns._replace(sets=columns.sets | groups)
 
 
-def _select(name, sets, names, where):
+def _select(name, named, where):
     """The places of the columns that a name or a pattern stands for, one or more."""
-    if str(name) in sets:
-        return sets[str(name)]
-    if isinstance(name, str) and _WILDCARDS & set(name):
-        found = matching(name, names)
-        if not found:
-            raise ValueError(
-                f"{where} holds {name!r}, which matches no column; "
-                f"{suggest(name, names)}"
-            )
+    if str(name) in named.sets:
+        return named.sets[str(name)]
+    pattern = isinstance(name, str) and _WILDCARDS & set(name)
+    found = matching(name, named.columns) if pattern else []
+    if found:
         return found
-    known = list(sets)
-    return sets[known[position(name, known, where)]]
+    others = list(named.left_out)
+    lost = [others[k] for k in matching(str(name), others)]
+    if lost:
+        raise ValueError(f"{where} names {lost[0]!r}, which {named.left_out[lost[0]]}")
+    if pattern:
+        raise ValueError(
+            f"{where} holds {name!r}, which matches no column; "
+            f"{suggest(name, named.columns)}"
+        )
+    known = list(named.sets)
+    return named.sets[known[position(name, known, where)]]
 
 
 def matching(pattern: str, names: Sequence[str]) -> list[int]:
@@ -224,7 +240,7 @@ def matching(pattern: str, names: Sequence[str]) -> list[int]:
     return [k for k, name in enumerate(names) if match(name, pattern)]
 
 
-def _pairs(knowledge, field, sets, names):
+def _pairs(knowledge, field, named):
     statements, where = [], f"knowledge.{field}"
     for given in getattr(knowledge, field):
         # A set has no order, and of a text "ab" the letters would be meant.
@@ -234,27 +250,26 @@ def _pairs(knowledge, field, sets, names):
         pair = tuple(given) if ordered else ()
         if len(pair) != 2:
             raise ValueError(f"{where} holds {given!r}; give pairs (cause, effect)")
-        causes, effects = (_select(name, sets, names, where) for name in pair)
+        causes, effects = (_select(name, named, where) for name in pair)
         if len(causes) == 1 and causes == effects:
             raise ValueError(
-                f"{where} names {names[causes[0]]!r} as its own cause: remove the pair"
+                f"{where} names {named.columns[causes[0]]!r} as its own cause: remove "
+                "the pair"
             )
         statements.append(_Statement(f"{field} holds {pair}", causes, effects))
     return statements
 
 
-def _tiers(knowledge, sets, names):
+def _tiers(knowledge, named):
     """The places of the columns of each tier, and the tiers that are named within."""
     tiers, tier_of = [], {}
     for rank, columns in enumerate(knowledge.tiers):
-        tier = {
-            k for name in columns for k in _select(name, sets, names, "knowledge.tiers")
-        }
+        tier = {k for name in columns for k in _select(name, named, "knowledge.tiers")}
         for k in sorted(tier):
             if tier_of.setdefault(k, rank) != rank:
                 raise ValueError(
-                    f"knowledge.tiers puts {names[k]!r} into two tiers, {tier_of[k]} "
-                    f"and {rank}: keep one"
+                    f"knowledge.tiers puts {named.columns[k]!r} into two tiers, "
+                    f"{tier_of[k]} and {rank}: keep one"
                 )
         tiers.append(sorted(tier))
     numbers = {int(item) for item in knowledge.forbidden_within if _is_number(item)}
@@ -273,7 +288,7 @@ def _backwards(tiers):
         earlier += tier
 
 
-def _within(knowledge, tiers, sets, names):
+def _within(knowledge, tiers, named):
     where = "knowledge.forbidden_within"
     for item in knowledge.forbidden_within:
         if _is_number(item):
@@ -283,24 +298,24 @@ def _within(knowledge, tiers, sets, names):
                 )
             columns, what = tiers[item], f"tier {item}"
         else:
-            columns, what = _select(item, sets, names, where), repr(item)
+            columns, what = _select(item, named, where), repr(item)
         if len(columns) < 2:
             warnings.warn(
                 f"{where} names {what}, which has {len(columns)} column(s): there is "
                 "no edge to forbid",
-                stacklevel=5,
+                stacklevel=6,
             )
         words = f"forbidden_within forbids edges within {what}"
         yield _Statement(words, columns, columns)
 
 
-def _bare(knowledge, sets, names):
-    everyone = list(range(len(names)))
+def _bare(knowledge, named):
+    everyone = list(range(len(named.columns)))
     for name in knowledge.roots:
-        roots = _select(name, sets, names, "knowledge.roots")
+        roots = _select(name, named, "knowledge.roots")
         yield _Statement(f"roots says that {name!r} has no causes", everyone, roots)
     for name in knowledge.sinks:
-        sinks = _select(name, sets, names, "knowledge.sinks")
+        sinks = _select(name, named, "knowledge.sinks")
         yield _Statement(f"sinks says that {name!r} has no effects", sinks, everyone)
 
 

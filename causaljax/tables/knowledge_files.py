@@ -92,7 +92,7 @@ class _Places(NamedTuple):
     cause: int
     effect: int
     kind: int | None = None
-    undirected: int | None = None
+    mark: int | None = None  # of an edge table that was written
 
 
 def _read_edges(path: Path, names: Sequence[str] | None) -> Iterator[_Edge]:
@@ -115,10 +115,11 @@ def _read_edges(path: Path, names: Sequence[str] | None) -> Iterator[_Edge]:
         cause, effect = padded[places.cause], padded[places.effect]
         if not cause or not effect:
             raise ValueError(f"{path}: {where} lacks a cause or an effect: complete it")
-        if places.undirected is not None and padded[places.undirected] == "True":
+        mark = "-->" if places.mark is None else padded[places.mark].strip()
+        if mark != "-->":
             raise ValueError(
-                f"{path}: {where} is an undirected edge: remove it, or the column "
-                "'undirected' if its direction is known"
+                f"{path}: {where} has the mark {mark!r}, which is no directed edge: "
+                "remove it, or write --> if its direction is known"
             )
         kind = None
         if places.kind is not None:
@@ -182,7 +183,7 @@ def _header(path, first, names):
             "one pair of columns"
         )
     if found:
-        extra = (cells.index(c) if c in cells else None for c in ("kind", "undirected"))
+        extra = (cells.index(c) if c in cells else None for c in ("kind", "mark"))
         return _Places(*map(cells.index, found[0]), *extra)
     if is_edge:
         return None

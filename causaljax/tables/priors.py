@@ -4,6 +4,9 @@ Whoever is asked, a person or a language model, is a function of the user's own;
 here talks to a network. ``ask_pairs`` asks of every pair of columns, d (d - 1) times,
 ``ask_breadth_first`` of every column, d + 1 times.
 
+``LinearDAG`` and ``MixedDAG`` add logit(p) of each edge, in nats, to the score of a
+graph (``causaljax.graphs.edge_probabilities.prior_log_odds``).
+
 ``NeuralDAG`` and ``LatentInterventionDAG`` add logit(p) to the log-odds of the edges
 that a trained network and a linear search find in the table
 (``causaljax.kernels.neural.candidates.informed``). Edges of more than .02 after that

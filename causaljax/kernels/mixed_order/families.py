@@ -33,6 +33,7 @@ class Criterion(NamedTuple):
     allowed: Array  # [d, d] bool
     required: Array  # [d, d] bool
     min_gain: Array  # [] float, nats; less is rounding
+    log_odds: Array | None  # [d, d] float, beforehand; -inf if an edge is ruled out
 
 
 class Memory(NamedTuple):
@@ -95,6 +96,10 @@ def toggled_scores(criterion: Criterion, j: Array, parents: Array, score: str) -
         if score == "bic":
             scores = scores - price * (table.levels[j] - 1) * configurations
         fits = configurations * discrete.ROWS_PER_CONFIGURATION <= rows
+    if criterion.log_odds is not None:
+        odds = criterion.log_odds[j]
+        believed = jnp.where(parents, odds, 0).sum()
+        scores = scores + believed + jnp.where(parents, -odds, odds)
     itself = jnp.arange(parents.shape[0]) == j
     return jnp.where(fits | parents | itself, scores, -jnp.inf)
 

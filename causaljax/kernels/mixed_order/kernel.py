@@ -7,7 +7,8 @@ the order and puts it back where that is worth most, until no variable gains; ea
 then moves some variables at random, searches again, and keeps what is better.
 
 The scores are ``scores.degenerate_gaussian`` for tables of classes and numbers, and
-``scores.discrete`` for tables of classes alone.
+``scores.discrete`` for tables of classes alone; the log-odds of what is believed of an
+edge beforehand are added.
 
 Sources: Teyssier and Koller 2005 (search over orders); Andrews et al. 2023 (BOSS,
 best reinsertions); Wienobst, Henckel and Weichwald 2025 (iterated local search).
@@ -19,9 +20,11 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from causaljax.core.options import option
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem
+from causaljax.graphs.edge_probabilities import prior_log_odds
 from causaljax.kernels.mixed_order.families import (
     Criterion,
     Families,
@@ -48,7 +51,10 @@ class Config:
     bounds the classes of a column that is read as classes, rare ones put together; if
     a column has more, all results are NaN and flagged. Each step moves ``perturb``
     variables at random before it searches. ``interventional`` False promises that no
-    cell is intervened on; if one is, all results are NaN and flagged.
+    cell is intervened on; if one is, all results are NaN and flagged. ``prior``,
+    ``[d, d]`` in [0, 1], holds probabilities of edges beforehand
+    (``graphs.edge_probabilities.prior_log_odds``): .5 changes nothing, 0 rules an edge
+    out that is not required.
     """
 
     score: str = option("degenerate_gaussian", choices=SCORES)
@@ -58,6 +64,7 @@ class Config:
     num_steps: int = option(20, least=1)
     perturb: int = option(6, least=1)
     interventional: bool = option(True)
+    prior: ArrayLike | None = None
 
 
 class State(NamedTuple):
@@ -197,6 +204,10 @@ def _criterion(problem, table, config):
         for value in (config.bic_weight, config.equivalent_sample_size)
     )
     least = sweep_operator.resolution(rows.dtype) * jnp.maximum(rows.max(), 1)
+    log_odds = None
+    if config.prior is not None:
+        odds = prior_log_odds(config.prior, rows.dtype).T
+        log_odds = jnp.where(required, 0, odds) + zero
     return Criterion(
         table=table,
         bic_weight=bic_weight,
@@ -204,6 +215,7 @@ def _criterion(problem, table, config):
         allowed=(problem.allowed.T | required) & ~jnp.eye(d, dtype=bool),
         required=required,
         min_gain=least,
+        log_odds=log_odds,
     )
 
 

@@ -8,7 +8,8 @@ where v_j is the residual variance of j on its parents and price_j the BIC's. Th
 search takes one variable after another out of the order and puts it back where
 that is worth most, until no variable gains; each step then moves some variables
 at random, searches again, and keeps what is better. For variables of non-Gaussian
-noise n_j times the negentropy of the residuals joins the score. ``scores.order_score``
+noise n_j times the negentropy of the residuals joins the score, and so do the
+log-odds of what is believed of each edge beforehand. ``scores.order_score``
 holds the score, ``kernels.order_search.reinsertion`` the moves and
 ``kernels.order_search.directions`` what may be said of directions; here is the search.
 
@@ -26,10 +27,12 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from causaljax.core.options import option
 from causaljax.core.problem import complete_rows
 from causaljax.core.types import Array, Kernel, Posterior, Problem
+from causaljax.graphs.edge_probabilities import prior_log_odds
 from causaljax.kernels.order_search import directions, reinsertion
 from causaljax.scores import (
     linear_gaussian,
@@ -61,7 +64,9 @@ class Config:
 
     ``interventional`` False promises that no cell is intervened on; if one is, all
     results are NaN and flagged. ``shapes``, ``[d]`` bool, names the variables whose
-    noise may count; None is all.
+    noise may count; None is all. ``prior``, ``[d, d]`` in [0, 1], holds probabilities
+    of edges beforehand (``graphs.edge_probabilities.prior_log_odds``): .5 changes
+    nothing, 0 rules an edge out that is not required.
     """
 
     bic_weight: float = option(2.0, least=0)
@@ -70,6 +75,7 @@ class Config:
     perturb: int = option(8, least=1)
     interventional: bool = option(True)
     shapes: Array | None = None
+    prior: ArrayLike | None = None
 
 
 class State(NamedTuple):
@@ -234,7 +240,9 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     extra = {"weights": weights[None]}
     if config.noise == "auto":
         state, stats = jax.lax.stop_gradient((state, state.statistics))
-        criterion = _criterion(key, problem, stats, config)
+        # What is told of directions, the data tell.
+        unbelieving = dataclasses.replace(config, prior=None)
+        criterion = _criterion(key, problem, stats, unbelieving)
         counts = state.shape_counts & (state.nongaussian_evidence > 0)
         criterion = criterion._replace(shape_counts=counts | True)
         best = order_score.fit(state.order, state.graph.T, criterion)
@@ -257,6 +265,10 @@ def _criterion(key, problem, stats, config):
     bic_weight = jax.lax.stop_gradient(jnp.asarray(config.bic_weight, rows.dtype))
     variances = linear_gaussian.variances(stats)
     required = problem.required.T
+    price = (bic_weight * _unit_price(rows, d))[:, None]
+    if config.prior is not None:
+        odds = prior_log_odds(config.prior, rows.dtype).T
+        price = price - jnp.where(required, 0, odds)
     table = None
     if config.noise != "gaussian":
         table = linear_nongaussian.rows(
@@ -265,7 +277,7 @@ def _criterion(key, problem, stats, config):
     criterion = order_score.Criterion(
         correlation=sweep_operator.correlations(stats.covariance),
         rows=rows,
-        price=bic_weight * _unit_price(rows, d),
+        price=price,
         most=jnp.clip(rows / _ROWS_PER_PARENT, 0, d).astype(int),
         # The BIC of the empty graph.
         unit=-(rows / 2 * jnp.log(jnp.where(variances > 0, variances, 1))).sum(),
