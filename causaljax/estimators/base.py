@@ -666,7 +666,7 @@ class BaseGraphEstimator(ABC):
         changed = ", ".join(
             f"{name}={_short(value)}"
             for name, value in self.get_params().items()
-            if value is not defaults[name].default
+            if _short(value) != _short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
 
