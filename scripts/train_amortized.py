@@ -613,23 +613,34 @@ def scaled(t, logits, rows):
 def fit_temperature(answers, loss_of):
     """The temperature of least loss over all sizes, and the loss before and after."""
 
+    # Answers are arguments: with constants the compiler would compute.
     @jax.jit
-    def loss(t):
+    def loss(t, answers):
         each = [
             loss_of(scaled(t, logits, table.rows), table) for logits, table in answers
         ]
         return sum(each) / len(each)
 
     solver = optax.lbfgs()
+
+    @jax.jit
+    def improve(t, state, answers):
+        value, gradient = jax.value_and_grad(loss)(t, answers)
+        updates, state = solver.update(
+            gradient,
+            state,
+            t,
+            value=value,
+            grad=gradient,
+            value_fn=lambda t: loss(t, answers),
+        )
+        return optax.apply_updates(t, updates), state
+
     t = jnp.zeros(3)
     state = solver.init(t)
     for _ in range(30):
-        value, gradient = jax.value_and_grad(loss)(t)
-        updates, state = solver.update(
-            gradient, state, t, value=value, grad=gradient, value_fn=loss
-        )
-        t = optax.apply_updates(t, updates)
-    return t, float(loss(jnp.zeros(3))), float(loss(t))
+        t, state = improve(t, state, answers)
+    return t, float(loss(jnp.zeros(3), answers)), float(loss(t, answers))
 
 
 def familiar(plan):
