@@ -217,30 +217,20 @@ class _System(NamedTuple):
 
     graph: Array  # [d + e, d + e] bool
     hidden: Array  # [d + e] bool, they act and are not shown
-    absent: Array  # [d + e] bool, as if they did not exist
+    absent: Array  # [d + e] bool, the last ones, which do not exist
 
 
 def _system(key, d):
     """The variables of a table, and in some draws hidden ones besides."""
     most = max(d // 4, 2 if d >= 4 else 1)
-    total = d + most
-
-    def confounded(key):
-        keys = jax.random.split(key, 4)
-        num_hidden = jax.random.randint(keys[0], (), 1, most + 1)
-        absent = largest(_uniform(keys[1], shape=(total,)), most - num_hidden)
-        graph = _graph(keys[2], total) & ~absent[:, None] & ~absent[None, :]
-        hidden = draw_hidden(keys[3], graph, ~absent, num_hidden)
-        return _System(graph, hidden, absent)
-
-    def whole(key):
-        graph = jnp.zeros((total, total), bool).at[:d, :d].set(_graph(key, d))
-        none = jnp.zeros(total, bool)
-        return _System(graph, none, jnp.arange(total) >= d)
-
-    some_key, graph_key = jax.random.split(key)
-    some = jax.random.bernoulli(some_key, CONFOUNDED_SHARE)
-    return jax.lax.cond(some, confounded, whole, graph_key)
+    keys = jax.random.split(key, 4)
+    some = jax.random.bernoulli(keys[0], CONFOUNDED_SHARE)
+    num_hidden = jax.random.randint(keys[1], (), 1, most + 1)
+    num_hidden = jnp.where(some, num_hidden, 0)
+    graph = _graph(keys[2], d + most, d + num_hidden)
+    absent = jnp.arange(d + most) >= d + num_hidden
+    hidden = draw_hidden(keys[3], graph, ~absent, num_hidden)
+    return _System(graph, hidden, absent)
 
 
 def _to_rows(done, regime, shown, total):
@@ -356,21 +346,22 @@ def _scaled(x, weight, is_varied):
     return jnp.nan_to_num(x, posinf=0, neginf=0)
 
 
-def _graph(key, d):
-    """``[d, d]`` bool, parents before children."""
+def _graph(key, most, d):
+    """``[most, most]`` bool, parents before children; only the first d have edges."""
     keys = iter(jax.random.split(key, 10))
-    few = jax.random.bernoulli(next(keys), max(0.1, 1 / d))
+    size = d.astype(jnp.float32)
+    few = jax.random.bernoulli(next(keys), jnp.maximum(0.1, 1 / size))
     degree = _uniform(next(keys), jnp.where(few, 0, 0.5), jnp.where(few, 0.5, 3))
-    most = max(0.7 * d * (d - 1) / 2, 1.0)
-    num_edges = jnp.minimum(jnp.round(d * degree), most).astype(jnp.int32)
+    limit = jnp.maximum(0.7 * size * (size - 1) / 2, 1.0)
+    num_edges = jnp.minimum(jnp.round(size * degree), limit).astype(jnp.int32)
     kind = _choose(next(keys), list(_GRAPHS.values()))
 
     # All but "attachment" take the edges of the highest scores.
-    chance = jax.random.gumbel(next(keys), (d, d), jnp.float32)
+    chance = jax.random.gumbel(next(keys), (most, most), jnp.float32)
     num_blocks = jax.random.randint(next(keys), (), 2, 6)
-    block = jax.random.randint(next(keys), (d,), 0, num_blocks)
-    place = _uniform(next(keys), shape=(d, 2))
-    out, into = _normal(next(keys), 2, d)
+    block = jax.random.randint(next(keys), (most,), 0, num_blocks)
+    place = _uniform(next(keys), shape=(most, 2))
+    out, into = _normal(next(keys), 2, most)
     scores = {
         "uniform": chance,
         "blocks": chance + jnp.where(block[:, None] == block[None], _BLOCK_BONUS, 0),
@@ -379,13 +370,18 @@ def _graph(key, d):
         "attachment": chance,  # it joins every variable, so it is not for few edges
     }
     score = jnp.stack([scores[name] for name in _GRAPHS])[kind]
-    above = jnp.triu(jnp.ones((d, d), bool), 1)
-    scored = largest(jnp.where(above, score, -jnp.inf), num_edges)
+    present = jnp.arange(most) < d
+    above = jnp.triu(jnp.ones((most, most), bool), 1)
+    possible = above & present[None, :]
+    scored = largest(jnp.where(possible, score, -jnp.inf), num_edges)
 
-    num_targets = jnp.maximum(jnp.round(num_edges / d), 1).astype(jnp.int32)
-    attached = attach(next(keys), d, num_targets)
+    mean_degree = jnp.round(num_edges.astype(jnp.float32) / size)
+    num_targets = jnp.maximum(mean_degree, 1).astype(jnp.int32)
+    attached = attach(next(keys), most, num_targets)
     turned = jax.random.bernoulli(next(keys))
-    attached = jnp.where(turned, attached.T, attached[::-1, ::-1])
+    last_first = jnp.roll(attached[::-1, ::-1], (d - most, d - most), (0, 1))
+    attached = jnp.where(turned, attached.T, last_first)
+    attached = attached & present[:, None] & present[None, :]
     is_attached = (kind == list(_GRAPHS).index("attachment")) & ~few
     return jnp.where(is_attached, attached, scored)
 
