@@ -18,12 +18,14 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     # The workers of a run, its children, share compiled programs.
     _cache = tempfile.mkdtemp(prefix="causaljax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", "-1")
     atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 if importlib.metadata.version("jaxlib").startswith("0.10."):
-    # Halves the time of the tests; later versions do not know the flag.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    # Halves the time of the tests; later versions do not know the first flag.
+    _flags = "--xla_cpu_use_fusion_emitters=false"
+    _flags += " --xla_cpu_parallel_codegen_split_count=1"  # each core has its worker
+    os.environ.setdefault("XLA_FLAGS", _flags)
 
 import jax
 import numpy as np
@@ -77,7 +79,7 @@ def kernel_modules():
 # Rows of the contract whose programs are alike.
 ROWS = re.compile(r"\b(dagma|order|amortized|neural|mixture|latent-\w+)\b")
 # What takes longest begins first, so that no worker waits at the end.
-LONG = "latent_interventions", "examples", "contract", "regime_likelihood", "neural"
+LONG = "latent_interventions", "contract", "training_mix", "mechanisms", "simulate"
 
 
 def pytest_collection_modifyitems(items):

@@ -214,4 +214,6 @@ def test_several_targets_a_regime(count, sizes):
 )
 def test_impossible_tables_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        simulate.dcdi_table(jax.random.key(0), **options)
+        jax.eval_shape(
+            functools.partial(simulate.dcdi_table, **options), jax.random.key(0)
+        )

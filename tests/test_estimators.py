@@ -126,8 +126,10 @@ def test_a_method_meets_variables_in_an_order_that_belongs_to_the_data(made):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("d", [2, 3, 6])
-@pytest.mark.parametrize("noise", ["auto", "nongaussian", "equal_variance"])
+@pytest.mark.parametrize(
+    ("noise", "d"),
+    [("auto", 2), ("auto", 6), ("nongaussian", 3), ("equal_variance", 3)],
+)
 def test_another_order_of_columns_is_the_same_answer(noise, d):
     """Of x normal and y = x + uniform noise one order said ->, the other --."""
     one = LinearDAG(noise=noise, num_steps=3)

@@ -67,7 +67,8 @@ SAID = {
 }
 
 
-SLOW = {"latent_kernel_in_jit"}  # a search compiled as a whole
+# Searches that are compiled as a whole, and one of two fits.
+SLOW = {"latent_interventions_sachs", "latent_kernel_in_jit", "neural_kernel_in_jit"}
 EXAMPLES = [
     pytest.param(
         path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem

@@ -328,4 +328,6 @@ def test_a_key_is_a_table():
 )
 def test_impossible_tables_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        simulate.faria_table(jax.random.key(0), **options)
+        jax.eval_shape(
+            functools.partial(simulate.faria_table, **options), jax.random.key(0)
+        )

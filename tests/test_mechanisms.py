@@ -77,15 +77,7 @@ def test_only_parents_matter(mechanism):
     np.testing.assert_array_equal(one[:, 1:], other[:, 1:])
 
 
-@pytest.mark.parametrize("scaling", ["standardised", "internal"])
-@families
-def test_scaled_columns_have_sd_one(mechanism, scaling):
-    x = table(3, mechanism, scaling=scaling)[:200]
-    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(x.std(axis=0), 1, atol=1e-4)
-
-
-@families
+@pytest.mark.parametrize("mechanism", ["linear", "network", "post_nonlinear"])
 def test_standardised_is_raw_standardised(mechanism):
     raw = table(4, mechanism)
     scaled = table(4, mechanism, scaling="standardised")
@@ -186,8 +178,8 @@ def test_noise_scale_is_that_of_the_noise():
 
 
 @families
-def test_tables_are_finite_for_many_seeds_and_wild_interventions(mechanism):
-    def finite(key):
+def test_scaled_tables_are_finite_for_many_seeds_and_wild_interventions(mechanism):
+    def draw(key):
         key_graph, key_table = jax.random.split(key)
         graph = simulate.erdos_renyi(key_graph, 8, 2)
         problem, _ = simulate.simulate(
@@ -199,11 +191,15 @@ def test_tables_are_finite_for_many_seeds_and_wild_interventions(mechanism):
             scaling="internal",
             intervention=simulate.perfect_intervention(np.eye(3, 8, -1) > 0, 30.0),
         )
-        bounded = jnp.abs(problem.x).max() < 1e4
-        return jnp.isfinite(problem.x).all() & (bounded | (mechanism == "linear"))
+        return problem.x
 
     keys = jax.random.split(jax.random.key(0), 300)
-    assert np.asarray(jax.jit(jax.vmap(finite), compiler_options=QUICK)(keys)).all()
+    x = np.asarray(jax.jit(jax.vmap(draw), compiler_options=QUICK)(keys))
+    assert np.isfinite(x).all()
+    assert mechanism == "linear" or np.abs(x).max() < 1e4
+    usual = x[:, :20]  # the first of three regimes
+    np.testing.assert_allclose(usual.mean(axis=1), 0, atol=1e-5)
+    np.testing.assert_allclose(usual.std(axis=1), 1, atol=1e-4)
 
 
 def test_jit_is_eager_and_vmap_is_a_loop():
@@ -276,7 +272,9 @@ def test_gradients_are_finite(mechanism):
 def test_wrong_options_are_named(options, message):
     options = {"graph": GRAPH, "num_rows": 10, "mechanism": "network", **options}
     with pytest.raises(ValueError, match=message):
-        simulate.simulate(jax.random.key(0), **options)
+        jax.eval_shape(
+            functools.partial(simulate.simulate, **options), jax.random.key(0)
+        )
 
 
 def test_hidden_regimes_leave_the_table_and_no_label():

@@ -81,7 +81,7 @@ def assert_best(problem, config=CONFIG, score=reference_bic, seed=0):
     return graph
 
 
-@pytest.mark.parametrize("d", [2, 3, 4])
+@pytest.mark.parametrize("d", [2, 4])
 def test_answer_is_the_best_of_all_dags(d, x64):
     for seed in range(24):
         assert_best(make_problem(table(d, seed)[0]), seed=seed)

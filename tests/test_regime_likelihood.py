@@ -69,9 +69,18 @@ def is_calibrated(belief, regime):
     return abs(right.mean() - best.mean()) < 3 * error + 2 / len(best)
 
 
-@pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-@pytest.mark.parametrize("intervention", DONE)
+@pytest.mark.parametrize(
+    ("name", "intervention"),
+    [
+        ("dcdi", "perfect"),
+        ("dcdi", "imperfect"),
+        pytest.param("faria", "perfect", marks=pytest.mark.slow),
+        ("faria", "imperfect"),
+        ("faria_multi", "perfect"),
+        pytest.param("faria_multi", "imperfect", marks=pytest.mark.slow),
+    ],
+)
 def test_the_posterior_of_regimes_is_calibrated(name, mechanism, intervention):
     problem, truth, log_likelihood = scored(name, mechanism, intervention)
     assert log_likelihood.shape == (3000, len(truth.targets))
@@ -138,9 +147,8 @@ def conditional_density(problem, truth, i, j, parent, values):
     return np.exp(everything - of_parent[None, :])
 
 
-@pytest.mark.parametrize("name", ["dcdi", "faria"])
+@pytest.mark.parametrize(("name", "parent"), [("dcdi", 0.3), ("faria", -0.4)])
 @pytest.mark.parametrize("intervention", DONE)
-@pytest.mark.parametrize("parent", [-0.4, 0.3])
 def test_noise_inside_a_network_against_a_histogram(name, intervention, parent):
     problem, truth, i, j = one_edge(name, intervention)
     features, outputs, offset = truth.model.log_density.args

@@ -463,6 +463,27 @@ def some_mechanisms(d):
     )
 
 
+# Each is one program for all variables.
+statistics, fit_to, expected_log_density, features_of = map(
+    jax.jit,
+    (
+        conjugate.statistics,
+        conjugate.fit,
+        conjugate.expected_log_density,
+        densities.features_of,
+    ),
+)
+describe, regime_log_likelihoods, statistics_of_regimes, log_densities_of_targets = (
+    jax.jit(function, static_argnames="intervention")
+    for function in (
+        densities.describe,
+        densities.regime_log_likelihoods,
+        densities.statistics_of_regimes,
+        densities.log_densities_of_targets,
+    )
+)
+
+
 @pytest.mark.parametrize("intervention", ["perfect", "imperfect"])
 @pytest.mark.usefixtures("x64")
 def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
@@ -477,7 +498,7 @@ def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
     )
     weights = jnp.log(jnp.array([0.7, 0.3]))
     arrays = jnp.asarray(x), jnp.asarray(each), weights
-    model = densities.describe(state, *arrays, intervention)
+    model = describe(state, *arrays, intervention)
     expected = np.tile(np.log([0.7, 0.3]), (n, 1))
     for j in range(d):
         own = jax.tree.map(lambda leaf, j=j: np.asarray(leaf[j]), mechanisms.curves)
@@ -490,12 +511,12 @@ def test_rows_are_told_by_what_was_left_alone_and_what_was_done(intervention):
         if intervention == "imperfect":
             features, cells = np.column_stack([features, unit, inputs]), cells - mean
         given = map(jnp.asarray, (each, features, cells))
-        fit, _ = conjugate.fit(conjugate.statistics(*given))
-        done = conjugate.expected_log_density(fit, *map(jnp.asarray, (features, cells)))
+        fit, _ = fit_to(statistics(*given))
+        done = expected_log_density(fit, *map(jnp.asarray, (features, cells)))
         for k in range(2):
             part = targets[k, j]
             expected[:, k] += (1 - part) * usual + part * np.asarray(done)[:, k]
-    found = densities.regime_log_likelihoods(model, arrays[0], intervention)
+    found = regime_log_likelihoods(model, arrays[0], intervention)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -507,25 +528,21 @@ def test_sums_of_regimes_are_those_of_all_places_of_parents(intervention):
     mechanisms = some_mechanisms(d)
     x, mean = jnp.asarray(rng.normal(size=(2, 40, d)))
     each = jnp.asarray(rng.uniform(size=(40, 3)))
-    own, shared = densities.statistics_of_regimes(
-        mechanisms, x, mean, each, intervention
-    )
+    own, shared = statistics_of_regimes(mechanisms, x, mean, each, intervention)
     targets = jnp.asarray(rng.uniform(size=(3, d)))
-    bound = densities.log_densities_of_targets(
-        mechanisms, x, mean, intervention, each, targets
-    )
+    bound = log_densities_of_targets(mechanisms, x, mean, intervention, each, targets)
     expected = 0
     for j in range(d):
-        features = densities.features_of(mechanisms, x, j)
-        sums = conjugate.statistics(each, features, x[:, j] - mean[:, j])
+        features = features_of(mechanisms, x, j)
+        sums = statistics(each, features, x[:, j] - mean[:, j])
         cells = features, x[:, j] - mean[:, j]
         if intervention == "perfect":
             cells = jnp.ones((40, 1)), x[:, j]
-        alone = conjugate.statistics(each, *cells)
+        alone = statistics(each, *cells)
         for found, others in ((shared, sums), (own, alone)):
             for one, other in zip(found, others, strict=True):
                 np.testing.assert_allclose(one[j], other, rtol=1e-9, atol=1e-12)
-        fit, _ = conjugate.fit(alone)
-        density = conjugate.expected_log_density(fit, *cells)
+        fit, _ = fit_to(alone)
+        density = expected_log_density(fit, *cells)
         expected = expected + targets[:, j][None, :] * density
     np.testing.assert_allclose(bound, expected, rtol=1e-6)

@@ -345,7 +345,7 @@ def test_bipartite_paths_have_one_edge():
 )
 def test_impossible_sizes_are_named(function, arguments, message):
     with pytest.raises(ValueError, match=message):
-        function(jax.random.key(0), *arguments)
+        jax.eval_shape(lambda key: function(key, *arguments), jax.random.key(0))
 
 
 # Mechanisms and noise
@@ -553,9 +553,11 @@ def test_jit_is_eager_and_vmap_is_a_loop_for_tables(dag):
     ],
 )
 def test_wrong_options_are_named(options, message):
-    options = {"graph": CHAIN, "num_rows": 10, **options}
+    simulation = functools.partial(
+        simulate.simulate_linear, **{"graph": CHAIN, "num_rows": 10, **options}
+    )
     with pytest.raises(ValueError, match=message):
-        simulate.simulate_linear(jax.random.key(0), **options)
+        jax.eval_shape(simulation, jax.random.key(0))
 
 
 def test_float64_only_if_asked(dag):
