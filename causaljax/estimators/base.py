@@ -45,6 +45,8 @@ _VARIABLE_AXES = {
     "ood_score": (),
     "responsibilities": (),
     "reference": (),
+    "told": (1, 2),
+    "doubted": (1, 2),
     "verdict": (1, 2),
     "independence_p": (1, 2),
     "direction_evidence": (1, 2),
