@@ -159,6 +159,7 @@ def random_network():
         "params": jax.tree.map(double, params),
         "reference": jax.tree.map(double, reference),
         "temperature": np.array([0.1, 0.2, -0.1]),
+        "confounder_temperature": np.array([0.2, -0.1, 0.1]),
         "network": network.Network(stand_in.inputs, stand_in.edge_logits, config),
     }
 
