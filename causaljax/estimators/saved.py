@@ -38,11 +38,7 @@ def load(path: str | Path) -> BaseGraphEstimator:
     kind, state = model_files.read_model(path)
     if not issubclass(kind, BaseGraphEstimator) or "edges_" not in state:
         raise ValueError(f"{path}: holds no fitted estimator of causaljax")
-<<<<<<< HEAD
     model = kind()  # an option that is newer than the file has its default
-=======
-    model = kind()  # of parameters that a file of an earlier version lacks
->>>>>>> 3e25a372b9c2085da5511e8588a2b8f51e0c3760
     vars(model).update(state)
     names = [str(name) for name in model.adjacency_]
     model.graph_ = edges.to_networkx(model.edges_, names)
