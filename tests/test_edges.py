@@ -88,6 +88,8 @@ def test_a_representation_says_what_was_found_after_the_fit_alone():
     assert repr(clone(model)) == "Bare()"
     few = Bare(random_state=np.full((2, 2), 0.5))
     assert repr(few) == "Bare(random_state=<ndarray [2, 2]>)"
+    with pytest.raises(ValueError, match="cannot hold a class that is not causaljax's"):
+        model.save("nowhere")
     with pytest.raises(AttributeError, match="has not been fitted"):
         Bare().summary()
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import assert_edges_agree, assert_saved_alike
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import check_estimator
@@ -121,8 +122,16 @@ def test_what_is_learned_agrees_with_itself(made, hidden):
     assert not jax.config.jax_enable_x64
 
 
-def test_rows_are_told_again(made, hidden):
+def test_rows_are_told_again(made, hidden, tmp_path):
     model, _ = hidden
+    assert_saved_alike(
+        model,
+        tmp_path,
+        lambda model: model.predict_regimes(made.table[:50]),
+        lambda model: model.score(made.table[:50]),
+        lambda model: model.explain("a", "b"),
+    )
+    assert_edges_agree(model, tmp_path)
     told = model.predict_regimes(made.table)
     assert told.index.equals(made.table.index)
     assert (told == model.regimes_).mean() > 0.99

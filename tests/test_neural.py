@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import assert_edges_agree, assert_saved_alike
 
-from causaljax import Knowledge, NeuralDAG
+from causaljax import Knowledge, NeuralDAG, load
 from causaljax.core import run
 from causaljax.core.types import make_problem
 from causaljax.kernels import neural
@@ -278,8 +279,8 @@ def test_score_is_in_the_units_of_the_table(fitted):
     assert np.isfinite(model.score(frame[:9].assign(x=1.0), interventions=["x"] * 9))
 
 
-def test_samples_follow_the_equations(fitted):
-    model, frame, _ = fitted
+def test_samples_follow_the_equations(fitted, tmp_path):
+    model, frame, hit = fitted
     drawn = model.sample(4000, do={"y": 4.0})  # y is 1 above its own 0 of 3
     assert list(drawn.columns) == list("xyz")
     assert (drawn.y == 4).all()
@@ -290,12 +291,21 @@ def test_samples_follow_the_equations(fitted):
     assert effect["x"] == 0
     assert effect["y"] == pytest.approx(-0.5)
     pd.testing.assert_frame_equal(model.sample(50), model.sample(50))
+    assert_saved_alike(
+        model,
+        tmp_path,
+        lambda model: model.sample(50, do={"y": 4.0}),
+        lambda model: model.score(frame, interventions=hit),
+        lambda model: model.average_causal_effect("y", (4.0, 3.5)),
+        lambda model: model.explain("x", "z"),
+    )
+    assert_edges_agree(model, tmp_path)
     # The seed is that of the fit, whatever it was drawn from.
     other = copy.copy(model).set_params(random_state=None)
     pd.testing.assert_frame_equal(model.sample(50), other.sample(50))
 
 
-def test_a_prior_of_the_user_informs_the_candidates(fitted):
+def test_a_prior_of_the_user_informs_the_candidates(fitted, tmp_path):
     model, frame, hit = fitted
     prior = pd.DataFrame(0.9 * CHAIN, index=list("xyz"), columns=list("xyz"))
     unsure = NeuralDAG(**OPTIONS, prior=np.full((3, 3), 0.5))
@@ -315,6 +325,9 @@ def test_a_prior_of_the_user_informs_the_candidates(fitted):
     asked = NeuralDAG(**OPTIONS, prior=lambda *pair: prior.loc[pair])
     asked.fit(frame, interventions=hit)
     assert asked.edge_probabilities_.equals(given.edge_probabilities_)
+    asked.save(tmp_path / "asked")  # what it answered, as a file holds no function
+    assert load(tmp_path / "asked").prior.equals(prior.rename_axis(index=None))
+    assert "The prior gave x --> y 0.9" in str(asked.explain("x", "y"))
     nothing = NeuralDAG(**OPTIONS, prior=np.zeros((3, 3))).fit(frame)
     assert not nothing.graph_.edges
     for wrong, message in (

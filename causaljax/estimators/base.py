@@ -45,6 +45,8 @@ _VARIABLE_AXES = {
     "ood_score": (),
     "responsibilities": (),
     "reference": (),
+    "told": (1, 2),
+    "doubted": (1, 2),
     "verdict": (1, 2),
     "independence_p": (1, 2),
     "direction_evidence": (1, 2),
@@ -310,7 +312,7 @@ class BaseGraphEstimator(ABC):
             warnings.warn(
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
-                "frequency; MixedDAG reads them as classes",
+                "frequency; MixedDAG and AmortizedDAG read them as classes",
                 stacklevel=4,
             )
 
@@ -666,7 +668,7 @@ class BaseGraphEstimator(ABC):
         changed = ", ".join(
             f"{name}={_short(value)}"
             for name, value in self.get_params().items()
-            if value is not defaults[name].default
+            if _short(value) != _short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
 

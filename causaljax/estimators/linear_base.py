@@ -1,19 +1,15 @@
-"""What linear methods have in common: classes, weights, bootstrap, diagnostics."""
+"""What linear methods have in common: weights, notes on directions and sortability."""
 
 import dataclasses
 from abc import abstractmethod
 from typing import Any
 
-import jax
 import numpy as np
 
-from causaljax.core.bootstrap import bootstrap
-from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
 from causaljax.core.types import Kernel, Problem
-from causaljax.estimators.base import BaseGraphEstimator, FitResult
-from causaljax.graphs.cpdag import decided_pairs, essential_graph
-from causaljax.graphs.edge_probabilities import class_probabilities
+from causaljax.estimators.base import FitResult
+from causaljax.estimators.class_base import BaseClassDAG
 from causaljax.kernels.order_search import Verdict
 from causaljax.reports import sortability
 from causaljax.tables.edges import UNDIRECTED
@@ -33,29 +29,21 @@ _REASONS = {
 _SORTABLE = 0.9  # sortability from which a result may ride on it
 
 
-class BaseLinearDAG(BaseGraphEstimator):
+class BaseLinearDAG(BaseClassDAG):
     """A linear causal graph, x_j = sum_i w_ij x_i + e_j, by a kernel of a subclass.
 
     A subclass has ``_configure`` and the option ``n_bootstrap``; its kernel's posterior
-    has ``extra["weights"]``.
+    has ``extra["weights"]`` and ``extra["told"]``.
     """
 
-    n_bootstrap: int
     n_starts: int = 1
 
     @abstractmethod
     def _configure(self, interventional: bool) -> tuple[Kernel, Any]:
         """The kernel and its config; raises ValueError for a bad option."""
 
-    def _num_imputations(self):
-        # The bootstrap draws rows, of which there must not be copies.
-        return 1 if self.n_bootstrap else super()._num_imputations()
-
     def _fit_problem(self, problem, columns, bar):
-        if not isinstance(self.n_bootstrap, int) or self.n_bootstrap < 0:
-            raise ValueError(
-                f"n_bootstrap must be a whole number, not {self.n_bootstrap!r}"
-            )
+        self._check_bootstrap()
         kernel, config = self._configure(bool(problem.intervened.any()))
         check_options(config)
         problem, config = self._with_prior(problem, config, columns)
@@ -64,52 +52,28 @@ class BaseLinearDAG(BaseGraphEstimator):
         )
         graph = np.asarray(posterior.graphs[0])
         weights = posterior.extra["weights"][0]
-        noise, found = config.noise, posterior.extra
-        told = doubted = np.zeros_like(graph)
-        counts = np.zeros(len(graph), bool)
-        if noise not in ("auto", "gaussian"):
-            told = ~told  # by assumption
-        if noise == "auto":
+        found, refits = posterior.extra, config
+        if config.noise == "auto":
+            # For refits the noise is chosen once, from all rows.
             counts = np.asarray(found["shape_counts"][0])
             noise = "nongaussian" if counts.any() else "gaussian"
+            refits = dataclasses.replace(config, noise=noise)
+            if counts.any():
+                refits = dataclasses.replace(refits, shapes=counts)
             info["nongaussian_columns"] = [
                 name
                 for name, counted in zip(columns.names, counts, strict=True)
                 if counted
             ]
-            verdict = np.asarray(found["verdict"][0])
-            told = verdict == Verdict.TOLD
-            doubted = np.isin(verdict, (Verdict.DEPENDENT, Verdict.NEAR_DEPENDENT))
-        elif noise == "gaussian":
+        elif config.noise == "gaussian":
             info.pop("nongaussian_evidence", None)  # not asked for, not measured
-        info["noise"] = noise
-
-        essential, probabilities = of_classes(graph[None], problem, told, doubted)
-        essential = np.asarray(essential[0])
-        if config.noise == "auto":
-            info["directions"] = _directions(found, essential, columns)
-        if self.n_bootstrap:
-            bar.stage(f"{self.n_bootstrap} bootstrap replicates")
-            if config.noise == "auto":
-                # The noise is chosen once, from all rows, and so are the doubts.
-                config = dataclasses.replace(config, noise=noise)
-                if counts.any():
-                    config = dataclasses.replace(config, shapes=counts)
-                told = np.outer(counts, counts)
-                near = (doubted | doubted.T).any(axis=0)
-                doubted = ~np.outer(~near, ~near)
-            posterior = bootstrap(
-                kernel,
-                jax.random.fold_in(jax.random.key(self._seed), 1),
-                problem,
-                config,
-                self.n_bootstrap,
-            )
-            _, probabilities = of_classes(posterior.graphs, problem, told, doubted)
-        posterior = posterior._replace(edge_prob=probabilities)
-        info["edge_probabilities"] = (
-            "share of refits" if self.n_bootstrap else "share of class members"
+        info["noise"] = refits.noise
+        essential, posterior, said = self._with_probabilities(
+            posterior, kernel, problem, refits, bar
         )
+        info |= said
+        if config.noise == "auto":
+            info["directions"] = _directions(found, np.asarray(essential), columns)
         info |= _sortability(graph, problem, columns)
         return FitResult(graph, essential, weights, posterior, info)
 
@@ -205,14 +169,3 @@ def _reasons(info):
         more = len(edges) - _SHOWN
         listed = ", ".join(edges[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
         yield f"Not claimed, as {reason}: {listed}."
-
-
-@quick_jit(once=True)
-def of_classes(graphs, problem, told=False, doubted=False):
-    """Essential graphs ``[s, d, d]``, and the mean probability of each edge in them."""
-    fixed = decided_pairs(problem) | told
-    essential = jax.lax.map(
-        lambda graph: essential_graph(graph, fixed, doubted), graphs
-    )
-    prob = class_probabilities(essential).mean(axis=0)
-    return essential, prob.astype(problem.x.dtype)

@@ -3,15 +3,13 @@
 import dataclasses
 import math
 
-import jax
 import numpy as np
 
-from causaljax.core.bootstrap import bootstrap
 from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
 from causaljax.core.types import Kind
-from causaljax.estimators.base import BaseGraphEstimator, FitResult
-from causaljax.estimators.linear_base import of_classes
+from causaljax.estimators.base import FitResult
+from causaljax.estimators.class_base import BaseClassDAG
 from causaljax.kernels import mixed_order
 from causaljax.scores.classes import FEWEST_ROWS, read_classes
 
@@ -21,7 +19,7 @@ _LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32)  # bounds of classes; each has its pro
 _classes = quick_jit(lambda problem: read_classes(problem)[1:], once=True)
 
 
-class MixedDAG(BaseGraphEstimator):
+class MixedDAG(BaseClassDAG):
     """A causal graph of a table of classes, counts and numbers.
 
     Searches over orders of the variables for the graph of the best score
@@ -97,15 +95,8 @@ class MixedDAG(BaseGraphEstimator):
     def _reads_classes(self):
         return True
 
-    def _num_imputations(self):
-        # The bootstrap draws rows, of which there must not be copies.
-        return 1 if self.n_bootstrap else super()._num_imputations()
-
     def _fit_problem(self, problem, columns, bar):
-        if not isinstance(self.n_bootstrap, int) or self.n_bootstrap < 0:
-            raise ValueError(
-                f"n_bootstrap must be a whole number, not {self.n_bootstrap!r}"
-            )
+        self._check_bootstrap()
         levels, pooled = (np.asarray(leaf) for leaf in _classes(problem))
         config = self._configure(problem, columns, levels)
         problem, config = self._with_prior(problem, config, columns)
@@ -121,23 +112,10 @@ class MixedDAG(BaseGraphEstimator):
             if count and (reads_all or _is_class(kind))
         }
         graph = posterior.graphs[0]
-        classes, probabilities = of_classes(posterior.graphs, problem)
-        posterior = posterior._replace(edge_prob=probabilities)
-        if self.n_bootstrap:
-            bar.stage(f"{self.n_bootstrap} bootstrap replicates")
-            posterior = bootstrap(
-                kernel,
-                jax.random.fold_in(jax.random.key(self._seed), 1),
-                problem,
-                config,
-                self.n_bootstrap,
-            )
-            _, probabilities = of_classes(posterior.graphs, problem)
-            posterior = posterior._replace(edge_prob=probabilities)
-        info["edge_probabilities"] = (
-            "share of refits" if self.n_bootstrap else "share of class members"
+        essential, posterior, said = self._with_probabilities(
+            posterior, kernel, problem, config, bar
         )
-        return FitResult(graph, classes[0], None, posterior, info)
+        return FitResult(graph, essential, None, posterior, info | said)
 
     def _configure(self, problem, columns, levels):
         kinds = np.asarray(problem.kind)

@@ -53,6 +53,10 @@ def write_model(
         cannot be written.
     """
     path, tensors = Path(path), {}
+    try:
+        own = _name_of(kind)
+    except _Unknown as unknown:
+        raise ValueError(f"{path}: a file cannot hold {unknown}") from None
     encoded = {}
     for name, value in state.items():
         try:
@@ -63,7 +67,7 @@ def write_model(
             ) from None
     header = {
         "format": FORMAT,
-        "class": _name_of(kind),
+        "class": own,
         "about": about,
         "state": encoded,
     }
@@ -277,7 +281,7 @@ def _name_of(member):
     name = f"{member.__module__}.{member.__qualname__}"
     if not name.startswith(_PACKAGE) or "<" in name:
         what = "a function" if isinstance(member, types.FunctionType) else "a class"
-        raise _Unknown(f"{what} that is not of causaljax, {name}: leave it out")
+        raise _Unknown(f"{what} that is not causaljax's own, {name}")
     return name.removeprefix(_PACKAGE)
 
 

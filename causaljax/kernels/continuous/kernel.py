@@ -193,6 +193,9 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     variable is then regressed on all that precede it, and coefficients of absolute
     value above ``threshold`` are the edges. With fewer than two rows a variable
     such a regression means little, and the graph's own edges are kept.
+
+    ``extra`` has ``weights``, ``[s, d, d]``, and ``told``, ``[s, d, d]`` bool, pairs
+    whose direction does not rest on an equivalence class.
     """
     del key
     sizes = jnp.abs(state.accepted)
@@ -204,11 +207,13 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     weights = linear_gaussian.coefficients(candidates, state.statistics)
     graph = candidates & (jnp.abs(weights) > config.threshold) | problem.required
     weights = linear_gaussian.coefficients(graph, state.statistics)
+    # Noise of one variance tells all directions.
+    told = jnp.full_like(graph, config.noise == "equal_variance")
     return Posterior(
         edge_prob=graph.astype(weights.dtype),
         graphs=graph[None],
         log_weight=jnp.zeros_like(weights[0, :1]),
-        extra={"weights": weights[None]},
+        extra={"weights": weights[None], "told": told[None]},
     )
 
 

@@ -41,6 +41,8 @@ class Directions(NamedTuple):
     """What is known of the edges i -> j of a graph."""
 
     verdict: Array  # [d, d] int8, of ``Verdict``
+    told: Array  # [d, d] bool, non-Gaussian noise tells the direction
+    doubted: Array  # [d, d] bool, the linear model does not hold there
     independence_p: Array  # [d, d] float, p-value times the number of edges
     direction_evidence: Array  # [d, d] float, nats that the reversal loses, 0 off edges
 
@@ -189,4 +191,10 @@ def directions(
         [jnp.full_like(edge, value, jnp.int8) for _, value in cases],
         jnp.full_like(edge, Verdict.TOLD, jnp.int8),
     )
-    return Directions(verdict, jnp.where(edge, p.T, 1), evidence)
+    return Directions(
+        verdict=verdict,
+        told=verdict == Verdict.TOLD,
+        doubted=(verdict == Verdict.DEPENDENT) | (verdict == Verdict.NEAR_DEPENDENT),
+        independence_p=jnp.where(edge, p.T, 1),
+        direction_evidence=evidence,
+    )

@@ -128,7 +128,7 @@ def _settled(order, parents, stats, criterion, problem, config):
     start = order_score.unfitted(order, criterion)
     search = order_score.settle(start, criterion, parents)
     score = order_score.score(search, criterion)
-    shapes = search.parents[0] | (config.noise != "gaussian")
+    shapes = (search.parents[0] & False) | (config.noise != "gaussian")
     if config.noise == "auto":
         shapes = shapes & directions.many_values(problem)
     if config.shapes is not None:
@@ -231,19 +231,25 @@ def step(
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
     """The best graph, with coefficients by least squares.
 
-    For ``noise="auto"`` ``extra`` has what ``directions.Directions`` has, and
+    ``extra`` has ``weights``, ``[s, d, d]``, and ``told``, ``[s, d, d]`` bool, pairs
+    whose direction non-Gaussian noise tells or, for ``noise="nongaussian"``, is taken
+    to tell. For ``noise="auto"`` it has what ``directions.Directions`` has, too, and
     ``shape_counts``, ``[s, d]`` bool, the variables whose noise counted in the end.
 
     Differentiable: the weights, in the data, with the graph held fixed.
     """
     weights = linear_gaussian.coefficients(state.graph, state.statistics)
-    extra = {"weights": weights[None]}
+    counts = state.shape_counts  # of none for Gaussian noise
+    extra = {
+        "weights": weights[None],
+        "told": (counts[:, None] & counts[None, :])[None],
+    }
     if config.noise == "auto":
         state, stats = jax.lax.stop_gradient((state, state.statistics))
         # What is told of directions, the data tell.
         unbelieving = dataclasses.replace(config, prior=None)
         criterion = _criterion(key, problem, stats, unbelieving)
-        counts = state.shape_counts & (state.nongaussian_evidence > 0)
+        counts = counts & (state.nongaussian_evidence > 0)
         criterion = criterion._replace(shape_counts=counts | True)
         best = order_score.fit(state.order, state.graph.T, criterion)
         told = directions.directions(best, criterion, counts, problem)
