@@ -87,6 +87,7 @@ def pairs(folders: list[Path], most_rows: int = 1000) -> list[tuple]:
         return []
     rng = np.random.default_rng(0)
     known = pd.read_csv(path.parent / "pairmeta.csv").set_index("pair")
+    weights = known["weight"].astype(float).to_dict()
     found = []
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
@@ -99,7 +100,7 @@ def pairs(folders: list[Path], most_rows: int = 1000) -> list[tuple]:
             if meta["direction"] == "Y->X":
                 table = table[:, ::-1]
             few = rng.permutation(len(table))[:most_rows]
-            found.append((table[few], float(meta["weight"])))
+            found.append((table[few], weights[meta.name]))
     return found
 
 

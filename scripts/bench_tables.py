@@ -158,7 +158,8 @@ def _cut(key, problem, kinds, share):
     which_key, kind_key, cut_key, code_key = jax.random.split(key, 4)
     is_cut = jax.random.permutation(which_key, jnp.arange(d) < round(share * d))
     kind = jax.random.choice(kind_key, jnp.array(kinds), (d,))
-    number = sum(jnp.where(kind == one, _NUM_CLASSES[one], 0) for one in kinds)
+    sizes = jnp.array([_NUM_CLASSES.get(one, 0) for one in Kind])
+    number = sizes[kind]
     most = max(_NUM_CLASSES.values())
     # Shares of the classes, none very small.
     parts = jnp.where(

@@ -137,7 +137,8 @@ def _assemble(header, tensors):
         np.array(header[name], np.float32)
         for name in ("temperature", "confounder_temperature")
     ]
-    calibration = Calibration(*temperatures, float(header["threshold"]))
+    edges, confounders = temperatures
+    calibration = Calibration(edges, confounders, float(header["threshold"]))
     if any(temperature.shape != (3,) for temperature in temperatures):
         raise ValueError("a temperature must be three numbers")
     if not (np.isfinite(temperatures).all() and 0 <= calibration.threshold < 1):
