@@ -106,12 +106,13 @@ def _read_column(x, mass, unordered):
 def _level(rank, value_number, first, num_values, count, unordered):
     """The level of each cell: its value, its class or its quantile."""
     value = value_number[first]
-    begins = jnp.searchsorted(value_number, jnp.arange(_MOST_CLASSES + 1))
-    sizes = jnp.diff(jnp.minimum(begins, count))
-    place = jnp.argsort(jnp.argsort(-sizes))
+    numbers = jnp.arange(_MOST_CLASSES + 1, dtype=jnp.int32)
+    begins = jnp.searchsorted(value_number, numbers).astype(jnp.int32)
+    sizes = jnp.diff(jnp.minimum(begins, count.astype(jnp.int32)))
+    place = jnp.argsort(jnp.argsort(-sizes)).astype(jnp.int32)
     frequency = place[jnp.minimum(value, _MOST_CLASSES - 1)]
     quantile = jnp.floor(LEVELS * rank).astype(jnp.int32)
-    level = jnp.where(unordered, frequency.astype(jnp.int32), quantile)
+    level = jnp.where(unordered, frequency, quantile)
     level = jnp.where(num_values <= LEVELS, value, level)
     return jnp.clip(level, 0, LEVELS - 1)
 
