@@ -35,6 +35,7 @@ class Answer(NamedTuple):
     graph: np.ndarray  # [b, d, d] bool, both ways where undirected
     seconds: float  # a table, compiled
     targets: np.ndarray | None = None  # [b, d], P(acted on unsaid)
+    confounders: np.ndarray | None = None  # [b, d, d], P(hidden common cause)
 
 
 class Reliability(NamedTuple):
@@ -78,6 +79,7 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
         graph=np.asarray(posterior.graphs[:, 0]),
         seconds=seconds,
         targets=np.asarray(posterior.extra["target_prob"]),
+        confounders=np.asarray(posterior.extra["confounder_prob"]),
     )
 
 

@@ -1,8 +1,8 @@
 """Tables of the world, and of networks fitted to it, for `bench_amortized.py`.
 
 Sachs is shipped with the package. The rest comes from folders that the caller names:
-`tuebingen_pairs_cdt` (99 cause-effect pairs), `bnlearn_networks` (Gaussian networks
-fitted to gene expression and wheat, from which tables are drawn) and
+`tuebingen_pairs` (50 cause-effect pairs with weights), `bnlearn_networks` (Gaussian
+networks fitted to gene expression and wheat, from which tables are drawn) and
 `cmu_real_tabular` (tables whose columns are known to come in an order of time); what
 is not there is left out.
 """
@@ -80,21 +80,27 @@ def _gaussian_network(name, network, num_rows):
     return Real(f"{name}, drawn", table, None, truth)
 
 
-def pairs(folders: list[Path], most_rows: int = 1000) -> list[np.ndarray]:
-    """The cause-effect pairs, `[n, 2]` with the cause first."""
-    path = _found(folders, "tuebingen_pairs_cdt/pairs.zip")
+def pairs(folders: list[Path], most_rows: int = 1000) -> list[tuple]:
+    """Pairs of one cause and one effect: `[n, 2]` with the cause first, and weights."""
+    path = _found(folders, "tuebingen_pairs/pairs.zip")
     if path is None:
         return []
     rng = np.random.default_rng(0)
-    tables = []
+    known = pd.read_csv(path.parent / "pairmeta.csv").set_index("pair")
+    found = []
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
+            meta = known.loc[int(name.removeprefix("pair").removesuffix(".csv"))]
+            if meta["kind"] != "scalar":
+                continue
             with archive.open(name) as file:
                 table = pd.read_csv(file).to_numpy(float)
             table = table[np.isfinite(table).all(axis=1)]
+            if meta["direction"] == "Y->X":
+                table = table[:, ::-1]
             few = rng.permutation(len(table))[:most_rows]
-            tables.append(table[few])
-    return tables
+            found.append((table[few], float(meta["weight"])))
+    return found
 
 
 def tiered(folders: list[Path], most_rows: int = 2000) -> Iterator[Tiered]:

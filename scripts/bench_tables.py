@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from causaljax import simulate
-from causaljax.core.types import Problem
+from causaljax.core.compiling import quick_jit
+from causaljax.core.types import Kind, Problem, make_problem
 from causaljax.simulate import avici
+from causaljax.simulate.hidden import project
 
 SEED = 20_261_124  # of the benchmark; training counts its seeds from 0
 GRAPHS = {"ER": simulate.erdos_renyi, "SF": simulate.scale_free}
@@ -47,6 +49,8 @@ class Cell(NamedTuple):
     spread: tuple[float, float] = (0.0, 0.0)  # sd of the value set
     hidden: bool = False  # whether the regimes are told
     missing: float = 0.0  # share of cells
+    classes: str = ""  # which columns are cut into classes in the end: see CLASSES
+    confounders: int = 0  # so many columns with the most children are not shown
     avici: str = ""  # a domain of AVICI, which then says all but size and rows
     dcdi: str = ""  # "perfect" or "imperfect": a table of DCDI's generator
     want: Want = Want()
@@ -59,6 +63,7 @@ class Tables(NamedTuple):
     problems: Problem  # leaves [b, ...]
     graphs: np.ndarray  # [b, d, d] bool
     targets: np.ndarray  # [b, d] bool, acted on in some row
+    confounded: np.ndarray  # [b, d, d] bool, pairs with a common cause not shown
 
 
 def chosen(cells: list, words: list[str] | None) -> list:
@@ -77,7 +82,7 @@ def draw(cell: Cell, num_tables: int, first: int = 0) -> Tables:
     return Tables(cell, *jax.tree.map(np.asarray, drawn))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@quick_jit(static_argnums=0)
 def _draw_all(cell, numbers):
     return jax.lax.map(functools.partial(_draw, cell), numbers)
 
@@ -108,6 +113,12 @@ def _draw(cell, number):
         problem, graph = _standardised(problem), truth.graph
     else:
         problem, graph = _simulate(cell, key)
+    confounded = jnp.zeros_like(graph)
+    if cell.confounders:
+        problem, graph, confounded = _hide(problem, graph, cell.confounders)
+    if cell.classes:
+        cut_key, key = jax.random.split(key)
+        problem = _cut(cut_key, problem, *CLASSES[cell.classes])
     targets = problem.intervened.any(axis=0)
     if cell.hidden:
         problem = simulate.hide_regimes(problem)
@@ -115,7 +126,58 @@ def _draw(cell, number):
     problem = problem._replace(
         x=jnp.where(gaps, 0, problem.x), observed=problem.observed & ~gaps
     )
-    return problem, graph, targets
+    return problem, graph, targets, confounded
+
+
+def _hide(problem, graph, number):
+    """Leaves out the columns with the most children."""
+    d = graph.shape[0]
+    order = jnp.argsort(-graph.sum(axis=1), stable=True)
+    absent = jnp.zeros(d, bool).at[order[:number]].set(True)
+    shown = jnp.nonzero(~absent, size=d - number)[0]
+    graph, confounded = project(graph, absent)
+    square = jnp.ix_(shown, shown)
+    problem = make_problem(problem.x[:, shown])
+    return problem, graph[square], confounded[square]
+
+
+# The kinds that are drawn from, and the share of the columns that are cut.
+CLASSES = {
+    "half binary": ((Kind.BINARY,), 0.5),
+    "half unordered": ((Kind.CATEGORICAL,), 0.5),
+    "all binary": ((Kind.BINARY,), 1.0),
+    "all ordinal": ((Kind.ORDINAL,), 1.0),
+    "all mixed": ((Kind.BINARY, Kind.ORDINAL, Kind.CATEGORICAL), 1.0),
+}
+_NUM_CLASSES = {Kind.BINARY: 2, Kind.CATEGORICAL: 4, Kind.ORDINAL: 5}
+
+
+def _cut(key, problem, kinds, share):
+    """Cuts columns at random quantiles; classes without order get random codes."""
+    n, d = problem.x.shape
+    which_key, kind_key, cut_key, code_key = jax.random.split(key, 4)
+    is_cut = jax.random.permutation(which_key, jnp.arange(d) < round(share * d))
+    kind = jax.random.choice(kind_key, jnp.array(kinds), (d,))
+    number = sum(jnp.where(kind == one, _NUM_CLASSES[one], 0) for one in kinds)
+    most = max(_NUM_CLASSES.values())
+    # Shares of the classes, none very small.
+    parts = jnp.where(
+        jnp.arange(most)[None, :] < number[:, None],
+        0.3 + jax.random.exponential(cut_key, (d, most), problem.x.dtype),
+        0,
+    )
+    below = jnp.cumsum(parts / parts.sum(axis=1, keepdims=True), axis=1)
+    rank = (jnp.argsort(jnp.argsort(problem.x, axis=0), axis=0) + 0.5) / n
+    code = (rank[:, :, None] > below[None]).sum(axis=-1)
+    code = jnp.minimum(code, number[None, :] - 1)
+    labels = jax.vmap(lambda key: jax.random.permutation(key, most))(
+        jax.random.split(code_key, d)
+    )
+    label = labels[jnp.arange(d)[None, :], code]
+    code = jnp.where((kind == Kind.CATEGORICAL)[None, :], label, code)
+    x = jnp.where(is_cut[None, :], code.astype(problem.x.dtype), problem.x)
+    kind = jnp.where(is_cut, kind, Kind.CONTINUOUS).astype(jnp.int8)
+    return _standardised(problem._replace(x=x, kind=kind))
 
 
 def _standardised(problem):
@@ -185,6 +247,31 @@ def observational(graph: str, size: int, rows: int = 1000) -> list[Cell]:
             cell._replace(name=f"held out: {name}", mechanism=name, want=wanted[4])
             for name in HELD_OUT
         ),
+    ]
+
+
+_MIXED_WANTS = {
+    "half binary": (0.96, 0.72), "half unordered": (0.96, 0.75),
+    "all binary": (0.91, 0.58), "all ordinal": (0.975, 0.8),
+    "all mixed": (0.94, 0.65),
+}  # fmt: skip
+
+
+def mixed(size: int, rows: int = 1000) -> list[Cell]:
+    """Tables of numbers of which some columns, or all, are cut into classes."""
+    plain = observational("ER", size, rows)[:4]
+    return [
+        cell._replace(name=f"{classes}: {cell.name}", classes=classes, want=Want(*want))
+        for classes, want in _MIXED_WANTS.items()
+        for cell in plain
+    ]
+
+
+def confounded(size: int = 15, rows: int = 1000, number: int = 3) -> list[Cell]:
+    """Tables of which the variables with the most children are not shown."""
+    return [
+        cell._replace(confounders=number, want=Want())
+        for cell in observational("ER", size, rows)[:4]
     ]
 
 

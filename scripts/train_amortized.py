@@ -29,6 +29,8 @@ import optax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from causaljax.core.compiling import quick_jit
+from causaljax.core.types import Kind
 from causaljax.graphs.metrics import auroc
 from causaljax.kernels.amortized import decide
 from causaljax.networks import pair_transformer
@@ -60,15 +62,16 @@ class Plan(NamedTuple):
 FULL = Plan(
     network=pair_transformer.NetworkConfig(),
     buckets=(
-        (2, 400, 128, 0.01),
-        (3, 400, 128, 0.02),
-        (5, 400, 96, 0.04),
-        (10, 1000, 64, 0.20),
-        (10, 4000, 32, 0.09),
+        (2, 400, 128, 0.03),
+        (3, 400, 128, 0.03),
+        (5, 400, 96, 0.05),
+        (10, 1000, 64, 0.22),
+        (10, 4000, 32, 0.07),
         (20, 1000, 24, 0.30),
-        (20, 4000, 16, 0.09),
-        (30, 600, 12, 0.10),
-        (50, 1000, 6, 0.15),
+        (20, 4000, 16, 0.06),
+        (30, 600, 12, 0.08),
+        (50, 1000, 6, 0.11),
+        (100, 1000, 2, 0.05),
     ),
     validation=((10, 1000, 96), (20, 1000, 64), (50, 1000, 16)),
     standardise=((10, 1000, 128), (20, 1000, 64), (50, 1000, 16)),
@@ -81,6 +84,24 @@ FULL = Plan(
         (2, 400, 700), (3, 400, 700), (5, 400, 700), (10, 300, 700),
         (10, 1000, 800), (20, 300, 400), (20, 1000, 500), (30, 600, 200),
         (50, 1000, 100),
+    ),
+)  # fmt: skip
+SHORT = FULL._replace(
+    buckets=(
+        (2, 400, 128, 0.03),
+        (4, 400, 96, 0.06),
+        (10, 1000, 64, 0.35),
+        (20, 1000, 24, 0.46),
+        (50, 1000, 6, 0.10),
+    ),
+    validation=((10, 1000, 96), (20, 1000, 64)),
+    calibration=(
+        (2, 400, 300), (4, 400, 300), (10, 1000, 300), (20, 1000, 160),
+        (50, 1000, 40),
+    ),
+    familiar=(
+        (2, 400, 700), (4, 400, 700), (10, 1000, 1400), (20, 1000, 800),
+        (50, 1000, 140),
     ),
 )  # fmt: skip
 SMALL = Plan(
@@ -98,9 +119,9 @@ TRIAL = FULL._replace(
     calibration=((10, 1000, 300),), familiar=((10, 1000, 800),),
     validation=((10, 1000, 96),),
 )  # fmt: skip
-PLANS = {"full": FULL, "small": SMALL, "trial": TRIAL}
+PLANS = {"full": FULL, "short": SHORT, "small": SMALL, "trial": TRIAL}
 EMA_RATE = 0.999
-SHIPPED = pathlib.Path(__file__).parents[1] / "causaljax" / "nets" / "weights"
+SHIPPED = pathlib.Path(__file__).parents[1] / "causaljax" / "networks" / "pretrained"
 
 
 def main():
@@ -123,14 +144,15 @@ def main():
     )
     export_parser = commands.add_parser("export")
     export_parser.add_argument("folder", type=pathlib.Path)
-    export_parser.add_argument("--name", default="pair-v1")
+    export_parser.add_argument("--name", default="pair-v2")
     export_parser.add_argument("--to", type=pathlib.Path, default=SHIPPED)
     for command in (train_parser, export_parser):
         command.add_argument(
             "--plan",
             choices=PLANS,
             default="full",
-            help="small: a tiny network, to try the script; trial: 10 variables only",
+            help="short: five sizes, for a run of an hour; small: a tiny network, to "
+            "try the script; trial: 10 variables only",
         )
         command.add_argument(
             "--hidden",
@@ -181,7 +203,7 @@ def table_losses(params, draw, inputs, config):
     beliefs = pair_transformer.edge_logits(
         params, inputs, draw.problem.allowed, draw.problem.required, config
     )
-    return losses(beliefs, draw.graph, draw.known, draw.target)
+    return losses(beliefs, draw.graph, draw.known, draw.target, draw.confounded)
 
 
 def make_step(mesh, plan, d, n, batch):
@@ -237,7 +259,7 @@ def make_step(mesh, plan, d, n, batch):
         out_specs=everywhere,
         check_vma=False,
     )
-    return jax.jit(sharded, donate_argnums=0)
+    return quick_jit(sharded, donate_argnums=0)
 
 
 def standardisation(plan):
@@ -245,7 +267,7 @@ def standardisation(plan):
     grids = []
     for d, n, count in plan.standardise:
         parts = read_tables(plan, d, n, count, seed=977)
-        grid = np.concatenate([np.asarray(inputs) for _, inputs, _ in parts])
+        grid = np.concatenate([np.asarray(inputs) for _, inputs, *_ in parts])
         grids.append(grid[:, ~np.eye(d, dtype=bool)].reshape(-1, grid.shape[-1]))
     mean = np.mean([grid.mean(0) for grid in grids], 0)
     square = np.mean([((grid - mean) ** 2).mean(0) for grid in grids], 0)
@@ -260,7 +282,7 @@ def validation_sets(plan):
     sets = {}
     for d, n, count in plan.validation:
         keys = jax.random.split(jax.random.key(20261124), count)
-        draw = jax.jit(
+        draw = quick_jit(
             lambda keys, d=d, n=n: jax.lax.map(
                 lambda key: read_table(key, d, n, plan), keys
             )
@@ -273,10 +295,15 @@ def validation_sets(plan):
         )
         hidden = draws.target.any(1)
         recorded = draws.problem.intervened.any((1, 2))
+        classes = (draws.problem.kind != Kind.CONTINUOUS).any(1)
+        confounded = draws.confounded.any((1, 2))
+        odd = hidden | recorded | classes | confounded
         sets[d] = draws._replace(problem=problem, known=nothing), inputs, {
             "hidden": np.asarray(hidden),
             "recorded": np.asarray(recorded),
-            "plain": np.asarray(~hidden & ~recorded),
+            "classes": np.asarray(classes),
+            "confounded": np.asarray(confounded),
+            "plain": np.asarray(~odd),
         }  # fmt: skip
     return sets
 
@@ -296,8 +323,11 @@ def make_validate(config):
             beliefs = pair_transformer.edge_logits(
                 params, inputs, draw.problem.allowed, draw.problem.required, config
             )
-            parts = losses(beliefs, draw.graph, draw.known, draw.target)
-            return parts, auroc(draw.graph, probabilities(beliefs.edge))
+            parts = losses(
+                beliefs, draw.graph, draw.known, draw.target, draw.confounded
+            )
+            area = auroc(draw.graph, probabilities(beliefs.edge))
+            return parts, area, auroc(draw.confounded, beliefs.confounded)
 
         return jax.lax.map(one, (draws, inputs), batch_size=8)
 
@@ -419,6 +449,7 @@ def train(options):
                 "ancestor": round(float(rows[:, 3].mean()), 4),
                 "order": round(float(rows[:, 4].mean()), 4),
                 "target": round(float(rows[:, 5].mean()), 4),
+                "confounded": round(float(rows[:, 6].mean()), 4),
             })  # fmt: skip
             recent = []
         last = step == until
@@ -426,11 +457,12 @@ def train(options):
             params = {"network": state["average"], "standardise": state["standardise"]}
             entry = {"step": step, "validation": {}}
             for d, (draws, inputs, kinds) in sets.items():
-                parts, area = validate(params, draws, inputs)
+                parts, area, confounder = validate(params, draws, inputs)
                 edge, area = np.asarray(parts.edge), np.asarray(area)
                 entry["validation"][d] = {
                     "edge": round(float(edge.mean()), 4),
                     "auroc": round(float(np.nanmean(area)), 4),
+                    "confounder": round(float(np.nanmean(confounder)), 4),
                     **{
                         kind: round(float(np.nanmean(area[which])), 4)
                         for kind, which in kinds.items()
@@ -463,9 +495,9 @@ def reader(plan, d, n):
     def read(key):
         draw, inputs = read_table(key, d, n, plan)
         rows = jnp.sum(draw.problem.weight * draw.problem.observed.mean(1))
-        return draw.graph, inputs, jnp.maximum(rows, 1)
+        return draw.graph, inputs, jnp.maximum(rows, 1), draw.confounded
 
-    return jax.jit(lambda keys: jax.lax.map(read, keys))
+    return quick_jit(lambda keys: jax.lax.map(read, keys))
 
 
 def read_tables(plan, d, n, count, seed):
@@ -477,7 +509,7 @@ def read_tables(plan, d, n, count, seed):
 
 
 def calibrate(params, plan):
-    """Temperature and threshold, on fresh tables of which nothing is revealed."""
+    """Temperatures and threshold, on fresh tables of which nothing is revealed."""
     tables = []
 
     @jax.jit
@@ -486,52 +518,55 @@ def calibrate(params, plan):
         nothing = jnp.zeros_like(free)
 
         def one(inputs):
-            return pair_transformer.edge_logits(
+            beliefs = pair_transformer.edge_logits(
                 params, inputs, free, nothing, plan.network
-            ).edge
+            )
+            return beliefs.edge, beliefs.confounded
 
         return jax.lax.map(one, inputs, batch_size=8)
 
     for d, n, count in plan.calibration:
-        parts = list(read_tables(plan, d, n, count, seed=4451))
-        graph, rows = (jnp.concatenate([part[k] for part in parts]) for k in (0, 2))
-        edge = jnp.concatenate([answer(params, part[1]) for part in parts])
-        tables.append((graph, edge, rows))
+        parts = [
+            (graph, confounded, rows, *answer(params, inputs))
+            for graph, inputs, rows, confounded in read_tables(
+                plan, d, n, count, seed=4451
+            )
+        ]
+        tables.append(Answered(*map(jnp.concatenate, zip(*parts, strict=True))))
 
-    def scaled(t, edge, rows):
-        size = jnp.log(edge.shape[-1] / 20)
-        temperature = jnp.exp(t[0] + t[1] * size + t[2] * jnp.log(rows / 1000))
-        return edge / temperature[:, None, None]
-
-    @jax.jit
-    def loss(t):
-        total = 0.0
-        for graph, edge, rows in tables:
-            nothing = jnp.zeros(graph.shape[1:], bool)
-            each = jax.vmap(
-                lambda graph, edge, nothing=nothing: (
-                    losses(
-                        GraphLogits(edge, edge, edge[0], edge[0]), graph, nothing
-                    ).edge
-                )
-            )(graph, scaled(t, edge, rows))
-            total = total + each.mean()
-        return total / len(tables)
-
-    solver = optax.lbfgs()
-    t = jnp.zeros(3)
-    state = solver.init(t)
-    for _ in range(30):
-        value, gradient = jax.value_and_grad(loss)(t)
-        updates, state = solver.update(
-            gradient, state, t, value=value, grad=gradient, value_fn=loss
+    def edge_loss(logits, table):
+        each = jax.vmap(
+            lambda edge, graph: (
+                losses(beliefs_of(edge), graph, jnp.zeros_like(graph)).edge
+            )
         )
-        t = optax.apply_updates(t, updates)
+        return each(logits, table.graph).mean()
+
+    def confounder_loss(logits, table):
+        each = jax.vmap(
+            lambda logits, confounded, graph: (
+                losses(
+                    beliefs_of(logits),
+                    graph,
+                    jnp.zeros_like(graph),
+                    confounded=confounded,
+                ).confounded
+            )
+        )
+        return each(logits, table.confounded, table.graph).mean()
+
+    temperature, raw, after = fit_temperature(
+        [(table.edge, table) for table in tables], edge_loss
+    )
+    confounder_temperature, *change = fit_temperature(
+        [(table.confounder, table) for table in tables], confounder_loss
+    )
+    print("loss of hidden causes", *change)
 
     thresholds = np.arange(0.3, 0.71, 0.05)
     scores = []
-    for graph, edge, rows in tables[2:] or tables:  # not the least
-        logits = scaled(t, edge, rows)
+    for table in tables[2:] or tables:  # not the least
+        logits = scaled(temperature, table.edge, table.rows)
         prob = jax.vmap(probabilities)(logits)
 
         @jax.jit
@@ -542,15 +577,70 @@ def calibrate(params, plan):
             hits = (decided & graph).sum((1, 2))
             return jnp.mean(2 * hits / (decided.sum((1, 2)) + graph.sum((1, 2)) + 1e-9))
 
-        scores.append([float(f1(prob, graph, threshold)) for threshold in thresholds])
+        scores.append([float(f1(prob, table.graph, level)) for level in thresholds])
     mean = np.mean(scores, 0)
     print("F1 by threshold", dict(zip(thresholds.round(2), mean.round(4), strict=True)))
-    return (
-        t,
+    calibration = Calibration(
+        np.asarray(temperature),
+        np.asarray(confounder_temperature),
         float(thresholds[mean.argmax()]),
-        float(loss(jnp.zeros(3))),
-        float(loss(t)),
     )
+    return calibration, raw, after
+
+
+class Answered(NamedTuple):
+    """Tables of one size, the truth and what the network says."""
+
+    graph: jax.Array
+    confounded: jax.Array
+    rows: jax.Array
+    edge: jax.Array
+    confounder: jax.Array
+
+
+def beliefs_of(logits):
+    """One matrix in place of every answer, for losses that read one of them."""
+    return GraphLogits(logits, logits, logits[0], logits, logits[0])
+
+
+def scaled(t, logits, rows):
+    """Logits over their temperature: see ``kernels.amortized``."""
+    size = jnp.log(logits.shape[-1] / 20)
+    temperature = jnp.exp(t[0] + t[1] * size + t[2] * jnp.log(rows / 1000))
+    return logits / temperature[:, None, None]
+
+
+def fit_temperature(answers, loss_of):
+    """The temperature of least loss over all sizes, and the loss before and after."""
+
+    # Answers are arguments: with constants the compiler would compute.
+    @jax.jit
+    def loss(t, answers):
+        each = [
+            loss_of(scaled(t, logits, table.rows), table) for logits, table in answers
+        ]
+        return sum(each) / len(each)
+
+    solver = optax.lbfgs()
+
+    @jax.jit
+    def improve(t, state, answers):
+        value, gradient = jax.value_and_grad(loss)(t, answers)
+        updates, state = solver.update(
+            gradient,
+            state,
+            t,
+            value=value,
+            grad=gradient,
+            value_fn=lambda t: loss(t, answers),
+        )
+        return optax.apply_updates(t, updates), state
+
+    t = jnp.zeros(3)
+    state = solver.init(t)
+    for _ in range(30):
+        t, state = improve(t, state, answers)
+    return t, float(loss(jnp.zeros(3), answers)), float(loss(t, answers))
 
 
 def familiar(plan):
@@ -558,7 +648,7 @@ def familiar(plan):
     summaries = [
         jax.vmap(summarise)(inputs)
         for d, n, count in plan.familiar
-        for _, inputs, _ in read_tables(plan, d, n, count, seed=8117)
+        for _, inputs, *_ in read_tables(plan, d, n, count, seed=8117)
     ]
     return fit_reference(jnp.concatenate(summaries))
 
@@ -567,8 +657,8 @@ def export(options):
     """Calibrates the newest checkpoint and writes the file that users load."""
     plan = options.plan
     params, step = latest_params(options.folder, plan.network)
-    temperature, threshold, raw, after = calibrate(params, plan)
-    print(f"temperature {temperature}, threshold {threshold}, loss {raw} -> {after}")
+    calibration, raw, after = calibrate(params, plan)
+    print(f"{calibration}, loss {raw} -> {after}")
     reference = familiar(plan)
     entries = read_log(options.folder / "log.jsonl")
     begun = json.loads((options.folder / "run.json").read_text())
@@ -593,7 +683,7 @@ def export(options):
         Weights(
             params=params,
             network=network_of(pair_transformer, plan.network),
-            calibration=Calibration(np.asarray(temperature), threshold),
+            calibration=calibration,
             reference=reference,
             card=card,
         ),

@@ -63,7 +63,11 @@ def make_weights(**changes):
     made = weights.Weights(
         params=stand_in.init_params(jax.random.key(7), config),
         network=network.network_of(stand_in, config),
-        calibration=network.Calibration(np.array([0.1, 0.2, -0.1], np.float32), 0.3),
+        calibration=network.Calibration(
+            np.array([0.1, 0.2, -0.1], np.float32),
+            np.array([0.2, 0.1, 0.1], np.float32),
+            0.3,
+        ),
         reference=out_of_distribution.fit_reference(summaries.astype(np.float32)),
         card={"name": "random", "max_columns": 12},
     )

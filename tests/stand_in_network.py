@@ -79,6 +79,7 @@ def edge_logits(params, inputs, allowed, required, config):
     return GraphLogits(
         edge=edge,
         ancestor=ancestor,
+        confounded=ancestor + ancestor.T,
         order=edge.sum(axis=1) - edge.sum(axis=0),
         target=ancestor.mean(axis=0),
     )

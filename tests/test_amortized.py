@@ -94,7 +94,7 @@ def test_samples_never_close_a_cycle_even_if_the_network_wants_to():
 
     def always(params, inputs, allowed, required, config):
         edge = 30 * jnp.ones_like(inputs[..., 0])
-        return stand_in.GraphLogits(edge, edge, edge[0], edge[0])
+        return stand_in.GraphLogits(edge, edge, edge[0], edge, edge[0])
 
     network = RANDOM.network._replace(edge_logits=always)
     for num_rounds in (1, 4, 10, 100):
@@ -111,7 +111,7 @@ def test_samples_never_close_a_cycle_even_if_the_network_wants_to():
 def test_samples_without_conflicts_follow_the_probabilities():
     def calm(params, inputs, allowed, required, config):
         edge = jnp.asarray([[0.0, 0.5, -1], [-0.5, 0, -jnp.inf], [-jnp.inf] * 3])
-        return stand_in.GraphLogits(edge, edge, edge[0], edge[0])
+        return stand_in.GraphLogits(edge, edge, edge[0], edge, edge[0])
 
     network = RANDOM.network._replace(edge_logits=calm)
     posterior, _ = fit(problem(d=3), num_graphs=4000, network=network)
@@ -128,7 +128,7 @@ def test_what_was_drawn_is_revealed_to_the_network():
         first = jnp.zeros_like(like).at[1, 0].set(-50.0)  # the others are less certain
         edge = jnp.where(required.any() | none_told, like, first)
         edge = jnp.where(ahead | ~none_told & ~required.any(), edge, -60.0)
-        return stand_in.GraphLogits(edge, edge, edge[0], edge[0])
+        return stand_in.GraphLogits(edge, edge, edge[0], edge, edge[0])
 
     network = RANDOM.network._replace(edge_logits=follow)
     graphs = fit(problem(d=4), num_graphs=60, network=network, num_rounds=6)[0].graphs

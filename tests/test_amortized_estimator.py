@@ -198,9 +198,12 @@ def test_mistakes_are_named(tmp_path):
 
 
 def test_what_the_network_has_not_seen_is_said(monkeypatch):
-    given = table().assign(a=lambda rows: rows.a > rows.a.median())
-    with pytest.warns(UserWarning, match="1 of 6 columns hold classes"):
-        clone(MODEL).fit(given)
     monkeypatch.setattr(amortized_module, "_PAIRS", D)
     with pytest.warns(UserWarning, match="the table has 6 columns, of which .* few"):
         clone(MODEL).fit(table())
+
+
+def test_a_table_of_too_many_columns_is_refused_before_the_fit():
+    wide = np.random.default_rng(0).normal(size=(900, 201))
+    with pytest.raises(ValueError, match=r"201 columns .* at most 200.* GiB"):
+        clone(MODEL).fit(wide)

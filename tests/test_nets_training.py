@@ -9,17 +9,23 @@ from causaljax.networks.training import losses
 GRAPH = jnp.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)  # 0 -> 1 -> 2
 NOTHING = jnp.zeros((3, 3), bool)
 TARGET = jnp.array([False, True, False])
+CONFOUNDED = jnp.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], bool)  # 0 and 2
 
 
 def random_beliefs():
     rng = np.random.default_rng(0)
-    shapes = GraphLogits(edge=(3, 3), ancestor=(3, 3), order=(3,), target=(3,))
-    return GraphLogits(*(jnp.array(rng.normal(size=s), jnp.float32) for s in shapes))
+    square, one = (3, 3), (3,)
+    shapes = GraphLogits(square, square, one, square, one)
+    drawn = (jnp.array(rng.normal(size=s), jnp.float32) for s in shapes)
+    beliefs = GraphLogits(*drawn)
+    return beliefs._replace(confounded=beliefs.confounded + beliefs.confounded.T)
 
 
 def test_losses_agree_with_a_computation_by_hand():
     beliefs = random_beliefs()
-    edge, ancestor, order, target = (np.array(leaf, np.float64) for leaf in beliefs)
+    edge, ancestor, order, confounded, target = (
+        np.array(leaf, np.float64) for leaf in beliefs
+    )
 
     def pair(i, j, right):
         total = 1 + np.exp(edge[i, j]) + np.exp(edge[j, i])
@@ -35,12 +41,18 @@ def test_losses_agree_with_a_computation_by_hand():
     by_order = sum(np.log1p(np.exp(order[j] - order[i])) for i, j in above)
     signs = np.array([1, -1, 1])
     by_target = np.log1p(np.exp(signs * target)).sum()
-    parts = by_edge / 3, by_ancestor / 6, by_order / 3, by_target / 3
-    made = losses(beliefs, GRAPH, NOTHING, TARGET)
+    by_confounded = sum(
+        np.log1p(np.exp(-confounded[p] if CONFOUNDED[p] else confounded[p]))
+        for p in [(0, 1), (0, 2), (1, 2)]
+    )
+    sums = by_edge, by_ancestor / 2, by_order, by_target, by_confounded
+    parts = np.array(sums) / 3
+    made = losses(beliefs, GRAPH, NOTHING, TARGET, CONFOUNDED)
     np.testing.assert_allclose(made[1:], parts, rtol=1e-5)
-    total = parts[0] + 0.2 * parts[1] + 0.1 * parts[2] + 0.2 * parts[3]
+    total = parts @ np.array([1, 0.2, 0.1, 0.2, 0.5])
     assert made.total == pytest.approx(total, rel=1e-5)
-    assert losses(beliefs, GRAPH, NOTHING).target == 0
+    unscored = losses(beliefs, GRAPH, NOTHING)
+    assert unscored.target == unscored.confounded == 0
 
 
 def test_known_pairs_do_not_count():
@@ -54,7 +66,10 @@ def test_known_pairs_do_not_count():
 
 def test_the_gradient_is_that_of_finite_differences():
     beliefs = random_beliefs()
-    total = lambda beliefs: losses(beliefs, GRAPH, NOTHING, TARGET).total  # noqa: E731
+
+    def total(beliefs):
+        return losses(beliefs, GRAPH, NOTHING, TARGET, CONFOUNDED).total
+
     gradient = jax.grad(total)(beliefs)
     rng = np.random.default_rng(1)
     way = jax.tree.map(lambda b: jnp.array(rng.normal(size=b.shape), b.dtype), beliefs)
@@ -73,6 +88,7 @@ def test_perfect_beliefs_cost_nothing():
         edge=jnp.where(GRAPH, 30.0, -30.0),
         ancestor=jnp.where(ancestors, 30.0, -30.0),
         order=jnp.array([60.0, 30, 0]),
+        confounded=jnp.where(CONFOUNDED, 30.0, -30.0),
         target=jnp.where(TARGET, 30.0, -30.0),
     )
-    assert losses(beliefs, GRAPH, NOTHING, TARGET).total < 1e-6
+    assert losses(beliefs, GRAPH, NOTHING, TARGET, CONFOUNDED).total < 1e-6

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from causaljax.core.types import make_problem
+from causaljax.core.types import Kind, make_problem
+from causaljax.networks import contingency
 from causaljax.networks.columns import read_columns
 from causaljax.networks.pair_statistics import NUM_STATISTICS, pair_statistics
 
@@ -115,7 +116,7 @@ def test_the_regression_of_a_variable_leaves_out_its_intervened_rows():
 def test_columns_agree_with_ranks_and_moments_computed_by_hand():
     x = np.array([[3.0], [1.0], [2.0], [2.0], [9.0]], np.float32)
     mass = np.array([[1.0], [1.0], [1.0], [1.0], [0.0]], np.float32)
-    columns = read_columns(jnp.array(x), jnp.array(mass))
+    columns = read_columns(jnp.array(x), jnp.array(mass), jnp.zeros(1, bool))
     u = np.array([0.875, 0.125, 0.5, 0.5])
     np.testing.assert_allclose(
         columns.legendre[:4, 0, 0], np.sqrt(3) * (2 * u - 1), atol=1e-6
@@ -125,6 +126,54 @@ def test_columns_agree_with_ranks_and_moments_computed_by_hand():
     assert columns.score[4, 0] == 0
     assert columns.legendre[4].tolist() == [[0, 0, 0, 0]]
     assert columns.distinct[0] == pytest.approx(0.75)
+    assert columns.level[:4, 0].tolist() == [2, 0, 1, 1]
+    assert columns.num_values.tolist() == [3]
+
+
+def classes(seed=0, n=300):
+    """A class of three, one of two and one of four beside two numbers."""
+    rng = np.random.default_rng(seed)
+    a = rng.choice(3, n, p=[0.5, 0.3, 0.2])
+    b = a + rng.normal(size=n)
+    c = (np.array([0.2, 2.0, -1])[a] + rng.logistic(size=n) > 0.5).astype(int)
+    d = np.searchsorted([-1, 0.4, 1.5], b + rng.normal(size=n))
+    return np.stack([a, b, c, d, rng.normal(size=n)], 1)
+
+
+KINDS = [Kind.CATEGORICAL, Kind.CONTINUOUS, Kind.BINARY, Kind.CATEGORICAL, 0]
+
+
+def read(x, kind=KINDS):
+    x = (x - x.mean(0)) / x.std(0)
+    return statistics(make_problem(x.astype(np.float32), kind=kind))
+
+
+def test_other_numbers_for_classes_without_order_change_nothing():
+    x = classes()
+    renamed = x.copy()
+    renamed[:, 0] = np.array([7, -2, 3])[x[:, 0].astype(int)]
+    renamed[:, 2] = 1 - x[:, 2]
+    renamed[:, 3] = np.array([2, 0, 3, 1])[x[:, 3].astype(int)]
+    np.testing.assert_allclose(read(x), read(renamed), atol=2e-3)
+    in_order = [Kind.ORDINAL, 0, Kind.BINARY, Kind.ORDINAL, 0]
+    assert jnp.abs(read(x, in_order) - read(renamed, in_order)).max() > 1
+
+
+def test_pairs_of_numbers_have_the_statistics_of_a_table_without_classes():
+    x = classes()[:, [1, 4]]
+    alone = read(x, [0, 0])
+    beside = read(np.concatenate([x, classes()[:, :1]], 1), [0, 0, Kind.CATEGORICAL])
+
+    def of_ranks_and_scores(grid):
+        return grid[:2, :2, : 12 * 12].reshape(2, 2, 12, 12)[..., :6, :6]
+
+    np.testing.assert_allclose(
+        of_ranks_and_scores(beside), of_ranks_and_scores(alone), atol=1e-4
+    )
+    first = NUM_STATISTICS - contingency.NUM_STATISTICS - 12
+    assert not alone[..., first:].any()
+    assert not beside[0, 1, first : first + contingency.NUM_STATISTICS].any()
+    assert beside[0, 2, first : first + contingency.NUM_STATISTICS].any()
 
 
 def test_gradients_reach_the_data_and_are_finite():

@@ -55,7 +55,8 @@ def test_one_network_reads_tables_of_any_number_of_variables(params):
         pairs = jax.ShapeDtypeStruct((d, d), bool)
         grid = jax.ShapeDtypeStruct((d, d, NUM_STATISTICS), jnp.float32)
         beliefs = jax.eval_shape(read, params, grid, pairs, pairs)
-        assert [leaf.shape for leaf in beliefs] == [(d, d), (d, d), (d,), (d,)]
+        square, one = (d, d), (d,)
+        assert [leaf.shape for leaf in beliefs] == [square, square, one, square, one]
 
 
 def test_eight_small_tables_can_be_learned_by_heart_by_finite_gradients():

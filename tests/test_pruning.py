@@ -1,6 +1,7 @@
 """The pruning kernel, against effects known in closed form and against its start."""
 
 import dataclasses
+import functools
 import warnings
 
 import jax
@@ -123,13 +124,14 @@ def test_edges_are_turned_where_interventions_say_so(curved):
 
 def test_of_many_candidates_of_a_child_with_little_noise_just_causes_stay():
     """Beside little noise all slopes are large: what it costs to do without decides."""
-    problem, truth = simulate.dcdi_table(
-        jax.random.key(3),
+    draw = functools.partial(
+        simulate.dcdi_table,
         mechanism="network",
         num_variables=16,
         edges_per_variable=4,
         num_rows=2000,
     )
+    problem, truth = jax.jit(draw)(jax.random.key(3))
     graph = np.asarray(truth.graph)
     child = graph.sum(axis=0).argmax()
     others = ~graph[:, child] & ~np.asarray(transitive_closure(graph))[child]
@@ -200,6 +202,7 @@ def test_one_column_is_no_trouble():
     assert info.converged
 
 
+@pytest.mark.slow
 def test_dense_curved_graphs_are_found_better_than_by_the_start():
     problem, truth = simulate.dcdi_table(
         jax.random.key(3),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from causaljax import simulate
+from causaljax.core.types import Kind
 from causaljax.graphs.dags import is_acyclic
 from causaljax.simulate import training_mix
 from causaljax.simulate.training_mix import draw_table
@@ -11,16 +12,61 @@ from causaljax.simulate.training_mix import draw_table
 NUM = 200
 
 
+def _drawing(d, n):
+    """A program that draws tables, one a key, as training does."""
+    return jax.jit(
+        lambda keys, hidden=training_mix.HIDDEN_SHARE: jax.lax.map(
+            lambda key: draw_table(key, d, n, hidden), keys
+        )
+    )
+
+
+draw_sixes = _drawing(6, 200)
+
+
 @pytest.fixture(scope="module")
 def draws():
-    keys = jax.random.split(jax.random.key(0), NUM)
-    draw = jax.jit(lambda keys: jax.lax.map(lambda key: draw_table(key, 6, 200), keys))
-    return draw(keys)
+    return draw_sixes(jax.random.split(jax.random.key(0), NUM))
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return _drawing(2, 400)(jax.random.split(jax.random.key(4), 800))
 
 
 def test_tables_are_finite_and_graphs_acyclic(draws):
     assert jnp.isfinite(draws.problem.x).all()
     assert jax.vmap(is_acyclic)(draws.graph).all()
+
+
+def test_columns_hold_what_their_kinds_say(draws):
+    whole = np.array(draws.problem.observed.all((1, 2)))
+    kinds, tables = np.array(draws.problem.kind), _unstack(draws.problem)
+    for kind, table in zip(kinds[whole], np.array(tables, object)[whole], strict=True):
+        x = table[0][table[4] > 0]
+        for j, of in enumerate(kind):
+            values = np.unique(x[:, j])
+            if of == Kind.BINARY:
+                assert len(values) <= 2
+            elif of in (Kind.ORDINAL, Kind.CATEGORICAL):
+                assert len(values) <= 8
+            elif of == Kind.COUNT and len(values) > 1:
+                # Whole numbers before they were scaled, zero or one apart somewhere.
+                steps = np.diff(values) / np.diff(values).min()
+                assert len(values) < 60 or abs(steps - steps.round()).max() < 0.1
+    shares = np.bincount(kinds.ravel(), minlength=5) / kinds.size
+    assert shares[0] > 0.6
+    assert (shares[1:] > 0.02).all()
+    assert 0.4 < (kinds == Kind.CONTINUOUS).all(1).mean() < 0.7
+    for of in (Kind.BINARY, Kind.ORDINAL, Kind.CATEGORICAL):
+        assert (kinds == of).all(1).any()
+
+
+def test_a_third_of_the_tables_have_hidden_causes(draws):
+    confounded = draws.confounded
+    assert (confounded == confounded.swapaxes(1, 2)).all()
+    assert not confounded[:, jnp.arange(6), jnp.arange(6)].any()
+    assert 0.12 < confounded.any((1, 2)).mean() < 0.4
 
 
 def test_families_are_those_of_the_simulators_and_none_held_out():
@@ -54,10 +100,8 @@ def test_the_mix_has_its_shares(draws):
     assert edges.max() > 9
 
 
-def test_tables_of_two_variables_may_have_an_edge_or_none():
-    keys = jax.random.split(jax.random.key(5), 100)
-    draw = jax.jit(lambda keys: jax.lax.map(lambda key: draw_table(key, 2, 40), keys))
-    assert 0.6 < draw(keys).graph.any((1, 2)).mean() < 0.95
+def test_tables_of_two_variables_may_have_an_edge_or_none(pairs):
+    assert 0.6 < pairs.graph.any((1, 2)).mean() < 0.95
 
 
 def test_regimes_may_be_many_and_have_several_targets(draws):
@@ -71,11 +115,7 @@ def test_regimes_may_be_many_and_have_several_targets(draws):
 
 
 def test_hidden_interventions_can_be_left_out():
-    keys = jax.random.split(jax.random.key(6), 60)
-    draw = jax.jit(
-        lambda keys: jax.lax.map(lambda key: draw_table(key, 3, 40, 0.0), keys)
-    )
-    draws = draw(keys)
+    draws = draw_sixes(jax.random.split(jax.random.key(6), NUM), 0.0)
     assert not draws.target.any()
     assert draws.problem.intervened.any((1, 2)).mean() > 0.25
 
@@ -97,13 +137,10 @@ def test_no_label_tells_the_order(draws):
     assert 0.45 < up < 0.55
 
 
-def test_perfect_known_interventions_cut_the_target_from_its_parents():
-    keys = jax.random.split(jax.random.key(4), 600)
-    draw = jax.jit(lambda keys: jax.lax.map(lambda key: draw_table(key, 2, 400), keys))
-    draws = draw(keys)
+def test_perfect_known_interventions_cut_the_target_from_its_parents(pairs):
     natural, cut = [], []
     for graph, problem in zip(
-        np.array(draws.graph), _unstack(draws.problem), strict=True
+        np.array(pairs.graph & ~pairs.confounded), _unstack(pairs.problem), strict=True
     ):
         if not graph[0, 1] or not problem.intervened[:, 1].any():
             continue
@@ -127,10 +164,12 @@ def _unstack(problem):
     ]
 
 
+@pytest.mark.slow
 def test_jit_gives_what_eager_gives():
     eager = draw_table(jax.random.key(8), 3, 40)
     jitted = jax.jit(draw_table, static_argnums=(1, 2))(jax.random.key(8), 3, 40)
     assert (eager.graph == jitted.graph).all()
+    assert (eager.problem.kind == jitted.problem.kind).all()
     np.testing.assert_allclose(eager.problem.x, jitted.problem.x, atol=1e-3)
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from causaljax.core.problem import pad_rows
 from causaljax.core.run import run, run_many
-from causaljax.core.types import Kind
 from causaljax.estimators import gaps
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
@@ -23,15 +22,19 @@ from causaljax.networks.weights import load_weights
 from causaljax.tables import frame
 from causaljax.tables.knowledge import Knowledge
 
+_MOST_COLUMNS = 200
+_BYTES = 110  # of memory, times the cube of the number of columns
+_SHOWN = 5  # pairs with a hidden common cause, in the printout
 _PAIRS = 3  # columns: 3 % of the training tables; right of 17 of 30 cause-effect pairs
 
 
 class AmortizedDAG(BaseGraphEstimator):
     """A causal graph as a network sees it that was trained on simulated tables.
 
-    One forward pass instead of a search: linear and nonlinear mechanisms, known and
-    hidden interventions, and missing cells (NaN) are all one to it. What it says is
-    as good as the table resembles its training tables: see ``ood_score_``.
+    One forward pass instead of a search: numbers, classes and counts, linear and
+    nonlinear mechanisms, known and hidden interventions, hidden common causes and
+    missing cells (NaN) are all one to it. What it says is as good as the table
+    resembles its training tables: see ``ood_score_``.
 
     Args:
       pretrained: name of a network that ships with the package, the path of a
@@ -48,6 +51,10 @@ class AmortizedDAG(BaseGraphEstimator):
     Attributes:
       edge_probabilities_: DataFrame ``[d, d]``, calibrated. Where the direction of an
         edge is not identified, both directions share its probability.
+      confounder_probabilities_: DataFrame ``[d, d]``, symmetric, calibrated: P(the two
+        have a common cause that is not in the table), be there an edge between them
+        or not. An edge is ancestral: its cause may act through variables that are not
+        in the table.
       ancestor_probabilities_: DataFrame ``[d, d]``, P(a path leads from row to column).
       target_probabilities_: Series, P(the variable was set from outside in some rows
         that ``interventions`` do not tell of).
@@ -66,7 +73,7 @@ class AmortizedDAG(BaseGraphEstimator):
     """
 
     def __init__(
-        self, *, pretrained="pair-v1", threshold=None, progress=None, random_state=0
+        self, *, pretrained="pair-v2", threshold=None, progress=None, random_state=0
     ):
         self.pretrained = pretrained
         self.threshold = threshold
@@ -76,9 +83,12 @@ class AmortizedDAG(BaseGraphEstimator):
     def _accepts_missing(self):
         return True
 
+    def _reads_classes(self):
+        return True
+
     def _fit_problem(self, problem, columns, bar):
-        del columns
         weights, config = self._method()
+        self._check_size(len(columns.names))
         posterior, info = self._run(amortized.KERNEL, problem, config, bar)
         return self._fit_result(weights, config, problem, posterior, info)
 
@@ -137,6 +147,7 @@ class AmortizedDAG(BaseGraphEstimator):
                     f"table {number} has {count} columns and table 0 has {counts[0]}: "
                     "fit tables of one number of columns together"
                 )
+        self._check_size(counts[0])
         ordered = [
             frame.sort_variables(problem, names)
             for problem, names in zip(problems, named, strict=True)
@@ -235,6 +246,16 @@ class AmortizedDAG(BaseGraphEstimator):
         amortized.check_config(config)
         return weights, config
 
+    def _check_size(self, num_columns):
+        if num_columns > _MOST_COLUMNS:
+            gigabytes = _BYTES * num_columns**3 / 2**30
+            raise ValueError(
+                f"the table has {num_columns} columns and AmortizedDAG reads at most "
+                f"{_MOST_COLUMNS}: so many would take about {gigabytes:.0f} GiB of "
+                "memory, and the network has seen no such table; choose columns "
+                "(columns=), or take LinearDAG"
+            )
+
     def _fit_result(self, weights, config, problem, posterior, info):
         """What a run says; warns where the network is out of its depth."""
         self._config = config
@@ -252,13 +273,6 @@ class AmortizedDAG(BaseGraphEstimator):
                 f"the table has {d} columns, of which the network saw few tables: the "
                 "direction of a curved relation is often wrong; take LinearDAG, which "
                 "tests what it claims",
-                stacklevel=4,
-            )
-        numbers = np.isin(problem.kind, (Kind.CONTINUOUS, Kind.COUNT))
-        if not numbers.all():
-            warnings.warn(
-                f"{(~numbers).sum()} of {d} columns hold classes, which the network "
-                "has not seen: its probabilities are a guess; take MixedDAG",
                 stacklevel=4,
             )
         if score > 1:
@@ -288,6 +302,24 @@ class AmortizedDAG(BaseGraphEstimator):
                 f"The table is {likeness} those it was trained on (score {score:.2f}; "
                 "above 1 is rare among them)."
             )
+        yield from self._hidden_causes()
+
+    def _hidden_causes(self):
+        """A sentence on the pairs that probably have a hidden common cause."""
+        prob = self.confounder_probabilities_
+        upper = np.triu(prob.to_numpy(), 1)
+        pairs = [
+            (prob.index[i], prob.columns[j], upper[i, j])
+            for i, j in zip(*np.nonzero(upper > 0.5), strict=True)
+        ]
+        if pairs:
+            pairs.sort(key=lambda pair: -pair[2])
+            shown = ", ".join(f"{a} and {b} ({p:.2f})" for a, b, p in pairs[:_SHOWN])
+            more = f" and {len(pairs) - _SHOWN} more pairs" * (len(pairs) > _SHOWN)
+            yield (
+                "Probably with a common cause that is not in the table (probability): "
+                f"{shown}{more}."
+            )
 
     def _relabelled_extra(self, extra, places):
         self._places = places  # of graphs that are sampled later
@@ -296,6 +328,9 @@ class AmortizedDAG(BaseGraphEstimator):
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
         extra: Any = learned.posterior.extra
+        self.confounder_probabilities_ = frame.to_frame(
+            extra["confounder_prob"], columns
+        )
         self.ancestor_probabilities_ = frame.to_frame(extra["ancestor_prob"], columns)
         self.target_probabilities_ = pd.Series(
             np.array(extra["target_prob"]), index=list(columns.names)

@@ -312,7 +312,7 @@ class BaseGraphEstimator(ABC):
             warnings.warn(
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
-                "frequency; MixedDAG reads them as classes",
+                "frequency; MixedDAG and AmortizedDAG read them as classes",
                 stacklevel=4,
             )
 

@@ -38,7 +38,7 @@ def load(path: str | Path) -> BaseGraphEstimator:
     kind, state = model_files.read_model(path)
     if not issubclass(kind, BaseGraphEstimator) or "edges_" not in state:
         raise ValueError(f"{path}: holds no fitted estimator of causaljax")
-    model = kind()  # of parameters that a file of an earlier version lacks
+    model = kind()  # an option that is newer than the file has its default
     vars(model).update(state)
     names = [str(name) for name in model.adjacency_]
     model.graph_ = edges.to_networkx(model.edges_, names)

@@ -1,4 +1,4 @@
-"""Columns in forms that no unit, outlier or gap can upset: ranks and clipped scores."""
+"""Columns in forms that no unit, outlier or gap can upset: ranks, scores, levels."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,10 @@ from causaljax.core.types import Array
 
 _CLIP = 10.0  # in robust standard deviations from the median
 _DEGREES = 4
+_MOST_CLASSES = 32  # those of a column with more are not told apart by frequency
+
+LEVELS = 8
+"""Into how many levels a column is cut at most."""
 
 
 class Columns(NamedTuple):
@@ -19,34 +23,40 @@ class Columns(NamedTuple):
     gauss: Array  # [n, d] normal scores of the ranks
     legendre: Array  # [n, d, 4] orthonormal polynomials of the ranks, degrees 1 to 4
     distinct: Array  # [d] distinct values over rows
+    level: Array  # [n, d] int32 from 0 to LEVELS - 1
+    num_values: Array  # [d] int32, distinct values
 
 
-def read_columns(x: Array, mass: Array) -> Columns:
-    """Ranks, normal scores, Legendre polynomials and clipped scores of each column.
+def read_columns(x: Array, mass: Array, unordered: Array) -> Columns:
+    """Ranks, normal scores, Legendre polynomials, clipped scores and levels of columns.
 
     The mid-rank u of a cell is the part of the column's cells below it plus half
     the part at its value, each cell of mass above 0 counted once; ``gauss`` is the
     normal quantile of u and ``legendre`` is sqrt(2 a + 1) P_a(2 u - 1), orthonormal
     for a column without ties. For ``score``, values further than 10 robust standard
     deviations (interquartile range / 1.349) from the median are moved to that
-    distance, then mean and standard deviation are taken out.
+    distance, then mean and standard deviation are taken out. The values of a column are
+    its levels if there are at most ``LEVELS``; of more unordered classes the most
+    frequent are levels and the others share one; other columns are cut at quantiles.
 
     Args:
       x: ``[n, d]`` float, finite.
       mass: ``[n, d]`` float, at least 0; cells of mass 0 are ignored.
+      unordered: ``[d]`` bool, True where the values of x are classes without order.
 
     Returns:
       The columns. A constant column has score, gauss and legendre 0, or nearly.
 
     Differentiable: in ``x``, through ``score`` alone.
     """
-    return Columns(*jax.vmap(_read_column, in_axes=1, out_axes=_OUT)(x, mass))
+    read = jax.vmap(_read_column, in_axes=(1, 1, 0), out_axes=_OUT)
+    return Columns(*read(x, mass, unordered))
 
 
-_OUT = (1, 1, 1, 0)
+_OUT = (1, 1, 1, 0, 1, 0)
 
 
-def _read_column(x, mass):
+def _read_column(x, mass, unordered):
     n = x.shape[0]
     real = mass > 0
     total = jnp.maximum(mass.sum(), 1e-9)
@@ -59,7 +69,9 @@ def _read_column(x, mass):
     rank = (first + last).astype(x.dtype) / (2 * count).astype(x.dtype)
     value = _ordered_int_inverse(ordered)
     new = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
-    distinct = jnp.sum(new & (jnp.arange(n) < count)) / count
+    num_values = jnp.sum(new & (jnp.arange(n) < count)).astype(jnp.int32)
+    value_number = jnp.cumsum(new).astype(jnp.int32) - 1
+    level = _level(rank, value_number, first, num_values, count, unordered)
 
     def quantile(share):
         at = (share * (count - 1).astype(x.dtype)).astype(jnp.int32)
@@ -87,7 +99,21 @@ def _read_column(x, mass):
     gauss = jnp.where(real, ndtri(jnp.clip(rank, edge, 1 - edge)), 0)
     kept = (real & varies).astype(x.dtype)
     legendre = _legendre(2 * rank - 1) * kept[:, None]
-    return score, gauss, legendre, distinct.astype(x.dtype)
+    distinct = num_values.astype(x.dtype) / count.astype(x.dtype)
+    return score, gauss, legendre, distinct, level, num_values
+
+
+def _level(rank, value_number, first, num_values, count, unordered):
+    """The level of each cell: its value, its class or its quantile."""
+    value = value_number[first]
+    begins = jnp.searchsorted(value_number, jnp.arange(_MOST_CLASSES + 1))
+    sizes = jnp.diff(jnp.minimum(begins, count))
+    place = jnp.argsort(jnp.argsort(-sizes))
+    frequency = place[jnp.minimum(value, _MOST_CLASSES - 1)]
+    quantile = jnp.floor(LEVELS * rank).astype(jnp.int32)
+    level = jnp.where(unordered, frequency.astype(jnp.int32), quantile)
+    level = jnp.where(num_values <= LEVELS, value, level)
+    return jnp.clip(level, 0, LEVELS - 1)
 
 
 def _legendre(t):

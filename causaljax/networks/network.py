@@ -12,7 +12,7 @@ from causaljax.networks.out_of_distribution import Reference
 class GraphLogits(NamedTuple):
     """Log odds about a graph, from one table; what is known has already entered.
 
-    Three of the four are helpers in training; only ``edge`` makes a posterior.
+    ``edge`` and ``confounded`` are answers; the others are helpers in training.
     """
 
     edge: Array
@@ -24,6 +24,9 @@ class GraphLogits(NamedTuple):
     order: Array
     """``[d]``: greater for causes; order[i] - order[j] are the log odds that i stands
     before j, of pairs joined by a directed path."""
+    confounded: Array
+    """``[d, d]``, symmetric: log odds that i and j have a common cause that is not in
+    the table, be there an edge between them or not. The diagonal means nothing."""
     target: Array
     """``[d]``: log odds that the variable was intervened on in rows that do not say
     so."""
@@ -45,7 +48,8 @@ class Network(NamedTuple):
 class Calibration(NamedTuple):
     """What turns a network's logits into probabilities: see ``kernels.amortized``."""
 
-    temperature: np.ndarray  # [3] float
+    temperature: np.ndarray  # [3] float, of edges
+    confounder_temperature: np.ndarray  # [3] float, of hidden common causes
     threshold: float  # at which graphs are best, on calibrated probabilities
 
 

@@ -3,8 +3,10 @@
 For every ordered pair (i, j) the grid holds how j depends on i: correlations of
 functions of the two columns and of their residuals, the residual of j given i
 alone, partial associations, what changes in j where i was intervened on, and both
-variables by themselves. Rows where j itself was intervened on tell nothing about
-its causes and are left out of what describes j as an effect.
+variables by themselves. Classes without an order are read by their optimal scores, so
+that nothing depends on how they are numbered, and pairs with a class or a count have
+the statistics of their contingency table besides. Rows where j itself was intervened
+on tell nothing about its causes and are left out of what describes j as an effect.
 
 Everything is a weighted sum over rows (missing cells and padding have weight 0),
 taken chunk by chunk, or a d x d matrix computation: O(n d^2 + d^3) time, and
@@ -22,7 +24,8 @@ import jax
 import jax.numpy as jnp
 
 from causaljax.core.linalg import matmul
-from causaljax.core.types import Array, Problem
+from causaljax.core.types import Array, Kind, Problem
+from causaljax.networks import contingency
 from causaljax.networks.associations import (
     first_order,
     least_dependence,
@@ -30,11 +33,12 @@ from causaljax.networks.associations import (
     precision_of,
     regressions,
 )
-from causaljax.networks.columns import Columns, read_columns
+from causaljax.networks.columns import LEVELS, Columns, read_columns
 from causaljax.networks.gaps import correlation_of, fill_gaps, own_matrices
 from causaljax.scores import sweep_operator
 
-NUM_STATISTICS = 270
+_KINDS = 6  # of each variable: see _kinds
+NUM_STATISTICS = 270 + contingency.NUM_STATISTICS + 2 * _KINDS
 """The length of the last axis of the grid."""
 
 ROW_CHUNK = 512
@@ -56,8 +60,9 @@ def pair_statistics(problem: Problem) -> Array:
     Returns:
       ``[d, d, f]`` float32 in [-10, 10], f = ``NUM_STATISTICS``; at [i, j] how j
       depends on i; on the diagonal only what is said of i by itself. Relabelling
-      the variables relabels both axes, the units of a column change nothing, and
-      neither do rows of weight 0.
+      the variables relabels both axes. The units of a column change nothing, nor does
+      the numbering of classes without an order (but where a third moment is exactly 0,
+      as of two classes of one frequency), nor do rows of weight 0.
 
     Differentiable: in ``x``, except through ranks.
     """
@@ -65,8 +70,14 @@ def pair_statistics(problem: Problem) -> Array:
     observed = problem.observed.astype(jnp.float32)
     untouched = 1 - problem.intervened.astype(jnp.float32)
     natural = observed * untouched
-    columns = read_columns(problem.x.astype(jnp.float32), weight[:, None] * observed)
     d = problem.x.shape[1]
+    unordered = (problem.kind == Kind.CATEGORICAL) | (problem.kind == Kind.BINARY)
+    columns = read_columns(
+        problem.x.astype(jnp.float32), weight[:, None] * observed, unordered
+    )
+    columns, of_classes, kinds = _read_classes(
+        columns, problem.kind, unordered, weight, observed, natural
+    )
     num_rows = jnp.maximum(weight.sum(), 1)
     ridge = jnp.clip(0.1 * d / num_rows, 3e-4, 0.5)
 
@@ -120,9 +131,67 @@ def pair_statistics(problem: Problem) -> Array:
     least = jnp.concatenate([*least], -1)
     least = jnp.concatenate([3 * least, _z_score(least, root)], -1)
     diagonal = jnp.eye(d, dtype=bool)[..., None]
-    pair, least = (jnp.where(diagonal, 0, part) for part in (pair, least))
-    grid = jnp.concatenate([pair, both, jnp.broadcast_to(meta, (d, d, 5)), least], -1)
+    pair, least, of_classes = (
+        jnp.where(diagonal, 0, part) for part in (pair, least, of_classes)
+    )
+    grid = jnp.concatenate([
+        pair, both, jnp.broadcast_to(meta, (d, d, 5)), least, of_classes,
+        jnp.broadcast_to(kinds[:, None], (d, d, _KINDS)),
+        jnp.broadcast_to(kinds[None], (d, d, _KINDS)),
+    ], -1)  # fmt: skip
     return jnp.clip(jnp.nan_to_num(grid, posinf=0, neginf=0), -_BOUND, _BOUND)
+
+
+def _read_classes(columns, kind, unordered, weight, observed, natural):
+    """Columns with scores for classes, ``[d, d, 21]`` of pairs and ``[d, 6]`` of kinds.
+
+    The statistics of pairs of numbers are 0.
+    """
+    d = kind.shape[0]
+    discrete = (kind != Kind.CONTINUOUS) | (columns.num_values <= LEVELS)
+
+    def sums(level, score, weight, observed, natural):
+        own = jax.nn.one_hot(level, LEVELS, dtype=score.dtype)
+        mass = weight[:, None] * natural
+        return (
+            contingency.joint_counts(level, weight, observed, natural),
+            jnp.sum(own * (mass * score)[..., None], 0),
+            jnp.sum(own * mass[..., None], 0),
+        )
+
+    def read():
+        cells = (columns.level, columns.score, weight, observed, natural)
+        counts, total, count = _sum_over_chunks(sums, cells, ROW_CHUNK)
+        laws, rows = contingency.joint_laws(counts)
+        scores = contingency.optimal_scores(laws, rows)
+        means = total / jnp.maximum(count, 1e-6)
+        values = jnp.where(unordered[:, None], scores[:, 0], means)
+        pairs = contingency.class_statistics(laws, rows, values)
+        either = (discrete[:, None] | discrete[None])[..., None]
+        own = jnp.arange(d)
+        of_cell = scores.transpose(0, 2, 1)[own[None, :], columns.level]  # [n, d, 4]
+        of_cell = jnp.clip(of_cell, -_BOUND, _BOUND) * observed[..., None]
+        is_class = unordered[None, :]
+        scored = columns._replace(
+            score=jnp.where(is_class, of_cell[..., 0], columns.score),
+            gauss=jnp.where(is_class, of_cell[..., 0], columns.gauss),
+            legendre=jnp.where(is_class[..., None], of_cell, columns.legendre),
+        )
+        rarest = jnp.min(jnp.where(count > 0, count, jnp.inf), -1)
+        rarest = jnp.where(jnp.isfinite(rarest), rarest, 0)
+        return scored, jnp.where(either, pairs, 0), rarest
+
+    def skip():
+        pairs = jnp.zeros((d, d, contingency.NUM_STATISTICS), jnp.float32)
+        return columns, pairs + 0 * weight[0], 0 * columns.score[0]
+
+    scored, pairs, rarest = jax.lax.cond(jnp.any(discrete), read, skip)
+    kinds = jnp.stack([
+        *((kind == one).astype(jnp.float32) for one in Kind if one != Kind.CONTINUOUS),
+        jnp.log(jnp.clip(columns.num_values, 1, 32).astype(jnp.float32)),
+        jnp.log1p(rarest) / 3,
+    ], -1)  # fmt: skip
+    return scored, pairs, jnp.where(discrete[:, None], kinds, 0)
 
 
 _PLAIN = [

@@ -108,6 +108,8 @@ class _Network(nn.Module):
 
         here, there = jnp.split(nn.Dense(2 * config.width, name="pair")(z), 2, -1)
         pair = nn.Dense(2, name="edge")(nn.gelu(here + _mirror(there)))
+        both = here + there  # from both sides the same, as an edge is not
+        shared = nn.Dense(1, name="confounded")(nn.gelu(both + _mirror(both)))
         own = jnp.diagonal(z, axis1=-3, axis2=-2).swapaxes(-1, -2)
         own = jnp.concatenate([own, z.mean(-2), z.mean(-3)], -1)
         own = nn.Dense(2, name="order")(
@@ -116,6 +118,7 @@ class _Network(nn.Module):
         return GraphLogits(
             edge=pair[..., 0] - 2.0,  # most pairs have no edge
             ancestor=pair[..., 1],
+            confounded=shared[..., 0] - 3.0,  # most pairs have none
             order=own[..., 0],
             target=own[..., 1],
         )

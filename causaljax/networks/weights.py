@@ -22,7 +22,7 @@ from causaljax.networks.out_of_distribution import Reference
 _NETS = "causaljax.networks"
 _SUFFIX = ".safetensors"
 _PARAMS, _REFERENCE = "params/", "reference/"  # what tensors' names begin with
-_FORMAT = 1
+_FORMAT = 2
 
 
 def shipped() -> list[str]:
@@ -34,7 +34,7 @@ def shipped() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in names if _SUFFIX in name)
 
 
-def load_weights(name_or_path: str | Path = "pair-v1") -> Weights:
+def load_weights(name_or_path: str | Path = "pair-v2") -> Weights:
     """Reads weights that ship with the package, or from a file.
 
     Args:
@@ -89,6 +89,9 @@ def save_weights(path: str | Path, weights: Weights) -> None:
         "architecture": network.inputs.__module__.removeprefix(f"{_NETS}."),
         "network": dataclasses.asdict(network.config),
         "temperature": np.asarray(calibration.temperature).tolist(),
+        "confounder_temperature": np.asarray(
+            calibration.confounder_temperature
+        ).tolist(),
         "threshold": float(calibration.threshold),
         "card": weights.card,
     }
@@ -130,15 +133,15 @@ def _assemble(header, tensors):
         reference = Reference(**_take(tensors, expected, _REFERENCE))
     if tensors:
         raise ValueError(f"unknown tensors {sorted(tensors)}")
-    calibration = Calibration(
-        np.array(header["temperature"], np.float32), float(header["threshold"])
-    )
-    if calibration.temperature.shape != (3,):
-        raise ValueError("the temperature must be three numbers")
-    if not (
-        np.isfinite(calibration.temperature).all() and 0 <= calibration.threshold < 1
-    ):
-        raise ValueError("temperature must be finite, threshold from 0 to below 1")
+    temperatures = [
+        np.array(header[name], np.float32)
+        for name in ("temperature", "confounder_temperature")
+    ]
+    calibration = Calibration(*temperatures, float(header["threshold"]))
+    if any(temperature.shape != (3,) for temperature in temperatures):
+        raise ValueError("a temperature must be three numbers")
+    if not (np.isfinite(temperatures).all() and 0 <= calibration.threshold < 1):
+        raise ValueError("temperatures must be finite, threshold from 0 to below 1")
     card = header["card"]
     if not {"name", "max_columns"} <= card.keys():
         raise ValueError("the card lacks name or max_columns")

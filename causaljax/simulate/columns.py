@@ -18,6 +18,7 @@ def fill_columns(
     cut: Array,
     shift: Array,
     moments: Callable[[Array, Array], tuple[Array, Array]] | None = None,
+    realise: Callable[[Array, Array], Array] | None = None,
 ) -> tuple[Array, Array, Array]:
     """The table in which every column responds to the columns before it.
 
@@ -31,6 +32,8 @@ def fill_columns(
       shift: ``[n, d]``, added in the end, in units of the table as returned.
       moments: ``(column, j) -> (mean, sd)``, both ``[]``: what is taken off the raw
         column j and what it is then divided by. Without it columns stay raw.
+      realise: ``(column, j) -> [n]``, what becomes of column j in the end, before
+        others see it: classes, say. Without it columns stay as they are.
 
     Returns:
       ``(x, means, sds)``: the table ``[n, d]`` and what was taken off and divided
@@ -49,6 +52,8 @@ def fill_columns(
             means, sds = means.at[j].set(mean), sds.at[j].set(sd)
             column = (column - means[j]) / sds[j]
         column = jnp.where(cut[:, j], unit_noise[:, j], column) + shift[:, j]
+        if realise is not None:
+            column = realise(column, j)
         return (x.at[:, j].set(column), means, sds), None
 
     empty = jnp.zeros(unit_noise.shape, dtype)

@@ -1,11 +1,13 @@
 """Endless tables of known graph for networks to learn from.
 
-One table is one key: graph, mechanisms, noise, scales, interventions, gaps and what
-is revealed of the graph are all drawn afresh. Held out, so that they can test a
-trained network: Watts-Strogatz graphs, Cauchy noise, and the mechanism families
-"sigmoid", "polynomial", "periodic" and "post_nonlinear" of ``MECHANISMS``. The
-other mechanisms are of the same kind as those of ``MECHANISMS``, but their parameters
-have distributions of their own.
+One table is one key: graph, mechanisms, noise, kinds of columns, hidden variables,
+scales, interventions, gaps and what is revealed of the graph are all drawn afresh.
+Held out, so that they can test a trained network: Watts-Strogatz graphs; Cauchy
+noise; negative binomial counts; classes by noisy OR; the mechanism families "sigmoid",
+"polynomial", "periodic" and "post_nonlinear" of ``MECHANISMS``; and every published
+generator (``gene``, ``avici``, ``dcdi``, ``faria``). The other mechanisms are of the
+same kind as those of ``MECHANISMS``, but their parameters have distributions of their
+own.
 
 Branches are real branches (``lax.switch``) as long as tables are drawn one by one, as
 ``lax.map`` does; under vmap every branch would be computed.
@@ -20,8 +22,10 @@ import jax.numpy as jnp
 
 from causaljax.core.linalg import matmul
 from causaljax.core.types import Array, Kind, Problem
+from causaljax.simulate.classes import class_logits, draw_classes, marks
 from causaljax.simulate.columns import fill_columns
 from causaljax.simulate.graphs import attach, largest
+from causaljax.simulate.hidden import draw_hidden, project
 from causaljax.simulate.interventions import (
     Intervention,
     draw_target_sets,
@@ -36,9 +40,24 @@ from causaljax.simulate.mechanisms import (
     signed_uniform,
 )
 from causaljax.simulate.noise import NOISE, mixture, student_t
+from causaljax.simulate.realisations import (
+    Realisation,
+    continuous,
+    draw_realisation,
+    measure,
+    realise,
+    see,
+    told_kind,
+)
 
 HIDDEN_SHARE = 0.31
 """Of the tables, how many are pooled from interventions that nobody recorded."""
+
+VARIED_SHARE = 0.55
+"""Of the tables, how many may hold classes and counts, and are varied besides."""
+
+CONFOUNDED_SHARE = 1 / 3
+"""Of the tables, how many have hidden variables."""
 
 # How often each family is drawn.
 _GRAPHS = {
@@ -53,6 +72,7 @@ _MECHANISMS = {
     "linear": 0.34, "network": 0.21, "gaussian_process": 0.23, "additive": 0.16,
     "nonadditive_network": 0.06,
 }  # fmt: skip
+_VARIED_MECHANISMS = ("product", "threshold", "curves")  # of a quarter of the columns
 _NUM_FEATURES = 48  # of a Gaussian process, and of a sum of functions of one parent
 _NUM_HIDDEN = 16  # units of a network
 _BLOCK_BONUS = 2.3  # log of the odds of an edge within a block to one between two
@@ -62,7 +82,8 @@ class Draw(NamedTuple):
     """A table and what made it."""
 
     problem: Problem  # ``allowed`` and ``required`` hold what was revealed
-    graph: Array  # [d, d] bool
+    graph: Array  # [d, d] bool, paths through hidden variables as edges
+    confounded: Array  # [d, d] bool, symmetric: pairs with a hidden common cause
     known: Array  # [d, d] bool, symmetric: pairs revealed whole
     target: Array  # [d] bool, targets of interventions nobody recorded
 
@@ -84,6 +105,15 @@ def draw_table(
     in 45 % they are known. Some rows are padding in 40 %, cells are missing in 15 %,
     columns rounded in 5 %; in half, part of the graph is revealed.
 
+    So far 45 % of the tables, of numbers only. The others hold classes and counts as
+    ``draw_realisation`` says, cut or counted from a value or drawn given the parents;
+    they may also have products, thresholds and curves of parents, noise that is nearly
+    none or grows with the signal, root causes on a grid of few values, noise that
+    depends on the row before, and rows selected by the value of a column.
+
+    In a third of the tables variables are hidden, mostly those with most children: one
+    to d / 4 of them, or to 2 if d is 4 to 7. They are not targets of interventions.
+
     Args:
       key: consumed.
       num_variables: d, static, at least 2.
@@ -91,35 +121,69 @@ def draw_table(
       hidden: share of the tables whose interventions nobody recorded, in [0, 1].
 
     Returns:
-      The draw, float32, finite.
+      The draw, float32, finite. ``problem.kind`` is what a reader of the table is
+      told, as ``told_kind`` has it.
     """
     d, n = num_variables, num_rows
-    keys = iter(jax.random.split(key, 9))
-    graph = _graph(next(keys), d)
-    done, recorded = _interventions(next(keys), d, n, hidden)
-    weight = _row_weights(next(keys), n)
-    noise = _noise(next(keys), d, n)
-    x = _columns(next(keys), graph, noise, done, weight)
-    x = _rounded(next(keys), x)
-    observed = _observed(next(keys), d, n)
-    allowed, required, known = draw_knowledge(next(keys), graph)
-
-    order = jax.random.permutation(next(keys), d)
-    graph, allowed, required, known = (
-        matrix[order][:, order] for matrix in (graph, allowed, required, known)
+    keys = iter(jax.random.split(key, 16))
+    system = _system(next(keys), d)
+    total = system.absent.size
+    shown = jnp.nonzero(~(system.absent | system.hidden), size=d)[0]
+    graph, confounded = jax.lax.cond(
+        system.hidden.any(),
+        lambda: project(system.graph, system.hidden),
+        lambda: (system.graph, jnp.zeros_like(system.graph)),
     )
+    graph, confounded = (m[shown][:, shown] for m in (graph, confounded))
+    allowed, required, known = draw_knowledge(next(keys), graph)
+    # Until here parents stand before children.
+    order = jax.random.permutation(next(keys), d)
+    shown = shown[order]
+    graph, confounded, allowed, required, known = (
+        matrix[order][:, order]
+        for matrix in (graph, confounded, allowed, required, known)
+    )
+    done, regime, recorded = _interventions(next(keys), d, n, hidden)
+    done = _to_rows(done, regime, shown, total)
+    weight = _row_weights(next(keys), n)
+    is_varied = jax.random.bernoulli(next(keys), VARIED_SHARE)
+    variety = jax.lax.cond(
+        is_varied,
+        lambda key: _draw_variety(key, system.graph, n),
+        lambda key: _no_variety(total),
+        next(keys),
+    )
+    noise = _noise(next(keys), total, n, system.absent)
+    noise = jax.lax.cond(
+        is_varied,
+        lambda key: _varied_noise(key, noise, variety),
+        lambda key: noise,
+        next(keys),
+    )
+    x = _columns(next(keys), system, noise, done, weight, variety)[:, shown]
+    how = jax.tree.map(lambda leaf: leaf[shown], variety.realisation)
+    x, weight, kind = jax.lax.cond(
+        is_varied,
+        lambda key: _as_shown(key, x, weight, how),
+        lambda key: (x, weight, jnp.full(d, Kind.CONTINUOUS, jnp.int8)),
+        next(keys),
+    )
+    x = _scaled(x, weight, is_varied)
+    x = _rounded(next(keys), x, how.is_discrete)
+    observed = _observed(next(keys), d, n)
+    targets = done.targets[:, shown]
     problem = Problem(
-        x=jnp.where(observed, x[:, order], 0),
+        x=jnp.where(observed, x, 0),
         observed=observed,
-        intervened=(done.targets & recorded)[:, order],
+        intervened=targets & recorded,
         regime=jnp.full(n, -1, jnp.int32),
         weight=weight,
         allowed=allowed,
         required=required,
-        kind=jnp.full(d, Kind.CONTINUOUS, jnp.int8),
+        kind=kind,
     )
-    hit = jnp.any(done.targets & (weight > 0)[:, None], axis=0)
-    return Draw(problem, graph, known, (hit & ~recorded)[order])
+    hit = jnp.any(targets & (weight > 0)[:, None], axis=0)
+    return Draw(problem, graph, confounded, known, hit & ~recorded)
 
 
 def _uniform(key, low=0.0, high=1.0, shape=()):
@@ -148,21 +212,156 @@ def _families(key, shares, alike, d):
     return jnp.where(jax.random.bernoulli(key_alike, alike), family[0], family)
 
 
-def _graph(key, d):
-    """``[d, d]`` bool, parents before children."""
+class _System(NamedTuple):
+    """Variables in and out of the table, parents before children."""
+
+    graph: Array  # [d + e, d + e] bool
+    hidden: Array  # [d + e] bool, they act and are not shown
+    absent: Array  # [d + e] bool, the last ones, which do not exist
+
+
+def _system(key, d):
+    """The variables of a table, and in some draws hidden ones besides."""
+    most = max(d // 4, 2 if d >= 4 else 1)
+    keys = jax.random.split(key, 4)
+    some = jax.random.bernoulli(keys[0], CONFOUNDED_SHARE)
+    num_hidden = jax.random.randint(keys[1], (), 1, most + 1)
+    num_hidden = jnp.where(some, num_hidden, 0)
+    graph = _graph(keys[2], d + most, d + num_hidden)
+    absent = jnp.arange(d + most) >= d + num_hidden
+    hidden = draw_hidden(keys[3], graph, ~absent, num_hidden)
+    return _System(graph, hidden, absent)
+
+
+def _to_rows(done, regime, shown, total):
+    """What is done to each cell, ``[n, total]``; nothing where nothing is shown."""
+
+    def spread(leaf, elsewhere):
+        everywhere = jnp.full((leaf.shape[0], total), elsewhere, leaf.dtype)
+        return everywhere.at[:, shown].set(leaf)[regime]
+
+    return Intervention(
+        targets=spread(done.targets, False),
+        cut=spread(done.cut, False),
+        shift=spread(done.shift, 0),
+        scale=spread(done.scale, 1),
+    )
+
+
+class _Variety(NamedTuple):
+    """What sets a varied table apart from one of numbers that follow ``_columns``."""
+
+    realisation: Realisation
+    is_varied: Array  # [] bool
+    noise_factor: Array  # [d], of the noise of variables with parents
+    multiplied: Array  # [] bool, noise grows with the signal
+    grid_size: Array  # [d] int32, values of root causes on a grid, else 0
+    memory: Array  # [d], correlation of the noise with that of the row before
+
+
+def _no_variety(d):
+    zero = jnp.zeros(d, jnp.float32)
+    no = jnp.zeros((), bool)
+    return _Variety(continuous(d), no, zero + 1, no, zero.astype(jnp.int32), zero)
+
+
+def _draw_variety(key, graph, n):
+    d = graph.shape[0]
+    keys = iter(jax.random.split(key, 16))
+    realisation = draw_realisation(next(keys), d)
+    is_root = ~graph.any(axis=0)
+    precise = jax.random.bernoulli(next(keys), 0.15)
+    precise = precise & jax.random.bernoulli(next(keys), 0.4, (d,))
+    factor = jnp.where(precise, _log_uniform(next(keys), 0.01, 0.15, (d,)), 1)
+    # Counts have noise of their own.
+    dampened = _uniform(next(keys), shape=(d,))
+    factor = jnp.where(realisation.is_count, dampened, factor)
+    gridded = jax.random.bernoulli(next(keys), 0.12)
+    gridded = gridded & is_root & jax.random.bernoulli(next(keys), 0.7, (d,))
+    grid_size = jax.random.randint(next(keys), (d,), 2, 12)
+    remembers = jax.random.bernoulli(next(keys), 0.1)
+    remembers = remembers & jax.random.bernoulli(next(keys), 0.8, (d,))
+    return _Variety(
+        realisation=realisation,
+        is_varied=jnp.ones((), bool),
+        noise_factor=jnp.where(is_root, 1, factor),
+        multiplied=jax.random.bernoulli(next(keys), 0.1),
+        grid_size=jnp.where(gridded, grid_size, 0),
+        memory=jnp.where(remembers, _uniform(next(keys), 0.3, 0.95), 0),
+    )
+
+
+def _varied_noise(key, noise, variety):
+    """Root causes on a grid, and rows that depend on the row before."""
+    size = jnp.maximum(variety.grid_size, 2).astype(jnp.float32)[None, :]
+
+    def gridded():
+        place = jnp.floor(size * jax.random.uniform(key, noise.shape, jnp.float32))
+        even = (place - (size - 1) / 2) / jnp.sqrt((size**2 - 1) / 12)
+        return jnp.where(variety.grid_size[None, :] > 0, even, noise)
+
+    noise = jax.lax.cond((variety.grid_size > 0).any(), gridded, lambda: noise)
+    fresh = jnp.sqrt(1 - variety.memory**2)
+
+    def remembering():
+        def follow(before, row):
+            now = variety.memory * before + fresh * row
+            return now, now
+
+        return jax.lax.scan(follow, noise[0], noise)[1]
+
+    return jax.lax.cond((variety.memory > 0).any(), remembering, lambda: noise)
+
+
+def _as_shown(key, x, weight, how):
+    """Table, weights and kinds as a reader gets them."""
+    measure_key, select_key, kind_key = jax.random.split(key, 3)
+    num_rows = weight.sum().astype(jnp.int32)
+    x = measure(measure_key, x, how, num_rows)
+    weight = _selected(select_key, x, weight, num_rows)
+    return x, weight, told_kind(kind_key, x, weight, how)
+
+
+def _selected(key, x, weight, num_rows):
+    """In 5 % of the tables rows are left out by the value of a column."""
+    keys = jax.random.split(key, 6)
+    some = jax.random.bernoulli(keys[0], 0.05)
+    column = x[:, jax.random.randint(keys[1], (), 0, x.shape[1])]
+    quantiles = marks(keys[2], column, num_rows)
+    least = quantiles[jax.random.randint(keys[3], (), 6, 40)]
+    anyway = jax.random.bernoulli(keys[4]) & (
+        _uniform(keys[5], shape=weight.shape) < 0.2
+    )
+    selected = weight * ((column >= least) | anyway).astype(weight.dtype)
+    return jnp.where(some & (selected.sum() >= 20), selected, weight)
+
+
+def _scaled(x, weight, is_varied):
+    """Columns of size 1; those of a varied table have mean 0 besides."""
+    count = jnp.maximum(weight.sum(), 1)
+    mean = jnp.where(is_varied, matmul(weight, x) / count, 0)
+    x = x - mean[None, :]
+    square = (weight[:, None] * x**2).sum(axis=0) / count
+    x = x / jnp.maximum(jnp.sqrt(square), 1e-6)[None, :]
+    return jnp.nan_to_num(x, posinf=0, neginf=0)
+
+
+def _graph(key, most, d):
+    """``[most, most]`` bool, parents before children; only the first d have edges."""
     keys = iter(jax.random.split(key, 10))
-    few = jax.random.bernoulli(next(keys), max(0.1, 1 / d))
+    size = d.astype(jnp.float32)
+    few = jax.random.bernoulli(next(keys), jnp.maximum(0.1, 1 / size))
     degree = _uniform(next(keys), jnp.where(few, 0, 0.5), jnp.where(few, 0.5, 3))
-    most = max(0.7 * d * (d - 1) / 2, 1.0)
-    num_edges = jnp.minimum(jnp.round(d * degree), most).astype(jnp.int32)
+    limit = jnp.maximum(0.7 * size * (size - 1) / 2, 1.0)
+    num_edges = jnp.minimum(jnp.round(size * degree), limit).astype(jnp.int32)
     kind = _choose(next(keys), list(_GRAPHS.values()))
 
     # All but "attachment" take the edges of the highest scores.
-    chance = jax.random.gumbel(next(keys), (d, d), jnp.float32)
+    chance = jax.random.gumbel(next(keys), (most, most), jnp.float32)
     num_blocks = jax.random.randint(next(keys), (), 2, 6)
-    block = jax.random.randint(next(keys), (d,), 0, num_blocks)
-    place = _uniform(next(keys), shape=(d, 2))
-    out, into = _normal(next(keys), 2, d)
+    block = jax.random.randint(next(keys), (most,), 0, num_blocks)
+    place = _uniform(next(keys), shape=(most, 2))
+    out, into = _normal(next(keys), 2, most)
     scores = {
         "uniform": chance,
         "blocks": chance + jnp.where(block[:, None] == block[None], _BLOCK_BONUS, 0),
@@ -171,19 +370,24 @@ def _graph(key, d):
         "attachment": chance,  # it joins every variable, so it is not for few edges
     }
     score = jnp.stack([scores[name] for name in _GRAPHS])[kind]
-    above = jnp.triu(jnp.ones((d, d), bool), 1)
-    scored = largest(jnp.where(above, score, -jnp.inf), num_edges)
+    present = jnp.arange(most) < d
+    above = jnp.triu(jnp.ones((most, most), bool), 1)
+    possible = above & present[None, :]
+    scored = largest(jnp.where(possible, score, -jnp.inf), num_edges)
 
-    num_targets = jnp.maximum(jnp.round(num_edges / d), 1).astype(jnp.int32)
-    attached = attach(next(keys), d, num_targets)
+    mean_degree = jnp.round(num_edges.astype(jnp.float32) / size)
+    num_targets = jnp.maximum(mean_degree, 1).astype(jnp.int32)
+    attached = attach(next(keys), most, num_targets)
     turned = jax.random.bernoulli(next(keys))
-    attached = jnp.where(turned, attached.T, attached[::-1, ::-1])
+    last_first = jnp.roll(attached[::-1, ::-1], (d - most, d - most), (0, 1))
+    attached = jnp.where(turned, attached.T, last_first)
+    attached = attached & present[:, None] & present[None, :]
     is_attached = (kind == list(_GRAPHS).index("attachment")) & ~few
     return jnp.where(is_attached, attached, scored)
 
 
 def _interventions(key, d, n, hidden):
-    """What is done to each cell, ``[n, d]`` leaves, and whether that is recorded.
+    """What is done in each regime, each row's regime, and whether that is recorded.
 
     Shifts, and scales where cut, are in standard deviations of the rows of the column
     that are left alone.
@@ -216,8 +420,7 @@ def _interventions(key, d, n, hidden):
     fixed = moved & jax.random.bernoulli(next(keys), jnp.where(cut, 0.25, 0.5))
     spread = _uniform(next(keys), 0.2, 1.5, targets.shape)
     scale = jnp.where(fixed, jnp.where(cut, 0.0, 1.0), spread)
-    done = on_targets(targets, cut, shift, scale)
-    return jax.tree.map(lambda leaf: leaf[regime], done), kind == 1
+    return on_targets(targets, cut, shift, scale), regime, kind == 1
 
 
 def _row_weights(key, n):
@@ -227,8 +430,8 @@ def _row_weights(key, n):
     return (jnp.arange(n, dtype=jnp.float32) < count).astype(jnp.float32)
 
 
-def _noise(key, d, n):
-    """``[n, d]`` of mean 0 and standard deviation 1."""
+def _noise(key, d, n, absent):
+    """``[n, d]`` of mean 0 and standard deviation 1; absent variables have none."""
     keys = iter(jax.random.split(key, 5))
     freedom = _log_uniform(next(keys), 2.5, 8.0)
     lump = _uniform(next(keys), 0.5, 0.95)
@@ -237,10 +440,12 @@ def _noise(key, d, n):
         "mixture": functools.partial(mixture, mean=lump),
     }
     draws = [{**NOISE, **varied}[name] for name in _NOISE]
+    draws.append(lambda key, shape, dtype: jnp.zeros(shape, dtype))  # if absent
     branches = [
         functools.partial(draw, shape=(n,), dtype=jnp.float32) for draw in draws
     ]
     family = _families(next(keys), _NOISE, 0.75, d)
+    family = jnp.where(absent, len(_NOISE), family)
     noise = jax.lax.map(
         lambda column: jax.lax.switch(column[0], branches, column[1]),
         (family, jax.random.split(next(keys), d)),
@@ -250,11 +455,17 @@ def _noise(key, d, n):
 
 
 def _columns(
-    key: Array, graph: Array, noise: Array, done: Intervention, weight: Array
+    key: Array,
+    system: _System,
+    noise: Array,
+    done: Intervention,
+    weight: Array,
+    variety: _Variety,
 ) -> Array:
-    """Fills the columns, parents first, ``[n, d]``."""
-    d = graph.shape[0]
-    keys = iter(jax.random.split(key, 12))
+    """What children see of the columns, filled parents first, ``[n, d]``."""
+    graph, how = system.graph, variety.realisation.among_variables()
+    n, d = noise.shape
+    keys = iter(jax.random.split(key, 15))
     internal = jax.random.bernoulli(next(keys), 0.5)
     family = _families(next(keys), _MECHANISMS, 0.85, d)
     # Signals whose size is not drawn, but follows from the weights.
@@ -268,9 +479,15 @@ def _columns(
     length = _uniform(next(keys), 0.7, 2.5)
     uneven = jax.random.bernoulli(next(keys), 0.4)
     noise_scale = jnp.where(uneven, _log_uniform(next(keys), 0.3, 2.0, (d,)), 1.0)
-    varying = jax.random.bernoulli(next(keys), 0.15)
+    noise_scale = noise_scale * variety.noise_factor
+    varying = jax.random.bernoulli(next(keys), jnp.where(variety.is_varied, 0.25, 0.15))
     column_key = next(keys)
+    other = jax.random.bernoulli(next(keys), 0.25, (d,)) & variety.is_varied
+    which = jax.random.randint(next(keys), (d,), 0, len(_VARIED_MECHANISMS))
+    family = jnp.where(other, len(_MECHANISMS) + which, family)
+    is_plain = is_plain & ~other
     unit_noise = noise * done.scale
+    num_rows = weight.sum().astype(jnp.int32)
 
     def moments(column, j):
         """Of the rows in which the column is left alone."""
@@ -281,35 +498,64 @@ def _columns(
         return mean, jnp.sqrt(jnp.maximum(variance, 1e-10))
 
     def shown_moments(column, j):
-        """Only tables standardised column by column are centred."""
+        """Only tables standardised column by column are centred; codes stay codes."""
         mean, sd = moments(column, j)
-        return jnp.where(internal, mean, 0), sd
+        is_code = how.generated[j]
+        return jnp.where(internal & ~is_code, mean, 0), jnp.where(is_code, 1, sd)
 
     def respond(x, means, sds, j):
         del means
-        parents = jnp.where(graph[None, :, j], x, 0)
         noise = unit_noise[:, j]
-        keys = jax.random.split(jax.random.fold_in(column_key, j), 3)
-        seen_weights = jnp.where(internal, 1, sds) * weights[:, j]
+        keys = jax.random.split(jax.random.fold_in(column_key, j), 4)
+        is_parent = graph[:, j]
+        parents = jax.lax.cond(
+            (is_parent & how.is_discrete).any(),
+            lambda key: jnp.where(is_parent[None, :], see(key, x, how), 0),
+            lambda key: jnp.where(is_parent[None, :], x, 0),
+            keys[3],
+        )
+        # Discrete parents have no scale that is theirs.
+        seen_weights = jnp.where(internal | how.is_discrete, 1, sds) * weights[:, j]
+
+        def classes(key):
+            logits_key, class_key = jax.random.split(key)
+            is_class = is_parent & how.is_class
+            logits = class_logits(logits_key, parents, x, is_class, how.is_ordered[j])
+            return draw_classes(class_key, logits, how.num_classes[j])
+
         signals = {
             "linear": lambda key: matmul(parents, seen_weights),
-            **_nonlinear(graph[:, j], parents, noise, length),
+            **_nonlinear(is_parent, parents, noise, length),
         }
-        branches = [signals[name] for name in _MECHANISMS]
-        signal = jax.lax.switch(family[j], branches, keys[0])
+        branches = [signals[name] for name in (*_MECHANISMS, *_VARIED_MECHANISMS)]
+        branches += [classes, lambda key: jnp.zeros(n, jnp.float32)]
+        branch = jnp.where(how.generated[j], len(branches) - 2, family[j])
+        branch = jnp.where(system.absent[j], len(branches) - 1, branch)
+        signal = jax.lax.switch(branch, branches, keys[0])
+        codes = signal
         mean, sd = moments(signal, j)
         size = signal_size * jnp.exp(0.3 * _normal(keys[1]))
         signal = jnp.where(is_plain[j], signal, (signal - mean) / sd * size)
         swing = jnp.exp(jnp.tanh(matmul(parents, _normal(keys[2], d))))
         noise = noise_scale[j] * noise * jnp.where(varying, swing, 1)
-        return jnp.where(graph[:, j].any(), signal, 0) + noise
+        has_parents = is_parent.any()
+        grows = variety.multiplied & has_parents
+        noise = noise * jnp.where(grows, 0.05 + jnp.abs(signal), 1)
+        value = jnp.where(has_parents, signal, 0) + noise
+        return jnp.where(how.generated[j], codes, value)
+
+    realise_key = next(keys)
+
+    def realised(column, j):
+        key = jax.random.fold_in(realise_key, j)
+        this = jax.tree.map(lambda leaf: leaf[j], how)
+        return realise(key, column, this, done.targets[:, j], num_rows)
 
     x, _, _ = fill_columns(
-        respond, jnp.arange(d), unit_noise, done.cut, done.shift, shown_moments
-    )
-    square = (weight[:, None] * x**2).sum(axis=0) / jnp.maximum(weight.sum(), 1)
-    x = x / jnp.maximum(jnp.sqrt(square), 1e-6)[None, :]
-    return jnp.nan_to_num(x, posinf=0, neginf=0)
+        respond, jnp.arange(d), unit_noise, done.cut, done.shift, shown_moments,
+        realised,
+    )  # fmt: skip
+    return x
 
 
 def _nonlinear(is_parent, parents, noise, length):
@@ -346,7 +592,47 @@ def _nonlinear(is_parent, parents, noise, length):
         bend = functools.partial(jax.lax.cond, wave, jnp.cos, jnp.tanh)
         return matmul(hidden_units(params, parents, bend=bend), _normal(keys[4], m))
 
+    def product(key):
+        keys = jax.random.split(key, 3)
+        first = jax.random.bernoulli(keys[0], 0.5, (d,))
+        weights = signed_uniform(keys[1], (d,), 0.5, 1.5)
+        bias = 0.7 * _normal(keys[2], 2)
+        return (bias[0] + matmul(parents, jnp.where(first, weights, 0))) * (
+            bias[1] + matmul(parents, jnp.where(first, 0, weights))
+        )
+
+    def threshold(key):
+        keys = jax.random.split(key, 2)
+        centred = parents - parents.mean(axis=0, keepdims=True)
+        above = centred > 0.7 * _normal(keys[0], d)[None, :]
+        return matmul(above.astype(jnp.float32), steps_of(keys[1]))
+
+    def curves(key):
+        """A cube beside a line, an exponential, a hinge or a square of each."""
+        keys = jax.random.split(key, 4)
+        centred = parents - parents.mean(axis=0, keepdims=True)
+        centred = jnp.clip(centred, -5, 5)
+        cubic = _log_uniform(keys[0], 0.03, 0.5, (d,))[None, :]
+        shape = jax.random.randint(keys[1], (d,), 0, 4)[None, :]
+        bent = jnp.select(
+            [shape == 0, shape == 1, shape == 2],
+            [
+                centred + cubic * centred**3,
+                jnp.exp((1 - cubic) * centred),
+                jnp.maximum(centred, 0),
+            ],
+            centred**2,
+        )
+        return matmul(bent, steps_of(keys[2]))
+
+    def steps_of(key):
+        weights = signed_uniform(key, (d,), 0.5, 1.5)
+        return jnp.where(is_parent, weights, 0)
+
     return {
+        "product": product,
+        "threshold": threshold,
+        "curves": curves,
         "network": network,
         "gaussian_process": gaussian_process,
         "additive": additive,
@@ -354,13 +640,14 @@ def _nonlinear(is_parent, parents, noise, length):
     }
 
 
-def _rounded(key, x):
+def _rounded(key, x, is_discrete):
     """Some columns of some tables hold few distinct values."""
     some, which, steps = jax.random.split(key, 3)
     step = _log_uniform(steps, 0.2, 1.5, (1, x.shape[1]))
     which = jax.random.bernoulli(some, 0.05) & jax.random.bernoulli(
         which, 0.5, (1, x.shape[1])
     )
+    which = which & ~is_discrete[None, :]
     return jnp.where(which, jnp.round(x / step) * step, x)
 
 

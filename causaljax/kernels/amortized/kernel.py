@@ -43,8 +43,9 @@ class Config:
     ``params`` are the weights of the ``network``; ``causaljax.networks.weights`` loads
     both.
     Edge logits are divided by exp(t0 + t1 log(d / 20) + t2 log(n / 1000)), where t is
-    ``temperature``. Pairs joined with probability ``threshold`` or less are not joined
-    in the graph.
+    ``temperature``; logits of hidden common causes likewise, by
+    ``confounder_temperature``. Pairs joined with probability ``threshold`` or less are
+    not joined in the graph.
     With ``num_graphs`` above 0 the posterior holds so many sampled graphs instead,
     each drawn in ``num_rounds`` rounds. ``reference`` is what the training tables
     looked like.
@@ -52,6 +53,7 @@ class Config:
 
     params: PyTree
     temperature: ArrayLike  # [3] float
+    confounder_temperature: ArrayLike  # [3] float
     threshold: float = option(0.5, least=0, below=1)
     reference: out_of_distribution.Reference | None = None
     network: Network = static()
@@ -66,10 +68,12 @@ class State(NamedTuple):
     step: Array  # [] int32
     inputs: PyTree  # of the network
     sharpness: Array  # [] float, the inverse of the temperature
+    confounder_sharpness: Array  # [] float
     allowed: Array  # [d, d] bool, knowledge as the network is told it
     required: Array  # [d, d] bool
     edge: Array  # [d, d] float, calibrated logits of i -> j against no edge
     ancestor: Array  # [d, d] float, logits
+    confounded: Array  # [d, d] float, calibrated logits, symmetric
     order: Array  # [d] float, higher for causes
     target: Array  # [d] float, logits
 
@@ -95,6 +99,7 @@ def configure(
     return Config(
         params=weights.params,
         temperature=calibrated.temperature,
+        confounder_temperature=calibrated.confounder_temperature,
         threshold=calibrated.threshold if threshold is None else threshold,
         reference=weights.reference,
         network=weights.network,
@@ -105,9 +110,10 @@ def configure(
 def check_config(config: Config) -> None:
     """Raises ValueError, naming the option, if a setting makes no sense."""
     check_options(config)
-    temperature = np.ravel(config.temperature)
-    if len(temperature) != 3 or not np.isfinite(temperature).all():
-        raise ValueError(f"temperature must be three numbers, not {temperature!r}")
+    for name in ("temperature", "confounder_temperature"):
+        temperature = np.ravel(getattr(config, name))
+        if len(temperature) != 3 or not np.isfinite(temperature).all():
+            raise ValueError(f"{name} must be three numbers, not {temperature!r}")
 
 
 def init(key: Array, problem: Problem, config: Config) -> State:
@@ -122,12 +128,14 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     return State(
         step=jnp.zeros((), jnp.int32),
         inputs=_cast(config.network.inputs(read, config.network.config), dtype),
-        sharpness=1 / _temperature(problem, config),
+        sharpness=1 / _temperature(problem, config.temperature),
+        confounder_sharpness=1 / _temperature(problem, config.confounder_temperature),
         # As in training, where a revealed edge closes the way back.
         allowed=(problem.allowed & ~problem.required.T) | problem.required,
         required=problem.required,
         edge=square,
         ancestor=square,
+        confounded=square,
         order=square[0],
         target=square[0],
     )
@@ -143,6 +151,7 @@ def step(
         step=state.step + 1,
         edge=beliefs.edge * state.sharpness,
         ancestor=beliefs.ancestor,
+        confounded=beliefs.confounded * state.confounder_sharpness,
         order=beliefs.order,
         target=beliefs.target,
     )
@@ -162,7 +171,9 @@ def step(
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
     """Probabilities that obey knowledge, and the graph or samples of graphs.
 
-    ``extra`` holds ``ancestor_prob`` ``[d, d]``, ``order`` ``[d]`` (higher for causes),
+    ``extra`` holds ``ancestor_prob`` ``[d, d]``, ``confounder_prob`` ``[d, d]`` (that
+    two variables have a common cause outside the table; symmetric, 0 on the diagonal),
+    ``order`` ``[d]`` (higher for causes),
     ``target_prob`` ``[d]`` (that a variable was intervened on in some row that does
     not say so) and ``ood_score`` ``[]`` (see ``familiarity.ood_score``; NaN without
     a reference).
@@ -178,6 +189,8 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     ancestor = jnp.maximum(jax.nn.sigmoid(state.ancestor), prob)
     paths = _possible(transitive_closure(possible), reach)
     ancestor = jnp.where(paths, ancestor, 0)
+    off = ~jnp.eye(len(prob), dtype=bool)
+    confounder = jnp.where(off, jax.nn.sigmoid(state.confounded), 0)
     score = jnp.full_like(prob[0, 0], jnp.nan)
     if config.reference is not None:
         reference = _cast(config.reference, prob.dtype)
@@ -189,6 +202,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         log_weight=level - math.log(len(graphs)),
         extra={
             "ancestor_prob": jnp.where(reach, 1, ancestor).astype(prob.dtype),
+            "confounder_prob": confounder.astype(prob.dtype),
             "order": state.order,
             "target_prob": jax.nn.sigmoid(state.target),
             "ood_score": score,
@@ -229,14 +243,14 @@ def _cast(tree, dtype):
     return jax.tree.map(cast, tree)
 
 
-def _temperature(problem, config):
+def _temperature(problem, temperature):
     """By the number of variables and of rows, counting a row for its seen cells."""
     d, dtype = problem.x.shape[1], problem.x.dtype
     seen = problem.observed.mean(axis=1, dtype=dtype)
     rows = jnp.maximum(
         jnp.sum(jnp.where(problem.weight > 0, problem.weight, 0) * seen), 1
     )
-    t0, t1, t2 = jnp.asarray(config.temperature, dtype)
+    t0, t1, t2 = jnp.asarray(temperature, dtype)
     return jnp.exp(t0 + t1 * math.log(d / 20) + t2 * jnp.log(rows / 1000))
 
 
