@@ -345,7 +345,7 @@ def test_far_rows_and_short_tables_are_warned_of():
         to_problem(table)
     targets = ["b"] * 50 + [None] * 950
     to_problem(table, interventions=targets)  # that is what interventions do
-    with pytest.warns(UserWarning, match="3 rows for 4 columns"):
+    with pytest.warns(UserWarning, match="3 rows for 4 columns.*of 0.97, as chance"):
         to_problem(table.iloc[100:103])
 
 

@@ -35,6 +35,9 @@ from causaljax.simulate import (
 )
 
 NAMES = ["a", "b", "c", "d"]
+draw_table = jax.jit(
+    faria_table, static_argnames=("mechanism", "num_variables", "num_rows")
+)
 OPTIONS = {"mechanism": "linear", "max_regimes": 8}
 
 
@@ -42,7 +45,7 @@ class Made:
     """Four variables, each disturbed in a fifth of the rows; shuffled."""
 
     def __init__(self, seed=1, n=1500):
-        problem, truth = faria_table(jax.random.key(seed), num_variables=4, num_rows=n)
+        problem, truth = draw_table(jax.random.key(seed), num_variables=4, num_rows=n)
         order = np.random.default_rng(seed).permutation(n)
         self.table = pd.DataFrame(np.array(problem.x)[order], columns=NAMES)
         self.table.index = np.arange(n) + 7  # not that of rows
@@ -284,6 +287,7 @@ def test_scikit_learn_contract():
     check_estimator(LatentInterventionDAG(mechanism="linear", max_regimes=2))
 
 
+@pytest.mark.slow
 def test_the_concentration_can_be_learned(made, hidden):
     options = OPTIONS | {"concentration": "learned"}
     model, _ = fit(made, options=options)
@@ -294,16 +298,17 @@ def test_the_concentration_can_be_learned(made, hidden):
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 )
 def test_edges_that_regimes_confirm_the_wrong_way_round_are_turned(seed):
     """A chain under shifts of which rows say little, begun the wrong way round."""
     graph = np.diag([True, True], 1)
     targets = np.vstack([np.zeros(3, bool), np.eye(3, dtype=bool)])
-    made, _ = simulate_linear(
+    draw = jax.jit(simulate_linear, static_argnames=("num_rows", "scaling"))
+    made, _ = draw(
         jax.random.key(seed),
         graph,
-        3000,
+        num_rows=3000,
         scaling="internal",
         intervention=shift_intervention(targets, 1.5 * targets),
     )
@@ -327,9 +332,12 @@ def test_edges_that_regimes_confirm_the_wrong_way_round_are_turned(seed):
 
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
 # The flow had an index of .71 and the network one above .8 on this table.
-@pytest.mark.parametrize(("mechanism", "index"), [("network", 0.8), ("flow", 0.6)])
+@pytest.mark.parametrize(
+    ("mechanism", "index"),
+    [("network", 0.8), pytest.param("flow", 0.6, marks=pytest.mark.slow)],
+)
 def test_the_search_finds_a_small_graph_and_its_regimes(mechanism, index):
-    problem, truth = faria_table(
+    problem, truth = draw_table(
         jax.random.key(2), mechanism="network", num_variables=3, num_rows=600
     )
     table = pd.DataFrame(np.array(problem.x), columns=NAMES[:3])
@@ -562,7 +570,7 @@ def test_one_regime_does_not_tell_directions():
 @pytest.mark.filterwarnings("ignore:columns .* have more than")
 @pytest.mark.filterwarnings("ignore:regimes .* disturb most columns")  # of few rows
 def test_curves_are_followed_where_nothing_is_known():
-    problem, truth = faria_table(
+    problem, truth = draw_table(
         jax.random.key(3), mechanism="network", num_variables=4, num_rows=1500
     )
     table = pd.DataFrame(np.array(problem.x), columns=NAMES)
@@ -619,7 +627,7 @@ def test_a_regime_that_disturbs_most_columns_is_suspicious(made):
 
 def test_relabelled_variables_relabel_curves():
     """Random hidden units go with the variables, and so do parents as likely."""
-    problem, _ = faria_table(
+    problem, _ = draw_table(
         jax.random.key(0), mechanism="network", num_variables=4, num_rows=300
     )
     start = np.triu(np.ones((4, 4), np.float32), 1)

@@ -53,7 +53,9 @@ def doubts(
     numeric = np.array([kind in (Kind.CONTINUOUS, Kind.COUNT) for kind in kinds])
     if n <= d:
         yield (
-            f"the table has {n} rows for {d} columns: a graph from so few is a guess; "
+            f"the table has {n} rows for {d} columns: a graph from so few is a guess, "
+            "and relations weaker than a correlation of "
+            f"{_largest_by_chance(n, d):.2f}, as chance makes one, do not show; "
             "collect more rows or drop columns"
         )
     elif n < _FEW_ROWS:
@@ -86,6 +88,12 @@ def doubts(
     yield from _repeated(values, numeric)
     if in_order:
         yield from _serial(values)
+
+
+def _largest_by_chance(n, d):
+    """The correlation that one pair of d unrelated columns exceeds in the mean."""
+    t = scipy.stats.t.isf(1 / (d * (d - 1)), max(n - 2, 1))
+    return t / np.sqrt(t**2 + max(n - 2, 1))
 
 
 def dependent_columns(

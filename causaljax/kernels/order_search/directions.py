@@ -84,12 +84,13 @@ def _at_failures(p):
 
 
 def doubted(
-    fitted: order_score.Fit, criterion: order_score.Criterion, wanted: Array
+    order: Array, parents: Array, criterion: order_score.Criterion, wanted: Array
 ) -> Array:
     """The variables at an edge of which the linear model does not hold.
 
     Args:
-      fitted: a graph.
+      order: ``[d]`` int, of a graph.
+      parents: ``[d, d]`` bool, [w, u] if u -> w.
       criterion: the score.
       wanted: ``[]`` bool; False saves the work and doubts nothing.
 
@@ -99,9 +100,10 @@ def doubted(
 
     # A loop of at most one round: under vmap a branch would always be taken.
     def test(carry):
+        fitted = order_score.fit(order, parents, criterion)
         return carry[0] & False, _at_failures(_tested(fitted, criterion))
 
-    start = wanted, fitted.parents[0] & False
+    start = wanted, parents[0] & False
     return jax.lax.while_loop(lambda carry: carry[0], test, start)[1]
 
 

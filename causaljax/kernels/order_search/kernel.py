@@ -205,11 +205,7 @@ def step(
     )
     if config.noise == "auto" and tests.size:
         due = counts.any() & (state.step + 1 == tests).any()
-        doubted = directions.doubted(
-            jax.tree.map(lambda *leaves: jnp.where(accepted, *leaves), found, best),
-            criterion,
-            due,
-        )
+        doubted = directions.doubted(order, graph.T, criterion, due)
         lost = (doubted & state.shape_counts).any()
         new_state = new_state._replace(
             shape_counts=state.shape_counts & ~doubted,
