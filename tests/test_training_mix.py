@@ -7,15 +7,18 @@ from causaljax import simulate
 from causaljax.core.types import Kind
 from causaljax.graphs.dags import is_acyclic
 from causaljax.simulate import training_mix
-from causaljax.simulate.training_mix import draw_table
+from causaljax.simulate.training_mix import HIDDEN_SHARE, draw_table
 
 NUM = 200
 
 
 def _drawing(d, n):
-    """A program that draws tables, one a key, as training does."""
+    """A program that draws tables, one a key, as training does.
+
+    Whoever calls it says the share ``hidden``: a default would be another program.
+    """
     return jax.jit(
-        lambda keys, hidden=training_mix.HIDDEN_SHARE: jax.lax.map(
+        lambda keys, hidden: jax.lax.map(
             lambda key: draw_table(key, d, n, hidden), keys
         )
     )
@@ -26,12 +29,12 @@ draw_sixes = _drawing(6, 200)
 
 @pytest.fixture(scope="module")
 def draws():
-    return draw_sixes(jax.random.split(jax.random.key(0), NUM))
+    return draw_sixes(jax.random.split(jax.random.key(0), NUM), HIDDEN_SHARE)
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    return _drawing(2, 400)(jax.random.split(jax.random.key(4), 800))
+    return _drawing(2, 400)(jax.random.split(jax.random.key(4), 800), HIDDEN_SHARE)
 
 
 def test_tables_are_finite_and_graphs_acyclic(draws):
@@ -176,6 +179,7 @@ def test_jit_gives_what_eager_gives():
     np.testing.assert_allclose(eager.problem.x, jitted.problem.x, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_vmap_gives_what_one_by_one_gives():
     keys = jax.random.split(jax.random.key(9), 3)
     # A key that goes into every branch of a switch passes for one that is used again.
