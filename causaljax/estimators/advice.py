@@ -214,8 +214,8 @@ def _advised(X, random_state, progress, known):
         "are hidden."
     )
     doubts.append(
-        "every method here assumes that no common cause is hidden; edges that fail the "
-        "test may join effects of one"
+        "all methods but AmortizedDAG assume that no cause is hidden; edges that "
+        "fail the test may join effects of one"
     )
     if d <= _MOST_NEURAL:
         return advise(NeuralDAG, curved)

@@ -130,11 +130,12 @@ def class_statistics(laws: Array, rows: Array, values: Array) -> Array:
       ``[d, d, NUM_STATISTICS]``: the first canonical correlation, Cramer's V, the
       share of the first canonical correlation, chi-square in standard errors, mutual
       information (two scales), entropies of i, of j and of j given i, lambda, tau;
-      of the conditional laws of j: greatest entropy, spread of entropies, their
+      of the conditional laws of j: how far the greatest entropy is above the mean,
+      spread of entropies, their
       correlation with the probability of i's level, distance between them up to
       relabelling; of j's values given i: correlation ratio and what it has beyond the
       squared correlation, spread of variances, mean and spread of skewness; the least
-      association given a third column, and its share of the plain one.
+      chi-square given a third column.
     """
     left, right = laws.sum(-1), laws.sum(-2)
     levels_i = (left > 0).sum(-1).astype(laws.dtype)

@@ -33,7 +33,8 @@ COLUMNS = (
 )
 """The columns of an edge table."""
 
-_LIKELY = 0.5  # probability of a common cause from which a pair is shown
+LIKELY = 0.5
+"""Probability above which a common cause is shown."""
 
 
 def edge_table(
@@ -111,7 +112,7 @@ def edge_table(
     if confounders is not None:
         confounders = np.asarray(confounders, np.float64)
         apart = np.triu(~(graph | graph.T), 1)
-        k, m = np.nonzero(apart & (confounders > _LIKELY))
+        k, m = np.nonzero(apart & (confounders > LIKELY))
         count, empty = len(k), np.full(len(k), np.nan)
         more = {
             "mark": [CONFOUNDED] * count,

@@ -175,8 +175,8 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     two variables have a common cause outside the table; symmetric, 0 on the diagonal),
     ``order`` ``[d]`` (higher for causes),
     ``target_prob`` ``[d]`` (that a variable was intervened on in some row that does
-    not say so) and ``ood_score`` ``[]`` (see ``familiarity.ood_score``; NaN without
-    a reference).
+    not say so) and ``ood_score`` ``[]`` (see ``networks.out_of_distribution``; NaN
+    without a reference).
     """
     reach = transitive_closure(state.required)
     possible = _possible(state.allowed, reach)
