@@ -56,7 +56,7 @@ def test_linear_equations_stay_with_the_linear_method_and_curved_ones_do_not():
     curved = recommend(numbers(bend=lambda x: np.sin(2 * x) + x**2 / 2))
     assert curved.method == "NeuralDAG"
     assert "fail the test of a linear equation" in curved.reasons[0]
-    assert any("common cause is hidden" in line for line in curved.warnings)
+    assert any("no cause is hidden" in line for line in curved.warnings)
     assert str(curved).startswith("NeuralDAG()\n")
     copied = numbers().assign(d=lambda table: table.a)
     doubts = recommend(copied).warnings
