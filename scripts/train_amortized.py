@@ -91,8 +91,9 @@ SHORT = FULL._replace(
         (2, 400, 128, 0.03),
         (4, 400, 96, 0.06),
         (10, 1000, 64, 0.35),
-        (20, 1000, 24, 0.46),
-        (50, 1000, 6, 0.10),
+        (20, 1000, 24, 0.44),
+        (50, 1000, 6, 0.09),
+        (100, 1000, 2, 0.03),
     ),
     validation=((10, 1000, 96), (20, 1000, 64)),
     calibration=(
@@ -151,7 +152,7 @@ def main():
             "--plan",
             choices=PLANS,
             default="full",
-            help="short: five sizes, for a run of an hour; small: a tiny network, to "
+            help="short: six sizes, for a run of an hour; small: a tiny network, to "
             "try the script; trial: 10 variables only",
         )
         command.add_argument(

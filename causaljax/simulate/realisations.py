@@ -93,8 +93,8 @@ def draw_realisation(key: Array, num_variables: int) -> Realisation:
     In an eighth of the draws no column is discrete, in three eighths all are, else a
     random share; in half of them they are of one kind, else of all in random shares.
     Classes are 2 to 8, rather few, in half of the draws of one number. In half of the
-    draws a random share of them is drawn given the parents; in half, the others are cut
-    for the table alone. A quarter of the counts
+    draws a random share of them is drawn given the parents; in seven of ten, the others are
+    cut for the table alone. A quarter of the counts
     have more zeros. In a quarter of the draws half of the columns of numbers are
     rounded, in a fifth some saturate, in a fifth they are read with error.
 
@@ -132,7 +132,7 @@ def draw_realisation(key: Array, num_variables: int) -> Realisation:
     num_classes = jnp.where(kind == Kind.BINARY, 2, jnp.where(has_order, number, 0))
     generated = some(jnp.where(some(0.5, ()), uniform(shape=()), 0))
     generated = generated & (num_classes > 0)
-    late = some(0.5, ()) & (num_classes > 0) & ~generated
+    late = some(0.7, ()) & (num_classes > 0) & ~generated
     is_number = ~is_discrete
     rounds, saturates, errs = some(0.25, ()), some(0.2, ()), some(0.2, ())
     saturated = is_number & saturates & some(0.5)

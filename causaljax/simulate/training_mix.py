@@ -53,7 +53,7 @@ from causaljax.simulate.realisations import (
 HIDDEN_SHARE = 0.31
 """Of the tables, how many are pooled from interventions that nobody recorded."""
 
-VARIED_SHARE = 0.55
+VARIED_SHARE = 0.62
 """Of the tables, how many may hold classes and counts, and are varied besides."""
 
 CONFOUNDED_SHARE = 1 / 3
@@ -105,14 +105,15 @@ def draw_table(
     in 45 % they are known. Some rows are padding in 40 %, cells are missing in 15 %,
     columns rounded in 5 %; in half, part of the graph is revealed.
 
-    So far 45 % of the tables, of numbers only. The others hold classes and counts as
+    So far 38 % of the tables, of numbers only. The others hold classes and counts as
     ``draw_realisation`` says, cut or counted from a value or drawn given the parents;
     they may also have products, thresholds and curves of parents, noise that is nearly
     none or grows with the signal, root causes on a grid of few values, noise that
     depends on the row before, and rows selected by the value of a column.
 
     In a third of the tables variables are hidden, mostly those with most children: one
-    to d / 4 of them, or to 2 if d is 4 to 7. They are not targets of interventions.
+    to d / 4 of them, or to 2 if d is 4 to 7, and in half of these tables the most.
+    They are not targets of interventions.
 
     Args:
       key: consumed.
@@ -225,7 +226,9 @@ def _system(key, d):
     most = max(d // 4, 2 if d >= 4 else 1)
     keys = jax.random.split(key, 4)
     some = jax.random.bernoulli(keys[0], CONFOUNDED_SHARE)
-    num_hidden = jax.random.randint(keys[1], (), 1, most + 1)
+    # Tables with as many as there may be are the hardest, so they are half.
+    num_hidden = jax.random.randint(keys[1], (), 1, 2 * most)
+    num_hidden = jnp.minimum(num_hidden, most)
     num_hidden = jnp.where(some, num_hidden, 0)
     graph = _graph(keys[2], d + most, d + num_hidden)
     absent = jnp.arange(d + most) >= d + num_hidden
