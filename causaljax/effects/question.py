@@ -60,7 +60,9 @@ def ask(
             )
     i, j = names.index(cause), names.index(outcome)
     if i == j:
-        raise ValueError(f"effect: {cause!r} is named twice: name a cause and an outcome")
+        raise ValueError(
+            f"effect: {cause!r} is named twice: name a cause and an outcome"
+        )
     pair = _pair(columns, cells, i, values)
     levels, cautions = columns.levels[i], []
     if pair is None:
@@ -70,7 +72,9 @@ def ask(
         shown = [repr(v) if levels else f"{v:g}" for v in named]
         change = f"from {shown[0]} to {shown[1]}"
         if not levels:
-            cautions = outside(cause, pair, cells[:, i])
+            cautions = outside(
+                cause, pair, np.nanmin(cells[:, i]), np.nanmax(cells[:, i])
+            )
     code = _class(columns, j, outcome_class)
     unit, label = repr(outcome), None
     if code is not None:
@@ -79,9 +83,8 @@ def ask(
     return Question(i, j, pair, code, named, label, change, unit, tuple(cautions))
 
 
-def outside(name: str, values: Sequence[float], cells: np.ndarray) -> list[str]:
-    """Says which values lie outside those of a column, with the column's range."""
-    low, high = np.nanmin(cells), np.nanmax(cells)
+def outside(name: str, values: Sequence[float], low: float, high: float) -> list[str]:
+    """Says which values lie outside those of a column, which go from low to high."""
     return [
         f"{name!r} = {value:g} is outside the table, which has {low:g} to {high:g}: "
         "what is said of it is an extrapolation"
