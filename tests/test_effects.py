@@ -4,10 +4,12 @@ import functools
 import itertools
 import warnings
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
 
+from causaljax import LinearDAG
 from causaljax.core.types import Posterior
 from causaljax.effects import adjustment, identification, regression
 from causaljax.effects.result import Effect, interval
@@ -102,7 +104,7 @@ def test_valid_sets_are_those_that_algebra_finds():
 
 def test_hidden_causes_leave_a_set_or_none():
     rng, without, other = np.random.default_rng(0), 0, 0
-    for _ in range(60):
+    for _ in range(30):
         graph = DAGS[rng.integers(len(DAGS))]
         count = rng.integers(1, 3)
         chosen = rng.choice(6, count, replace=False)
@@ -122,8 +124,8 @@ def test_hidden_causes_leave_a_set_or_none():
             assert found.identified == bool(valid)
             if not valid:
                 assert "hidden common cause is likely ('" in found.reason
-    assert without > 20
-    assert other > 20
+    assert without > 10
+    assert other > 10
 
 
 def class_key(graph):
@@ -461,3 +463,33 @@ def test_names_are_no_markup():
     assert "<script>" not in found._repr_html_()
     assert "\x1b" not in found._repr_html_() + str(found)
     assert len(str(found).splitlines()) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of what DoWhy imports
+def test_dowhy_estimates_the_same_on_the_same_graph():
+    """Needs an environment with ``dowhy``, which asks for an older scipy."""
+    dowhy = pytest.importorskip("dowhy")
+    rng = np.random.default_rng(0)
+    d, e, f, g = rng.uniform(-1, 1, (4, 800))
+    a = d + e
+    b = a + 0.5 * f
+    table = pd.DataFrame({"a a": a, "b": b, "c": b - 2 * d + g, "d": d})
+    model = LinearDAG(progress=False).fit(table)
+    graph = nx.DiGraph(list(model.graph_.edges))
+    compared = 0
+    for cause, outcome in itertools.permutations(table, 2):
+        found = model.effect(cause, outcome, table)
+        if not nx.has_path(graph, cause, outcome):
+            continue
+        asked = dowhy.CausalModel(table, cause, outcome, graph=graph)
+        theirs = asked.estimate_effect(
+            asked.identify_effect(proceed_when_unidentifiable=True),
+            method_name="backdoor.linear_regression",
+            control_value=0,
+            treatment_value=1,
+        )
+        assert found.identified
+        assert found.interval[0] < theirs.value < found.interval[1]
+        compared += 1
+    assert compared >= 4

@@ -203,7 +203,7 @@ class _Regressions:
         cells, given = table.cells[free & whole], sorted(possibility.given)
         cause = cells[:, asked.cause]
         count = table.counts[asked.cause]
-        if count:
+        if count and asked.values is not None:  # which classes always have
             low, high = (int(code) for code in asked.values)
             treated = indicators(cause, count, base=low)
             contrast = np.zeros(count - 1)

@@ -93,28 +93,28 @@ def outside(name: str, values: Sequence[float], low: float, high: float) -> list
     ]
 
 
-def _pair(columns, cells, place, values):
+def _pair(columns, cells, place, values) -> tuple[float, float] | None:
     """Two numbers, or codes of classes; None for one unit."""
     name, levels = columns.names[place], columns.levels[place]
     if values is not None and (isinstance(values, str) or len(values) != 2):
         raise ValueError(
             f"effect: values must be a pair (a, b) of {name!r}, not {values!r}"
         )
+    if levels and values is None and len(levels) != 2:
+        raise ValueError(
+            f"effect: {name!r} has the classes {list(levels)}: name two of them, "
+            f"values=({levels[0]!r}, {levels[1]!r})"
+        )
     if levels:
-        if values is None and len(levels) != 2:
-            raise ValueError(
-                f"effect: {name!r} has the classes {list(levels)}: name two of them, "
-                f"values=({levels[0]!r}, {levels[1]!r})"
-            )
-        values = levels[:2] if values is None else values
-        pair = tuple(float(_code(levels, value, name)) for value in values)
-    elif values is None:
-        if columns.kinds[place] != Kind.BINARY:
-            return None
+        first, second = levels[:2] if values is None else values
+        pair = float(_code(levels, first, name)), float(_code(levels, second, name))
+    elif values is not None:
+        pair = _number(values[0], name), _number(values[1], name)
+    elif columns.kinds[place] == Kind.BINARY:
         known = cells[:, place][~np.isnan(cells[:, place])]
         pair = float(known.min()), float(known.max())
     else:
-        pair = tuple(_number(value, name) for value in values)
+        return None
     if pair[0] == pair[1]:
         raise ValueError(
             f"effect: the two values of {name!r} are one: name two that differ"

@@ -241,7 +241,7 @@ class NeuralDAG(BaseGraphEstimator):
                 raise ValueError(f"do sets {name!r} to {value!r}; give a finite number")
             done[place], values[place] = True, value
             if columns.ranges is not None:
-                for words in outside(name, [value], *columns.ranges[place]):
+                for words in outside(name, [values[place]], *columns.ranges[place]):
                     warnings.warn(words, stacklevel=2)
         scaled = (values - columns.means) / columns.scales
         dtype = networks.log_scale.dtype
@@ -304,7 +304,7 @@ class NeuralDAG(BaseGraphEstimator):
             )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # ``effect`` tells of the range
-                found = self.average_causal_effect(columns.names[i], values)
+                found = self.average_causal_effect(columns.names[i], [*values])
             sign = -1 if asked.outcome_code == 0 else 1  # P(the first class)
             spread = float(np.asarray(draws, np.float64)[:, j].std(ddof=1))
             return Fit(
