@@ -33,6 +33,10 @@ _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
+_UNTOLD = (
+    "fit knew which cells were set from outside, and of these rows nothing is told: "
+    "give interventions="
+)
 _ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
@@ -651,6 +655,8 @@ class BaseGraphEstimator(ABC):
             values,
             outcome_class,
         )
+        if interventions is None and self._evidence.told_apart.any():
+            asked = asked._replace(cautions=(*asked.cautions, _UNTOLD))
         hidden = (self.posterior_.extra or {}).get("confounder_prob")
         draws, what = self._graph_draws()
         found = estimation.estimate(
