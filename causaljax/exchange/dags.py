@@ -45,9 +45,9 @@ def iter_dags(source: Source) -> Iterator[nx.DiGraph]:
     first = next(found, None)
     if first is None:
         raise ValueError(
-            "the graph stands for no DAG: however its open edges are directed, there is "
-            "a cycle or a collider that it does not have; take adjacency_, the one "
-            "graph found"
+            "the graph stands for no DAG: however its open edges are directed, there "
+            "is a cycle or a collider that it has not directed; take adjacency_, the "
+            "one graph found"
         )
     return (_as_networkx(dag, names) for dag in itertools.chain([first], found))
 

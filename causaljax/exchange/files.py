@@ -71,9 +71,8 @@ def write_graph(source: Source, path: str | Path) -> None:
 def read_graph(path: str | Path) -> nx.DiGraph:
     """Reads a graph from a file.
 
-    No code of a file is run. Pairs that are directed both ways are read as ``---``. What
-    other programs write besides names, marks, ``probability`` and ``weight`` is left
-    out.
+    No code of a file is run. Pairs that are directed both ways are read as ``---``.
+    Only names, marks, ``probability`` and ``weight`` are read.
 
     Args:
       path: .bif (the structure of a Bayesian network), .dagitty or .txt, .dot or .gv,

@@ -87,8 +87,9 @@ class _Parser:
         token = self.tokens[self.at]
         if not self.take(*texts):
             shown = token.text or "the end"
+            what = " or ".join(texts)
             raise ValueError(
-                f"line {token.line}: {' or '.join(texts)} is needed in place of {shown!r}"
+                f"line {token.line}: {what} is needed in place of {shown!r}"
             )
         return token.text
 
@@ -122,8 +123,8 @@ class _Parser:
         self.statements({})
         if self.tokens[self.at].kind != "end":
             raise ValueError(
-                f"line {self.tokens[self.at].line}: the graph has ended: keep one graph "
-                "in a file"
+                f"line {self.tokens[self.at].line}: the graph has ended: keep one "
+                "graph in a file"
             )
         return self.rows, list(self.names)
 
@@ -187,8 +188,8 @@ class _Parser:
             attributes.get(end, "") for end in ("arrowhead", "arrowtail")
         ):
             raise ValueError(
-                f"line {line}: the edge between {a!r} and {b!r} has a circle for an end, "
-                f"as partial ancestral graphs have; keep edges ->, -- and <->"
+                f"line {line}: the edge between {a!r} and {b!r} has a circle for an "
+                "end, as in partial ancestral graphs; keep edges ->, -- and <->"
             )
         if arrow == "<-":
             a, b = b, a

@@ -16,8 +16,8 @@ _LINKS = {
 def to_mermaid(source: Source) -> str:
     """The graph as a Mermaid flowchart, from left to right.
 
-    Names are the labels of nodes; every letter that may mean something is written by its
-    number. Holds all marks, no probabilities. An edge ``<->`` is dotted.
+    Names are the labels of nodes; a letter that may have a meaning of its own is
+    written as a number. Holds all marks, no probabilities. An edge ``<->`` is dotted.
 
     Args:
       source: a fitted estimator or a networkx graph.

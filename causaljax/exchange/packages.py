@@ -46,9 +46,8 @@ def to_dowhy(source: Source) -> nx.DiGraph:
     for row in confounded.to_dict("records"):
         raise ValueError(
             "DoWhy takes directed graphs of columns, and a common cause of "
-            f"{row['source']!r} <-> {row['target']!r} is none of them: add it to graph_ "
-            "as a node of its own with two edges, or give a graph of iter_dags(), "
-            "which leaves it out"
+            f"{row['source']!r} <-> {row['target']!r} is none of them: add it to a "
+            "graph of iter_dags(), which leaves it out, as a node with two edges"
         )
     graph = nx.DiGraph()
     graph.add_nodes_from(names)
