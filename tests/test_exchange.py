@@ -10,6 +10,7 @@ import re
 import shutil
 import string
 import subprocess
+import tempfile
 
 import networkx as nx
 import numpy as np
@@ -153,7 +154,8 @@ def hostile_names(count):
     draw = random.Random(0)
     pieces = [
         *"\"'`\\<>&;:#[]{}()|=+,.-@%$!?/* \t\n\r\0\x07\x85\u2028",
-        *'--> -- <-> // /* */ <!-- --> &amp; &#10; \\n \\N \\" #quot; ]]> <b>'.split(),
+        *("-->", "--", "<->", "//", "/*", "*/", "<!--", "&amp;", "&#10;", "&lt;"),
+        *("\\n", "\\N", '\\"', "#quot;", "]]>", "<b>"),
         "<script>alert(1)</script>",
         "graph",
         "node",
@@ -167,6 +169,7 @@ def hostile_names(count):
         *string.digits,
     ]
     names = {
+        "",
         "x" * 300,
         "1",
         "007",
@@ -180,7 +183,7 @@ def hostile_names(count):
         "\\",
     }
     while len(names) < count:
-        names.add("".join(draw.choices(pieces, k=draw.choice([1, 2, 3, 5, 9, 40]))))
+        names.add("".join(draw.choices(pieces, k=draw.choice([1, 2, 3, 4, 7]))))
     return sorted(names)
 
 
@@ -195,13 +198,14 @@ def chain(names):
     return edge_tables.marked_edges(rows, names)
 
 
-def refused(graph, write):
+def refused(names, write):
     """What a writer makes of a graph without the names it refuses, and these."""
-    names, without = list(graph), []
+    names, without = list(names), []
     while True:
         table = chain(names)
+        graph = edge_tables.to_networkx(table, names)
         try:
-            return write(edge_tables.to_networkx(table, names)), table, names, without
+            return write(graph), table, names, without
         except ValueError as error:
             found = [name for name in names if repr(name) in str(error)]
             without.append(max(found, key=len))
@@ -212,11 +216,9 @@ def refused(graph, write):
 def test_hostile_names_come_back_or_are_refused(ending, tmp_path):
     lost = []
     names = hostile_names(500)
-    for k in range(0, len(names), 25):
-        graph = nx.DiGraph([(name, None) for name in names[k : k + 25]])
-        graph.remove_node(None)
+    for k in range(0, len(names), 50):
         read, table, kept, without = refused(
-            graph, lambda graph: round_trip(graph, ending, tmp_path)
+            names[k : k + 50], lambda graph: round_trip(graph, ending, tmp_path)
         )
         edges, again = edge_tables.from_networkx(read)
         assert again == kept
@@ -224,7 +226,7 @@ def test_hostile_names_come_back_or_are_refused(ending, tmp_path):
         lost += without
     reasons = {
         ".dagitty": r"[\x00-\x1f\x7f]|\\\Z|[\ud800-\udfff]",
-        ".dot": r'\0|\\["\r\n]|\\\Z|[\ud800-\udfff]',
+        ".dot": r'\A%|\0|\\["\r\n]|\\\Z|[\ud800-\udfff]',
         ".graphml": r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]",
     }
     pattern = reasons.get(ending, r"(?!)")
@@ -233,34 +235,27 @@ def test_hostile_names_come_back_or_are_refused(ending, tmp_path):
 
 
 def test_hostile_names_are_text_in_mermaid():
-    lost = 0
-    for name in hostile_names(500):
-        graph = nx.DiGraph([(name, "b")])
-        if name == "b":
-            continue
-        try:
-            text = exchange.to_mermaid(graph)
-        except ValueError as error:
-            assert repr(name) in str(error)
-            assert not name.isprintable()
-            lost += 1
-            continue
-        head, label, *rest = text.split("\n")
-        assert [head, *rest] == ["flowchart LR", '  n1["b"]', "  n0 --> n1", ""]
-        assert re.fullmatch(r'  n0\["[^"<>&`\x00-\x1f]*"\]', label)
-        assert html.unescape(label[6:-2].replace("#", "&#")) == name
-    assert lost < 250
+    unseen = "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]"
+    names = hostile_names(500)
+    text, table, kept, lost = refused(names, exchange.to_mermaid)
+    assert [name for name in lost if not re.search(unseen, name)] == []
+    head, *lines = text.splitlines()
+    assert head == "flowchart LR"
+    assert len(lines) == len(kept) + len(table)
+    for k, (name, line) in enumerate(zip(kept, lines, strict=False)):
+        label = re.fullmatch(rf'  n{k}\["([^"<>&`\x00-\x1f]*)"\]', line)
+        assert html.unescape(label[1].replace("#", "&#")) == name
+    links = (r"  n\d+ (-->|---|<-\.->) n\d+" for _ in table.index)
+    assert all(map(re.fullmatch, links, lines[len(kept) :]))
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 def test_graphviz_shows_hostile_names_as_they_are(tmp_path):
     names = [name for name in hostile_names(500) if len(name) < 60][::3]
-    graph = nx.DiGraph([(name, None) for name in names])
-    graph.remove_node(None)
-    text, table, names, _ = refused(graph, exchange.to_dot)
+    text, table, names, _ = refused(names, exchange.to_dot)
     command = ["dot", "-Tdot_json"]
     done = subprocess.run(command, input=text.encode(), capture_output=True, check=True)
-    read = json.loads(done.stdout.decode())
+    read = json.loads(done.stdout.decode(), strict=False)
     found = [node["name"] for node in read["objects"]]
     assert found == names
     assert len(read["edges"]) == len(table)
@@ -304,10 +299,10 @@ def test_texts_of_dagitty_are_read(tmp_path):
     assert list(read) == ["smoking status", "cancer", "U", "tar", 'say "hi"', "a"]
     assert rows_of(read) == [
         ["smoking status", "-->", "tar"],
-        ["tar", "-->", "cancer"],
         ["U", "-->", "cancer"],
         ["U", "-->", "tar"],
         ["U", "-->", 'say "hi"'],
+        ["tar", "-->", "cancer"],
         ["a", "<->", "tar"],
     ]
     one_line = read_text("pdag{x->y;y--z w}", ".dagitty", tmp_path)
@@ -330,7 +325,7 @@ def test_texts_of_dot_are_read(tmp_path):
       "long " + "name" -> a
     }
     """
-    assert rows_of(read_text(text, ".dot", tmp_path)) == [
+    assert sorted(rows_of(read_text(text, ".dot", tmp_path))) == [
         ["a", "-->", "b"],
         ["b", "---", "c"],
         ["d", "-->", "c"],
@@ -445,7 +440,9 @@ BOMB = """<?xml version="1.0"?>
         (".bif", "hello", "line 1: network or variable or probability is needed"),
         (".json", "{", "Expecting"),
         (".json", "[]", 'there is no "nodes" in it'),
-        (".json", '{"nodes": [{}], "edges": []}', "id"),
+        (".json", '{"nodes": [1], "edges": []}', "networkx cannot read it"),
+        (".json", '{"nodes": 1, "edges": []}', "networkx cannot read it"),
+        (".json", '{"nodes": [], "edges": [{}]}', "networkx cannot read it"),
         (".json", "[" * 100000, "brackets are nested too deeply"),
         (".graphml", BOMB, "it declares a document type"),
         (".graphml", "<graphml>", "no element found"),
@@ -505,17 +502,17 @@ SCRAPS = st.sampled_from(
 @settings(max_examples=120, deadline=None)
 @given(st.lists(SCRAPS, max_size=30), st.sampled_from([".dot", ".txt", ".bif", ".gml"]))
 def test_scraps_of_files_are_read_or_refused(scraps, ending):
-    import tempfile
-
     heads = {".dot": "digraph {", ".txt": "dag {", ".bif": "variable a {} ", ".gml": ""}
     text = heads[ending] + " ".join(scraps)
     with tempfile.TemporaryDirectory() as folder:
         try:
             read = read_text(text, ending, pathlib.Path(folder))
         except ValueError as error:
-            assert f"file{ending}: " in str(error)
+            refusal = str(error)
         else:
             assert nx.is_directed_acyclic_graph(read)
+            return
+    assert f"file{ending}: " in refusal
 
 
 # The members of a class
@@ -532,6 +529,7 @@ def test_the_dags_of_a_class_come_in_order(graph):
         exchange.iter_dags(square)
 
 
+@pytest.mark.slow
 def test_an_estimator_gives_its_graph_and_its_class(tmp_path):
     rng = np.random.default_rng(0)
     x, y, z = rng.normal(size=(3, 300))
@@ -552,4 +550,6 @@ def test_an_estimator_gives_its_graph_and_its_class(tmp_path):
     read = round_trip(model, ".dot", tmp_path)
     assert nx.utils.edges_equal(read.edges, model.graph_.edges, directed=True)
     # As the graph leaves directions open, so does its comparison.
-    assert compare_graphs(truth, model.graph_) == compare_graphs(truth, model.cpdag_)
+    np.testing.assert_equal(
+        compare_graphs(truth, model.graph_), compare_graphs(truth, model.cpdag_)
+    )

@@ -101,21 +101,26 @@ def read_graph(path: str | Path) -> nx.DiGraph:
         rows, names = _read_list(path)
     try:
         if kind in _NETWORKX:
-            return to_networkx(*from_networkx(_NETWORKX[kind](_text(path, zipped))))
+            found = _by_networkx(_NETWORKX[kind], _text(path, zipped))
+            return to_networkx(*from_networkx(found))
         if kind in _PARSERS:
             rows, names = _PARSERS[kind](_text(path, zipped))
         return to_networkx(marked_edges(rows, names), names)
     except RecursionError:
         raise ValueError(f"{path}: its brackets are nested too deeply") from None
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        SyntaxError,
-        nx.NetworkXException,
-    ) as error:
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"{path}: {reason}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _by_networkx(reader, text):
+    """What a reader makes of a text; how it fails on a bad one is nowhere said."""
+    try:
+        return reader(text)
+    except (ValueError, RecursionError):
+        raise
+    except Exception as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise ValueError(f"networkx cannot read it ({reason})") from None
 
 
 def _text(path, zipped):

@@ -26,8 +26,9 @@ def to_dot(source: Source) -> str:
       source: a fitted estimator or a networkx graph.
 
     Raises:
-      ValueError: for a name with a zero byte, or with an odd number of backslashes
-        before a quote, a line's end or its own end.
+      ValueError: for a name that Graphviz reads as another: with a zero byte, with %
+        at its start, or with an odd number of backslashes before a quote, a line's end
+        or its own end.
 
     Example:
       >>> import networkx as nx
@@ -88,7 +89,8 @@ def _label(name):
 
 
 def _fits_dot(name):
-    return "\0" not in name and not re.search(r'(?<!\\)(\\\\)*\\(["\r\n]|\Z)', name)
+    cut = r'\0|\A%|(?<!\\)(\\\\)*\\(["\r\n]|\Z)'
+    return not re.search(cut, name)
 
 
 def _fits_dagitty(name):

@@ -11,14 +11,14 @@ from causaljax.tables import edges as edge_tables
 
 _TOKEN = re.compile(
     r"""
-    (?P<blank> [\s;,]+ | //[^\n]* | /\*.*?\*/ | ^\#[^\n]* )
+    (?P<blank> [\s;,]+ | //[^\n]* | /\*.*?\*/ | \#[^\n]* )
   | (?P<string> "(?:[^"\\]|\\.)*" )
   | (?P<arrow> <-> | -> | <- | -- | @-> | <-@ | @-@ | --@ | @-- )
   | (?P<word> -?(?:\.\d+|\d+(?:\.\d*)?)(?![\w.]) | [\w.]+ )
   | (?P<sign> [{}\[\]=:+] )
   | (?P<html> <(?:[^<>]|<[^<>]*>)*> )
     """,
-    re.VERBOSE | re.DOTALL | re.MULTILINE,
+    re.VERBOSE | re.DOTALL,
 )
 _DAGITTY = re.compile(r"\s*(dag|pdag)\b", re.IGNORECASE)
 _DAGITTY_STRING = re.compile(r'(?P<string>"(?:[^"\\]|\\"|\\(?!"))*")')

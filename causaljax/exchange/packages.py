@@ -85,8 +85,8 @@ def to_pgmpy(source: Source) -> Any:
     )
     if open_edges and confounded:
         raise ValueError(
-            f"pgmpy has no graph with {open_edges[0]} joined by --- and {confounded[0]} "
-            "by <->: give a graph of iter_dags()"
+            f"pgmpy has no graph with --- between {open_edges[0]} and <-> between "
+            f"{confounded[0]}: give a graph of iter_dags()"
         )
     if open_edges:
         graph = base.PDAG(directed, open_edges)

@@ -21,8 +21,8 @@ def marked(source: Source) -> tuple[pd.DataFrame, list[str]]:
     graph = getattr(source, "graph_", source)
     if not isinstance(graph, nx.Graph):
         raise ValueError(
-            f"no graph can be had from {type(source).__name__}: give a fitted estimator "
-            "or a networkx graph"
+            f"no graph can be had from {type(source).__name__}: give a fitted "
+            "estimator or a networkx graph"
         )
     return from_networkx(graph)
 
@@ -32,7 +32,8 @@ def refuse_names(names: Iterable[str], form: str, holds: Callable[[str], bool]) 
     for name in names:
         if not (is_text(name) and holds(name)):
             raise ValueError(
-                f"{form} cannot hold the name {name!r}: rename the column, or write JSON"
+                f"{form} cannot hold the name {name!r}: rename the column, or write "
+                "JSON"
             )
 
 

@@ -183,8 +183,9 @@ def marked_edges(
                 f"{mark}: keep one of them"
             )
         numbers.setdefault(there, known)
-    directed = nx.DiGraph([pair for pair, mark in marks.items() if mark == DIRECTED])
+    directed = nx.DiGraph()
     directed.add_nodes_from(names)
+    directed.add_edges_from(pair for pair, mark in marks.items() if mark == DIRECTED)
     try:
         place = {name: k for k, name in enumerate(nx.topological_sort(directed))}
     except nx.NetworkXUnfeasible:
