@@ -295,9 +295,9 @@ def from_networkx(graph: nx.Graph) -> tuple[pd.DataFrame, list[str]]:
         nodes have the same text.
     """
     names = [str(node) for node in graph]
-    twice = [name for name in set(names) if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"two nodes are called {min(twice)!r}: rename one")
+    if len(set(names)) < len(names):
+        twice = max(names, key=names.count)
+        raise ValueError(f"two nodes are called {twice!r}: rename one")
     rows = []
     for source, target, about in graph.edges(data=True):
         pair = str(source), str(target)
