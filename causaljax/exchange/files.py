@@ -97,8 +97,7 @@ def read_graph(path: str | Path) -> nx.DiGraph:
         raise ValueError(f"{path}: unknown kind of file; give one of {known}")
     if path.is_dir() or not path.exists():
         raise ValueError(f"{path}: no such file")
-    if kind in _LISTS:
-        rows, names = _read_list(path)
+    rows, names = _read_list(path) if kind in _LISTS else ([], [])
     try:
         if kind in _NETWORKX:
             found = _by_networkx(_NETWORKX[kind], _text(path, zipped))

@@ -226,7 +226,7 @@ def _tokens(text, dagitty):
         if found is None:
             shown = text[position : position + 20].split("\n")[0]
             raise ValueError(f"line {line}: {shown!r} cannot be read")
-        kind, token = found.lastgroup, found.group()
+        kind, token = str(found.lastgroup), found.group()
         if kind == "string" and dagitty:
             token = token[1:-1].replace('\\"', '"')
         elif kind == "string":

@@ -23,7 +23,8 @@ def to_mermaid(source: Source) -> str:
       source: a fitted estimator or a networkx graph.
 
     Raises:
-      ValueError: for a name with control characters, which a page cannot show.
+      ValueError: for an empty name, or one with control characters, which a page
+        cannot show.
     """
     edges, names = marked(source)
     refuse_names(names, "Mermaid", _is_shown)
@@ -44,8 +45,9 @@ def _label(name):
             return letter
         return f"#{ord(letter)};"
 
-    return re.sub("[^A-Za-z0-9 _.]", escaped, name)
+    # Mermaid removes spaces at the ends.
+    return re.sub("[^A-Za-z0-9 _.]|^ | $", escaped, name)
 
 
 def _is_shown(name):
-    return html.unescape(_label(name).replace("#", "&#")) == name
+    return name != "" and html.unescape(_label(name).replace("#", "&#")) == name

@@ -195,7 +195,9 @@ def marked_edges(
     joined = [pair for pair, mark in marks.items() if mark != CONFOUNDED]
     sound = nx.is_directed_acyclic_graph(nx.DiGraph(joined))
     ends = [
-        pair if sound or marks[pair] == CONFOUNDED else sorted(pair, key=place.get)
+        pair
+        if sound or marks[pair] == CONFOUNDED
+        else sorted(pair, key=lambda name: place[name])
         for pair in marks
     ]
     table: dict[str, Any] = dict.fromkeys(TEXTS, [""] * len(marks))
@@ -317,18 +319,23 @@ def from_networkx(graph: nx.Graph) -> tuple[pd.DataFrame, list[str]]:
 
 def _number(value, name, pair):
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} of {pair} is {value!r}: write a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} of {pair} is {value!r}: write a finite number")
+    return number
 
 
 def _confounded(text, names):
     try:
         for source, target, probability in json.loads(text):
-            if not {source, target} <= names:
+            pair, known = (str(source), str(target)), {}
+            if not set(pair) <= names:
                 raise ValueError
-            known = {} if probability is None else {"probability": float(probability)}
-            yield source, target, CONFOUNDED, known
+            if probability is not None:
+                known["probability"] = _number(probability, "probability", pair)
+            yield *pair, CONFOUNDED, known
     except (TypeError, ValueError):
         raise ValueError(
             f"confounded is {text!r}: write a JSON text of lists [source, target, "
