@@ -21,6 +21,7 @@ from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
+from causaljax.estimators.routing import RoutesMetadata
 from causaljax.reports import explanation
 from causaljax.reports.summary import Lines, as_html, counted, summary
 from causaljax.tables import edges, frame, model_files, priors
@@ -73,7 +74,7 @@ class FitResult(NamedTuple):
     info: dict[str, Any]
 
 
-class BaseGraphEstimator(ABC):
+class BaseGraphEstimator(RoutesMetadata, ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
@@ -609,7 +610,8 @@ class BaseGraphEstimator(ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
-        state = {name: kept for name, kept in vars(self).items() if name != "graph_"}
+        made = {"graph_", "_metadata_request"}  # again, or by scikit-learn
+        state = {name: kept for name, kept in vars(self).items() if name not in made}
         names = list(self.adjacency_)
         if callable(state.get("prior")):
             state["prior"] = pd.DataFrame(self._prior_given, index=names, columns=names)
@@ -671,6 +673,9 @@ class BaseGraphEstimator(ABC):
             if _short(value) != _short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "edges_")
 
     def __sklearn_tags__(self):
         # pyrefly: ignore [missing-module-attribute]
