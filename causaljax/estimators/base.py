@@ -447,7 +447,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
         for number, start_key in enumerate(keys, 1):
             of = f"start {number} of {num_starts}" if num_starts > 1 else ""
-            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps)
+            more = (num_starts - number) * config.num_steps
+            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps, more)
             runs.append(
                 run(
                     kernel,
