@@ -84,6 +84,8 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # In bokeh's JSON whatever is referred to comes first.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     environment.filters["spelled"] = spelled
     convergence = dict(record.get("convergence", {}))
     return environment.get_template("page.html.jinja").render(

@@ -24,20 +24,25 @@ _DASHES = {
 }
 _FOUND = "#E69F00"
 _INK = "#222222"
-_RADIUS = 0.13  # of a node; neighbours are at least 1 apart, as in all that follows
-_HEAD = 0.16  # length of an arrowhead
-_HALF = 0.065  # half its width
-_BOW = 0.25  # how far the line of a common cause leaves the straight one, by its length
+_NODE, _HEAD = 12, 11  # pixels
+_BOW = 0.2  # how far the line of a common cause leaves the straight one, by its length
 _SAMPLES = 25  # points of a curve
-_LAYER = 90  # pixels
-_LEAST, _MOST = 320, 680  # pixels of height
-_NUMBERS = {"probability": "0.00", "weight": "0.[000]", "effect_size": "0.[000]"}
-_NUMBERS["stability"] = "0.00"
-_APART = 0.4  # vertical distance from which labels cannot meet
+_ROW, _LAYER = 26, 60  # pixels between neighbours in a layer, and between layers
+_LEAST, _MOST = 300, 900  # pixels of height
+_APART = 0.5  # vertical distance from which labels do not meet
+_NUMBERS = {
+    "probability": "0.00",
+    "weight": "0.[000]",
+    "effect_size": "0.[000]",
+    "stability": "0.00",
+}
+"""The columns of numbers that the table shows, and how."""
 
 _CUT = """
 const p = edges.data.probability
-shown.indices = [...p.keys()].filter((k) => p[k] >= cut.value)
+const kept = (k) => p[k] >= cut.value
+shown.indices = [...p.keys()].filter(kept)
+shown_heads.indices = [...heads.data.edge.keys()].filter((k) => kept(heads.data.edge[k]))
 count.text = `${shown.indices.length} of ${p.length} edges shown`
 """
 _SEARCH = """
@@ -48,16 +53,26 @@ const found = [...names.keys()].filter(
 nodes.selected.indices = found
 said.text = text ? `${found.length} of ${names.length} columns found` : ""
 """
-# A label has the room between its neighbours, and names longer than that are cut.
-_LABELS = """
-const {start, end} = figure.x_range
-const {name, x, room} = nodes.data
-const scale = figure.inner_width / (end - start) / 7  // letters by unit
-nodes.data.label = name.map((text, k) => {
-  const least = Math.min(room[k], 2 * (x[k] - start), 2 * (end - x[k]))
-  const letters = [...text], most = Math.floor(least * scale)
-  if (letters.length <= most || nodes.selected.indices.includes(k)) return text
-  return most < 3 ? "" : letters.slice(0, most - 1).join("") + "…"
+# Heads touch their nodes at any zoom. A label has the room up to the next one, in which
+# longer names are cut.
+_DRAW = """
+const {x_range, y_range, properties} = figure
+if (properties.inner_width.is_unset || properties.inner_height.is_unset) return
+const right = figure.inner_width / (x_range.end - x_range.start)
+const up = figure.inner_height / (y_range.end - y_range.start)
+const {to_x, to_y, from_x, from_y, x, y, angle} = heads.data
+for (let k = 0; k < x.length; k++) {
+  const dx = (to_x[k] - from_x[k]) * right, dy = (to_y[k] - from_y[k]) * up
+  angle[k] = Math.atan2(dy, dx) - Math.PI / 2
+  x[k] = to_x[k] - gap * Math.cos(Math.atan2(dy, dx)) / right
+  y[k] = to_y[k] - gap * Math.sin(Math.atan2(dy, dx)) / up
+}
+heads.change.emit()
+nodes.data.label = nodes.data.name.map((name, k) => {
+  const room = Math.min(nodes.data.room[k], x_range.end - nodes.data.x[k])
+  const letters = [...name], most = Math.floor((room * right - 18) / 6.5)
+  if (letters.length <= most || nodes.selected.indices.includes(k)) return name
+  return most < 3 || up < 11 ? "" : letters.slice(0, most - 1).join("") + "…"
 })
 nodes.change.emit()
 """
@@ -87,9 +102,12 @@ def interactive(
         TextInput,
     )
 
-    source = ColumnDataSource(_edge_data(edges, names))
-    nodes = ColumnDataSource(_node_data(edges, names, about))
+    places, lines = _places(edges, names)
+    source = ColumnDataSource(_edge_data(edges, lines))
+    heads = ColumnDataSource(_head_data(edges, lines))
+    nodes = ColumnDataSource(_node_data(names, places, about))
     shown = IndexFilter(indices=list(range(len(edges))))
+    shown_heads = IndexFilter(indices=list(range(len(heads.data["edge"]))))
     view = CDSView(filter=shown)
     count = Div(text=f"{len(edges)} of {len(edges)} edges shown")
     said = Div(text="")
@@ -107,17 +125,28 @@ def interactive(
         sizing_mode="stretch_width",
         max_width=420,
     )
-    used = {"edges": source, "shown": shown, "cut": cut, "count": count}
+    used = {
+        "edges": source,
+        "heads": heads,
+        "shown": shown,
+        "shown_heads": shown_heads,
+        "cut": cut,
+        "count": count,
+    }
     cut.js_on_change("value", CustomJS(args=used, code=_CUT))
-    picture = _figure(source, view, nodes)
-    labels = CustomJS(args={"figure": picture, "nodes": nodes}, code=_LABELS)
-    for model, name in (
-        (picture, "inner_width"),
-        (picture.x_range, "start"),
-        (picture.x_range, "end"),
-        (nodes.selected, "indices"),
+    picture = _figure(source, view, heads, CDSView(filter=shown_heads), nodes)
+    # The tip of bokeh's triangle is size / sqrt(3) from its place.
+    used = {"gap": _NODE / 2 + _HEAD / 3**0.5}
+    used |= {"figure": picture, "nodes": nodes, "heads": heads}
+    draw = CustomJS(args=used, code=_DRAW)
+    for model, changes in (
+        (picture, ("inner_width", "inner_height")),
+        (picture.x_range, ("start", "end")),
+        (picture.y_range, ("start", "end")),
+        (nodes.selected, ("indices",)),
     ):
-        model.js_on_change(name, labels)
+        for name in changes:
+            model.js_on_change(name, draw)
     used = {"nodes": nodes, "search": search, "said": said}
     search.js_on_change("value_input", CustomJS(args=used, code=_SEARCH))
     return column(
@@ -131,11 +160,11 @@ def interactive(
     )
 
 
-def _figure(source, view, nodes):
+def _figure(source, view, heads, head_view, nodes):
     from bokeh.models import (
-        DataRange1d,
         HoverTool,
         PanTool,
+        Range1d,
         ResetTool,
         SaveTool,
         WheelZoomTool,
@@ -144,14 +173,15 @@ def _figure(source, view, nodes):
     )
     from bokeh.plotting import figure
 
-    tall = np.ptp(nodes.data["y"]) if len(nodes.data["y"]) else 0
-    wheel = WheelZoomTool(modifiers="ctrl")
+    x, y = nodes.data["x"], nodes.data["y"]
+    tall = (_ROW if _is_sideways(x, y) else _LAYER) * (np.ptp(y) + 2)
+    wheel = WheelZoomTool(modifiers="ctrl")  # a page is scrolled by the wheel alone
     picture = figure(
-        height=int(np.clip(_LAYER * (tall + 1), _LEAST, _MOST)),
+        height=int(np.clip(tall, _LEAST, _MOST)),
         sizing_mode="stretch_width",
-        match_aspect=True,  # arrowheads are drawn in units of the data
-        x_range=DataRange1d(range_padding=0.6, range_padding_units="absolute"),
-        y_range=DataRange1d(range_padding=0.6, range_padding_units="absolute"),
+        # To the right there is room for a label.
+        x_range=Range1d(min(x, default=0) - 0.3, max(x, default=0) + 1),
+        y_range=Range1d(min(y, default=0) - 0.7, max(y, default=0) + 0.7),
         tools=[PanTool(), wheel, ZoomInTool(), ZoomOutTool(), ResetTool(), SaveTool()],
         toolbar_location="above",
         active_scroll=wheel,
@@ -168,23 +198,25 @@ def _figure(source, view, nodes):
         line_color="colour",
         line_dash="dash",
         line_width="width",
-        line_alpha=0.85,
+        line_alpha=0.8,
         nonselection_line_alpha=0.15,
         hover_line_color=_FOUND,
     )
-    picture.patches(
-        "head_xs",
-        "head_ys",
-        source=source,
-        view=view,
-        color="colour",
-        nonselection_alpha=0.15,
-    )
-    dots = picture.circle(
+    picture.scatter(
         "x",
         "y",
-        radius=_RADIUS,
+        angle="angle",
+        source=heads,
+        view=head_view,
+        marker="triangle",
+        size=_HEAD,
+        color="colour",
+    )
+    dots = picture.scatter(
+        "x",
+        "y",
         source=nodes,
+        size=_NODE,
         fill_color="#ffffff",
         line_color=_INK,
         line_width=1.5,
@@ -196,15 +228,14 @@ def _figure(source, view, nodes):
         "y",
         "label",
         source=nodes,
-        y_offset=4,
-        text_align="center",
-        text_baseline="top",
+        x_offset=_NODE / 2 + 2,
+        text_baseline="middle",
         text_color=_INK,
         text_font_size="12px",
+        background_fill_color="#ffffff",
+        background_fill_alpha=0.75,
         nonselection_text_alpha=0.3,
     )
-    # The ranges follow the nodes alone: no cut moves the graph.
-    picture.x_range.renderers = picture.y_range.renderers = [dots]
     facts = [("", "@edge"), ("", "@numbers"), ("", "@why")]
     picture.add_tools(
         HoverTool(renderers=[lines], tooltips=facts, line_policy="interp"),
@@ -216,10 +247,10 @@ def _figure(source, view, nodes):
 def _table(source, view, edges):
     from bokeh.models import DataTable, NumberFormatter, StringFormatter, TableColumn
 
-    widths = {"source": 130, "mark": 50, "target": 130, "why": 420}
+    widths = {"source": 130, "mark": 50, "target": 130, "why": 600}
     columns = []
-    for name in ("source", "mark", "target", *edge_tables.NUMBERS, "why"):
-        numeric = name in edge_tables.NUMBERS
+    for name in ("source", "mark", "target", *_NUMBERS, "why"):
+        numeric = name in _NUMBERS
         known = edges[name].notna() if numeric else edges[name] != ""
         if known.any() or name == "probability":
             form = StringFormatter()
@@ -239,43 +270,61 @@ def _table(source, view, edges):
         columns=columns,
         index_position=None,
         autosize_mode="none",
+        reorderable=False,  # which would need another library
         sizing_mode="stretch_width",
         height=min(34 + 25 * max(len(edges), 1), 440),
     )
 
 
-def _edge_data(edges, names):
+def _is_sideways(x, y):
+    return np.ptp(y) >= np.ptp(x)
+
+
+def _places(edges, names):
+    """Where nodes are, and the line of each edge, ``[samples, 2]``.
+
+    Layers lie side by side unless there are more of them than nodes in the largest:
+    names are written from left to right, and screens of phones are tall.
+    """
     drawn = layout.arrange(edges, names)
+    every = np.array([*drawn.places.values()]).reshape(-1, 2)
+    wide, tall = np.ptp(every, axis=0) if len(every) else (0, 0)
+    turned = np.array([[0, -1], [-1, 0]]) if wide >= tall else np.eye(2)
+    places = {name: turned @ xy for name, xy in drawn.places.items()}
+    lines = []
+    for a, mark, b in zip(edges["source"], edges["mark"], edges["target"], strict=True):
+        bends = [turned @ xy for xy in drawn.bends.get((a, b), ())]
+        if mark == edge_tables.CONFOUNDED:
+            along = places[b] - places[a]
+            across = _BOW * np.array([-along[1], along[0]])
+            bends = [(places[a] + places[b]) / 2 + across]
+        lines.append(_smooth(np.array([places[a], *bends, places[b]], float)))
+    return places, lines
+
+
+def _smooth(points):
+    """A quadratic B-spline from the first point to the last."""
+    degree = min(2, len(points) - 1)
+    inner = np.linspace(0, 1, len(points) - degree + 1)
+    knots = np.r_[[0] * degree, inner, [1] * degree]
+    spline = scipy.interpolate.BSpline(knots, points, degree)
+    return spline(np.linspace(0, 1, _SAMPLES))
+
+
+def _edge_data(edges, lines):
     data: dict[str, list[Any]] = {
         name: [spelled(cell) for cell in edges[name]]
-        for name in ("source", "mark", "target")
+        for name in ("source", "mark", "target", "why")
     }
-    data |= {name: edges[name].tolist() for name in edge_tables.NUMBERS}
-    data["why"] = [spelled(cell) for cell in edges["why"]]
-    shapes = []
-    for a, mark, b in zip(edges["source"], edges["mark"], edges["target"], strict=True):
-        ends = np.array([drawn.places[a], drawn.places[b]])
-        points = [ends[0], *drawn.bends.get((a, b), ()), ends[1]]
-        if mark == edge_tables.CONFOUNDED:
-            along = ends[1] - ends[0]
-            bow = ends.mean(axis=0) + _BOW * np.array([-along[1], along[0]])
-            points = [ends[0], bow, ends[1]]
-        heads = {edge_tables.DIRECTED: (1,), edge_tables.CONFOUNDED: (0, 1)}
-        shapes.append(_shape(np.array(points, float), heads.get(mark, ())))
-    for name, column in zip(
-        ("xs", "ys", "head_xs", "head_ys"), zip(*shapes, strict=True), strict=False
-    ):
-        data[name] = list(column)
-    if not shapes:
-        data |= {name: [] for name in ("xs", "ys", "head_xs", "head_ys")}
+    data |= {name: edges[name].tolist() for name in _NUMBERS}
+    data["xs"] = [line[:, 0].round(4).tolist() for line in lines]
+    data["ys"] = [line[:, 1].round(4).tolist() for line in lines]
     data["colour"] = [COLOURS[mark] for mark in edges["mark"]]
     data["dash"] = [_DASHES[mark] for mark in edges["mark"]]
-    data["width"] = [1 + 3 * p for p in edges["probability"]]
+    data["width"] = [1 + 2 * p for p in edges["probability"]]
     data["edge"] = [
         f"{isolated(a)} {mark} {isolated(b)}"
-        for a, mark, b in zip(
-            data["source"], data["mark"], data["target"], strict=True
-        )
+        for a, mark, b in zip(data["source"], data["mark"], data["target"], strict=True)
     ]
     data["numbers"] = [_numbers(row) for row in edges.to_dict("records")]
     return data
@@ -289,53 +338,33 @@ def _numbers(row):
     return ", ".join(told)
 
 
-def _shape(points, heads):
-    """A smooth line through points, between nodes, and its arrowheads.
-
-    Returns:
-      Coordinates x and y of the line, and of its heads, NaN between two of them.
-    """
-    count = len(points)
-    degree = min(2, count - 1)
-    knots = np.r_[[0] * degree, np.linspace(0, 1, count - degree + 1), [1] * degree]
-    line = scipy.interpolate.BSpline(knots, points, degree)(
-        np.linspace(0, 1, _SAMPLES)
-    )
-    triangles = []
-    for end in (0, 1):
-        line = line[::-1] if end == 0 else line  # the end in question comes last
-        centre = line[-1]
-        outside = np.linalg.norm(line - centre, axis=1) > _RADIUS + _HEAD
-        line = line[outside] if outside.any() else line[:1]
-        along = centre - line[-1]
-        along = along / np.linalg.norm(along)
-        tip = centre - _RADIUS * along
-        base = tip - (_HEAD * along if end in heads else 0)
-        line = np.vstack([line, base])
-        if end in heads:
-            side = _HALF * np.array([-along[1], along[0]])
-            triangles += [[tip, base + side, base - side]]
-        line = line[::-1] if end == 0 else line
-    corners = [np.array(triangle) for triangle in triangles]
-    if len(corners) == 2:
-        corners.insert(1, np.full((1, 2), np.nan))
-    corner = np.vstack(corners) if corners else np.zeros((0, 2))
-    return *line.T.round(4).tolist(), *corner.T.round(4).tolist()
+def _head_data(edges, lines):
+    """Of each arrowhead its edge, its node, and a point that its line comes from."""
+    data: dict[str, list[Any]] = {
+        name: [] for name in ("edge", "colour", "to_x", "to_y", "from_x", "from_y")
+    }
+    ends = {edge_tables.DIRECTED: (-1,), edge_tables.CONFOUNDED: (0, -1)}
+    for k, (mark, line) in enumerate(zip(edges["mark"], lines, strict=True)):
+        for end in ends.get(mark, ()):
+            come = line[2 if end == 0 else -3]
+            row = (k, COLOURS[mark], *line[end].tolist(), *come.tolist())
+            for column, value in zip(data.values(), row, strict=True):
+                column.append(value)
+    places = {"x": data["to_x"], "y": data["to_y"], "angle": [0.0] * len(data["edge"])}
+    return {name: list(column) for name, column in (data | places).items()}
 
 
-def _node_data(edges, names, about):
-    places = layout.layered(edges, names)
-    xy = np.array([places[name] for name in names]).reshape(-1, 2)
-    across = np.abs(xy[:, None, 0] - xy[None, :, 0])
-    meet = np.abs(xy[:, None, 1] - xy[None, :, 1]) < _APART
-    np.fill_diagonal(meet, False)
-    room = np.where(meet, across, np.inf).min(axis=1, initial=1e3)
+def _node_data(names, places, about):
+    x, y = np.array([places[name] for name in names]).reshape(-1, 2).T
+    right = x[None, :] - x[:, None]
+    meet = (right > 0) & (np.abs(y[:, None] - y[None, :]) < _APART)
+    room = np.where(meet, right, np.inf).min(axis=1, initial=1e3)
     shown = [spelled(name) for name in names]
     return {
-        "x": xy[:, 0].tolist(),
-        "y": (xy[:, 1]).tolist(),
+        "x": x.tolist(),
+        "y": y.tolist(),
         "name": shown,
-        "label": list(shown),
+        "label": [""] * len(shown),  # until there is a width
         "room": room.tolist(),
         "about": [about.get(name, "") for name in names],
     }
