@@ -234,7 +234,7 @@ def _side_by_side(parts, sizes):
 
 def _below(names, places, room):
     """Rows for names without an edge, under the places that are taken."""
-    bottom = min([y for _, y in places.values()], default=0.0) - 1 - _GAP
+    bottom = min([y for _, y in places.values()], default=0.0) - 1
     total = sum(room[name] for name in names)
     right = [x + room[name] / 2 for name, (x, _) in places.items()]
     widest = max([math.sqrt(_SHAPE * total), *right, *(room[name] for name in names)])
