@@ -217,6 +217,10 @@ class AmortizedDAG(BaseGraphEstimator):
         posterior, _ = run(amortized.KERNEL, key, self._problem, config)
         return np.asarray(posterior.graphs)[:, self._places][:, :, self._places]
 
+    def _graph_draws(self):
+        graphs = self.sample_graphs()
+        return [(graph, graph) for graph in graphs], f"{len(graphs)} sampled graphs"
+
     def fine_tune(
         self, simulator: fine_tuning.Simulator, *, minutes: float = 15
     ) -> "AmortizedDAG":

@@ -4,8 +4,9 @@ import dataclasses
 import inspect
 import sys
 import time
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -18,6 +19,8 @@ from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
+from causaljax.effects import estimation, question, regression
+from causaljax.effects.result import Effect
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment, run_record, short
@@ -46,6 +49,7 @@ _VARIABLE_AXES = {
     "responsibilities": (),
     "reference": (),
     "told": (1, 2),
+    "essential": (1, 2),
     "doubted": (1, 2),
     "verdict": (1, 2),
     "independence_p": (1, 2),
@@ -598,6 +602,104 @@ class BaseGraphEstimator(ABC):
             confounders=extra.get("confounder_prob"),
             price=self._edge_price,
         )
+
+    def effect(
+        self,
+        cause: str,
+        outcome: str,
+        data: Any,
+        *,
+        values: Sequence[Any] | None = None,
+        outcome_class: Any = None,
+        level: float = 0.9,
+        interventions: Any = None,
+    ) -> Effect:
+        """The total effect of one column on another, by the graph and a table.
+
+            E[outcome | do(cause = b)] - E[outcome | do(cause = a)]
+
+        By linear regression on an adjustment set of the graph, its O-set
+        (``causaljax.effects.adjustment.optimal_set``); ``NeuralDAG`` asks its
+        structural equations. Where the graph does not tell the effect, as a direction
+        is open or a hidden common cause likely, the answer is "not identified" with the
+        reason. The interval covers the doubt of the graph where the method has several
+        (``AmortizedDAG``, ``n_bootstrap``), and says what it covers.
+
+        Args:
+          cause: a column.
+          outcome: another.
+          data: rows to estimate from, as ``fit`` takes them, with the columns of
+            ``fit``: its table, or others of the same kind.
+          values: (a, b) of the cause, in its units, or two of its classes. If left out:
+            one unit more of a number, the larger of two values against the smaller, the
+            rarer of two classes against the other.
+          outcome_class: of an outcome of classes the one whose probability is asked
+            about, as the difference of two; the rarer of two if left out.
+          level: of the interval.
+          interventions: as ``fit`` takes it, of the rows of ``data``; where the outcome
+            or a column between it and the cause was set, a row does not count.
+
+        Returns:
+          An ``Effect``; ``print`` shows it in words.
+
+        Raises:
+          ValueError: naming the column, class, value or option and the fix.
+          AttributeError: if the estimator has not been fitted.
+
+        Warns:
+          UserWarning: of values outside the table and of rows that are left out.
+        """
+        self._check_fitted()
+        cells, hit = frame.to_cells(
+            data, self._table_columns, interventions=interventions
+        )
+        asked = question.ask(
+            self._table_columns,
+            cells,
+            str(cause),
+            str(outcome),
+            values,
+            outcome_class,
+        )
+        hidden = (self.posterior_.extra or {}).get("confounder_prob")
+        draws, what = self._graph_draws()
+        found = estimation.estimate(
+            asked,
+            estimation.Table(
+                list(self._table_columns.names),
+                cells,
+                self._set_cells(data, hit),
+                [len(levels) for levels in self._table_columns.levels],
+            ),
+            estimation.Graphs(
+                self.cpdag_.to_numpy().astype(bool),
+                self.adjacency_.to_numpy().astype(bool),
+                None if hidden is None else np.asarray(hidden) > edges.LIKELY,
+                draws,
+                what,
+            ),
+            level,
+            self._structural_effect(data),
+        )
+        for words in found.warnings:
+            warnings.warn(words, stacklevel=2)
+        return found
+
+    def _graph_draws(self) -> tuple[Sequence[tuple[np.ndarray, np.ndarray]], str]:
+        """Graphs that could have made the table: claims and DAG of each, in words."""
+        return (), ""
+
+    def _set_cells(self, data: Any, hit: np.ndarray) -> np.ndarray:
+        """The cells of rows that were set from outside, known (``hit``) or found."""
+        del data
+        return hit
+
+    def _structural_effect(
+        self, data: Any
+    ) -> Callable[[question.Question], regression.Fit] | None:
+        """An estimate of effects by equations of the method's own, if it has any."""
+        del data
+        return None
 
     def report(self, path: str | Path) -> None:
         """Writes one HTML page about the fit, which opens without network.

@@ -191,6 +191,33 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
     Raises:
       ValueError: as ``to_problem``, or if the columns are not those of the fit.
     """
+    values, hit = to_cells(table, columns, interventions=interventions)
+    _judge_finite(values, columns.names, gaps=False)
+    problem = make_problem(
+        (values - columns.means) / columns.scales,
+        intervened=hit,
+        kind=np.array(columns.kinds),
+    )
+    return pad_rows(problem, padded_size(len(values)))
+
+
+def to_cells(
+    table: Any, columns: Columns, *, interventions: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads rows as a fit has read its table, in the units of the table.
+
+    Args:
+      table: as ``to_problem`` takes it, of one row or more.
+      columns: those of the fit.
+      interventions: as ``to_problem`` takes it.
+
+    Returns:
+      ``[n, d]`` float64, codes for classes, NaN where a cell is missing; and ``[n, d]``
+      bool, the cells that were set from outside.
+
+    Raises:
+      ValueError: as ``to_rows``, but for gaps.
+    """
     series, all_names = _series(table)
     _check_size(table, series, least_rows=1)
     kept = [name for name in all_names if name not in columns.left_out]
@@ -208,14 +235,9 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
     if wrong:
         raise ValueError("; ".join(wrong))
     values = np.stack(read, axis=1)
-    _judge_finite(values, columns.names, gaps=False)
+    _judge_finite(values, columns.names, gaps=True)
     hit = _intervened(interventions, (len(values), len(all_names)), all_names)
-    problem = make_problem(
-        (values - columns.means) / columns.scales,
-        intervened=hit[:, [all_names.index(name) for name in kept]],
-        kind=np.array(columns.kinds),
-    )
-    return pad_rows(problem, padded_size(len(values)))
+    return values, hit[:, [all_names.index(name) for name in kept]]
 
 
 def sort_variables(
