@@ -28,6 +28,7 @@ LAYERS = {
     "estimators": 9,
     "cli": 10,
     "__init__": 10,
+    "__main__": 10,
 }
 # What a room may import from the package, where lower is not enough.
 ONLY = {
@@ -92,7 +93,7 @@ def breaches(room, source):
         yield "sklearn"
     for name in imports_of(tree):
         top, *rest = name.split(".")
-        if top == "causaljax" and room not in {"__init__", "cli"}:
+        if top == "causaljax" and room not in {"__init__", "__main__", "cli"}:
             other = rest[0] if rest else "__init__"
             same = other == room
             lower = LAYERS.get(other, 99) < LAYERS[room]

@@ -347,9 +347,15 @@ def _idle_groups(knowledge):
 
 def suggest(name: Any, names: Sequence[str]) -> str:
     """What to say after an unknown name: the closest one, or all there are."""
+    meant = closest(name, names)
+    return f"there are {list(names)}" if meant is None else f"did you mean {meant!r}?"
+
+
+def closest(name: Any, names: Sequence[str]) -> str | None:
+    """The known name that is spelled most like an unknown one; None if none is."""
     lower = {known.lower(): known for known in names}
     close = difflib.get_close_matches(str(name).lower(), lower, n=1)
-    return f"did you mean {lower[close[0]]!r}?" if close else f"there are {list(names)}"
+    return lower[close[0]] if close else None
 
 
 def position(name, names, where):
