@@ -141,7 +141,8 @@ class _Parser(argparse.ArgumentParser):
     def _stop(self, error):
         if "--json" in self._words:
             command = self.prog.split()[1:]
-            Reply(True, *(command or [None]), [*command, *self._words]).fail(error)
+            name = command[0] if command else None
+            Reply(True, name, [*command, *self._words]).fail(error)
         else:
             self.print_usage(sys.stderr)
             print(f"{self.prog}: error: {line(error)}", file=sys.stderr)

@@ -97,13 +97,7 @@ def _count(claims):
 def _differences(truth: pd.DataFrame, graph: pd.DataFrame) -> list[dict[str, Any]]:
     """The pairs that the two join differently, with the mark of each."""
     names = [str(name) for name in truth.columns]
-    real, found = (
-        each.set_axis(map(str, each.index)).set_axis(map(str, each.columns), axis=1)
-        for each in (truth, graph)
-    )
-    real, found = (
-        each.loc[names, names].to_numpy().astype(bool) for each in (real, found)
-    )
+    real, found = (_in_order(each, names) for each in (truth, graph))
     rows = []
     for i, j in zip(*np.triu_indices(len(names), 1), strict=True):
         marks = [_mark(matrix, i, j) for matrix in (real, found)]
@@ -111,6 +105,13 @@ def _differences(truth: pd.DataFrame, graph: pd.DataFrame) -> list[dict[str, Any
             pair = {"source": names[i], "target": names[j]}
             rows.append(pair | dict(zip(("truth", "graph"), marks, strict=True)))
     return rows
+
+
+def _in_order(claims, names):
+    """The matrix as booleans, its rows and columns in the order of the names."""
+    rows, columns = ([str(name) for name in axis] for axis in claims.axes)
+    places = ([axis.index(name) for name in names] for axis in (rows, columns))
+    return claims.to_numpy().astype(bool)[np.ix_(*places)]
 
 
 def _mark(matrix, i, j):

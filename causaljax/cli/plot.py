@@ -33,6 +33,7 @@ def _plot(options: Any, reply: Reply) -> None:
         raise CommandError(
             "invalid_option",
             f"{path}: unknown kind of picture; give one of {list(_ENDINGS)}",
+            given=path.suffix,
             valid_options=_ENDINGS,
         )
     drawn = _graph(options.graph)
