@@ -190,7 +190,12 @@ def test_graphs_are_compared_by_skeleton_and_direction(tmp_path, capsys):
     ]
     assert command_line.main(["compare", str(one), str(two)]) == 0
     printed = capsys.readouterr().out
-    for words in ("SHD 3 over 3 columns", "skeleton", "0.667", "a, b"):
+    for words in (
+        "SHD 3 over 3 columns",
+        "skeleton",
+        "0.667",
+        "│ b      │ c      │ -->   │ <--",
+    ):
         assert words in printed
 
 

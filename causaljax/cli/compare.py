@@ -47,7 +47,8 @@ def _compare(options: Any, reply: Reply) -> None:
     for role in ("truth", "graph"):
         told = reply.result[role]
         reply.say(f"{role}: {told['source']}, {told['edges']} edges")
-    reply.say(f"SHD {scores['shd']} over {len(names)} columns")
+    empty = f"a graph without edges: {reply.result['truth']['edges']}"
+    reply.say(f"SHD {scores['shd']} over {len(names)} columns ({empty})")
     if not math.isnan(scores["sid"]):
         reply.say(f"SID {scores['sid']}")
     reply.show(
@@ -59,15 +60,8 @@ def _compare(options: Any, reply: Reply) -> None:
     )
     if differences:
         reply.show(
-            ("pair", "truth", "graph"),
-            [
-                [
-                    f"{row['source']}, {row['target']}",
-                    row["truth"] or "",
-                    row["graph"] or "",
-                ]
-                for row in differences[:_MOST]
-            ],
+            ("source", "target", "truth", "graph"),
+            [[cell or "" for cell in row.values()] for row in differences[:_MOST]],
         )
     if len(differences) > _MOST:
         reply.say(f"and {len(differences) - _MOST} pairs more; --json lists all")
