@@ -7,24 +7,32 @@ extra `browser`. Graphs and their numbers are drawn at random, those of the prot
 the consensus graph: the pages are for the eye alone.
 """
 
+import base64
 import contextlib
 import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import numpy as np
-import pandas as pd
 
 import causaljax
 from causaljax.reports import page
 from causaljax.tables import edges as edge_tables
 
 WIDTHS = 1280, 390
+WORDS = "age", "income", "sex_at_birth", "blood_pressure", "dose", "outcome", "ward"
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def example(d, seed=0):
@@ -34,8 +42,7 @@ def example(d, seed=0):
         graph = causaljax.load_sachs().truth
         names, graph = list(graph), graph.to_numpy() > 0
     else:
-        words = "age income sex_at_birth blood_pressure dose outcome ward"
-        names = [f"{word}_{k}" for k, word in zip(range(d), words.split() * d)]
+        names = [f"{WORDS[k % len(WORDS)]}_{k}" for k in range(d)]
         rank = rng.permutation(d)
         share = min(1.3 / (d - 1) * 2, 0.6)
         graph = (rng.random((d, d)) < share) & (rank[:, None] < rank)
@@ -102,11 +109,10 @@ def photograph(driver, path, width, picture):
     )
     driver.get(path.resolve().as_uri())
     wait_for_graph(driver)
+    time.sleep(1)  # it draws again when it knows its width
     shot = driver.execute_cdp_cmd(
         "Page.captureScreenshot", {"captureBeyondViewport": True}
     )
-    import base64
-
     picture.write_bytes(base64.b64decode(shot["data"]))
 
 

@@ -7,14 +7,23 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import causaljax
-from causaljax.cli import advise, compare, completion, datasets, fit, methods, schema
+from causaljax.cli import (
+    advise,
+    compare,
+    completion,
+    datasets,
+    fit,
+    methods,
+    report,
+    schema,
+)
 from causaljax.cli.errors import CommandError
 from causaljax.cli.interrupts import INTERRUPTED, leave, prompt_interrupts
 from causaljax.cli.methods import METHODS as METHODS
 from causaljax.cli.reply import Reply, line
 from causaljax.tables.knowledge import closest, suggest
 
-COMMANDS = (fit, advise, compare, methods, datasets, schema, completion)
+COMMANDS = (fit, report, advise, compare, methods, datasets, schema, completion)
 """The commands, a module each: its ``add`` makes the parser."""
 
 

@@ -1,4 +1,4 @@
-"""The part of a page that moves: a graph to pan, zoom, search and cut, and its table."""
+"""What moves on a page: a graph to pan, zoom, search and cut, and its table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ _NODE, _HEAD = 12, 11  # pixels
 _BOW = 0.2  # how far the line of a common cause leaves the straight one, by its length
 _SAMPLES = 25  # points of a curve
 _ROW, _LAYER = 26, 60  # pixels between neighbours in a layer, and between layers
-_LEAST, _MOST = 300, 900  # pixels of height
+_LEAST, _MOST = 380, 900  # pixels of height
 _APART = 0.5  # vertical distance from which labels do not meet
 _NUMBERS = {
     "probability": "0.00",
@@ -40,10 +40,10 @@ _NUMBERS = {
 
 _CUT = """
 const p = edges.data.probability
-const kept = (k) => p[k] >= cut.value
-shown.indices = [...p.keys()].filter(kept)
-shown_heads.indices = [...heads.data.edge.keys()].filter((k) => kept(heads.data.edge[k]))
-count.text = `${shown.indices.length} of ${p.length} edges shown`
+const of = [...heads.data.edge]
+shown.indices = [...p.keys()].filter((k) => p[k] >= cut.value)
+shown_heads.indices = [...of.keys()].filter((k) => p[of[k]] >= cut.value)
+count.text = `${shown.indices.length} of ${p.length} lines shown`
 """
 _SEARCH = """
 const text = search.value_input.trim().toLowerCase()
@@ -109,7 +109,7 @@ def interactive(
     shown = IndexFilter(indices=list(range(len(edges))))
     shown_heads = IndexFilter(indices=list(range(len(heads.data["edge"]))))
     view = CDSView(filter=shown)
-    count = Div(text=f"{len(edges)} of {len(edges)} edges shown")
+    count = Div(text=f"{len(edges)} of {len(edges)} lines shown")
     said = Div(text="")
     cut = Slider(
         start=0,
