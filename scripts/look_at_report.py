@@ -12,19 +12,26 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import numpy as np
-import pandas as pd
 
 import causaljax
 from causaljax.reports import page
 from causaljax.tables import edges as edge_tables
 
 WIDTHS = 1280, 390
+WORDS = "age", "income", "sex_at_birth", "blood_pressure", "dose", "outcome", "ward"
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def example(d, seed=0):
@@ -34,8 +41,7 @@ def example(d, seed=0):
         graph = causaljax.load_sachs().truth
         names, graph = list(graph), graph.to_numpy() > 0
     else:
-        words = "age income sex_at_birth blood_pressure dose outcome ward"
-        names = [f"{word}_{k}" for k, word in zip(range(d), words.split() * d)]
+        names = [f"{WORDS[k % len(WORDS)]}_{k}" for k in range(d)]
         rank = rng.permutation(d)
         share = min(1.3 / (d - 1) * 2, 0.6)
         graph = (rng.random((d, d)) < share) & (rank[:, None] < rank)
@@ -94,20 +100,16 @@ def browser():
             driver.quit()
 
 
-def photograph(driver, path, width, picture):
-    """A picture of a whole page as wide as a screen."""
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
-    )
+def open_page(driver, path, width):
+    """Opens a page on a screen of a width that is as high as the page."""
+    size = {"width": width, "deviceScaleFactor": 1, "mobile": width < 600}
+    command = "Emulation.setDeviceMetricsOverride"
+    driver.execute_cdp_cmd(command, size | {"height": 900})
     driver.get(path.resolve().as_uri())
     wait_for_graph(driver)
-    shot = driver.execute_cdp_cmd(
-        "Page.captureScreenshot", {"captureBeyondViewport": True}
-    )
-    import base64
-
-    picture.write_bytes(base64.b64decode(shot["data"]))
+    high = driver.execute_script("return document.documentElement.scrollHeight")
+    driver.execute_cdp_cmd(command, size | {"height": high})
+    time.sleep(1)  # bokeh draws again
 
 
 def wait_for_graph(driver):
@@ -131,7 +133,8 @@ def main(folder):
             print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
             for width in WIDTHS:
                 picture = folder / f"report_{d}_{width}.png"
-                photograph(driver, path, width, picture)
+                open_page(driver, path, width)
+                driver.save_screenshot(str(picture))
                 print(picture)
 
 

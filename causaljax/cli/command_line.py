@@ -16,6 +16,7 @@ from causaljax.cli import (
     fit,
     methods,
     plot,
+    report,
     schema,
 )
 from causaljax.cli.errors import CommandError
@@ -25,7 +26,7 @@ from causaljax.cli.reply import Reply, line
 from causaljax.tables.knowledge import closest, suggest
 
 COMMANDS = (
-    *(fit, effect, plot, compare),
+    *(fit, report, plot, effect, compare),
     *(advise, methods, datasets),
     *(schema, completion),
 )

@@ -8,12 +8,13 @@ import sys
 from typing import Any
 
 import causaljax
-from causaljax.cli import loading
+from causaljax.cli import loading, report
 from causaljax.cli.cache import enable_cache
 from causaljax.cli.errors import CommandError, coded, unknown
 from causaljax.cli.interrupts import shielded
 from causaljax.cli.methods import METHODS, make, method_name, parameter_names
 from causaljax.cli.reply import Reply
+from causaljax.estimators.record import run_record
 
 _MEASURES = {
     "SHD": "shd",
@@ -36,6 +37,13 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the results")
     parser.add_argument(
+        "--report",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help=f"write an HTML page, {report.NAME} in --out if no FILE is given",
+    )
+    parser.add_argument(
         "--save-model",
         action="store_true",
         help="keep the fitted model in --out, as `effect` needs it; it may hold rows "
@@ -56,6 +64,8 @@ def _fit(options: Any, reply: Reply) -> None:
             causaljax.tables.files.check_writable(options.out)
     elif options.save_model:
         raise CommandError("usage", "--save-model: name the folder by --out")
+    if (page := report.path_of(options.report, options.out)) is not None:
+        report.check(page, options.out)
     estimator = None if options.method is None else _estimator(options)
     if options.method is None and options.set:
         raise CommandError(
@@ -83,6 +93,7 @@ def _fit(options: Any, reply: Reply) -> None:
         else:
             estimator.fit(loaded.table, **known)
     record = _record(options, estimator, loaded, known["knowledge"])
+    record["warnings"] = list(dict.fromkeys(reply.warned))  # reading's, too
     scores = None if loaded.truth is None else _scores(loaded, estimator)
     reply.run = _run(record)
     reply.result = _result(record, estimator, scores, loaded)
@@ -93,6 +104,10 @@ def _fit(options: Any, reply: Reply) -> None:
         reply.result["files"] = list(_write(options, estimator, record))
         written = ", ".join(reply.result["files"])
         reply.say(f"Wrote {written} to {options.out}")
+    if page is not None:
+        names = [str(name) for name in estimator.adjacency_]
+        reply.result["report"] = report.write(page, estimator.edges_, names, record)
+        reply.say(f"Wrote {page}")
 
 
 def _estimator(options):
@@ -204,16 +219,7 @@ def _regime_tables(estimator):
 
 def _record(options, estimator, loaded, knowledge):
     """What run.json holds."""
-    import jax
-
-    parameters = estimator.get_params()
-    for name in ("progress", "random_state"):
-        parameters.pop(name, None)
-    info = dict(estimator.info_)
-    return {
-        "causaljax": causaljax.__version__,
-        "jax": jax.__version__,
-        "device": jax.devices()[0].device_kind,
+    return run_record(estimator) | {
         "command": ["causaljax", *options.arguments],
         "data": loading.described(loaded),
         "interventions_column": options.interventions_column,
@@ -225,11 +231,6 @@ def _record(options, estimator, loaded, knowledge):
             if stated
         },
         "method": method_name(type(estimator).__name__),
-        "columns": info.pop("columns"),
-        "config": parameters | info.pop("config"),
-        "seed": info.pop("seed"),
-        "timings": {"fit_seconds": info.pop("seconds")},
-        "convergence": info,
     }
 
 
@@ -252,7 +253,7 @@ def _result(record, estimator, scores, loaded):
         "columns": record["columns"],
         "variables": [str(name) for name in estimator.adjacency_],
         "edges": estimator.edges_.to_dict("records"),
-        "notes": list(estimator._notes()),
+        "notes": record["notes"],
         "diagnostics": record["convergence"],
         "comparison": scores and scores | {"caution": loaded.caution},
         "files": [],

@@ -89,7 +89,7 @@ RESULTS: dict[str, Any] = {
             ),
             "files": _list(_TEXT),
         },
-        {"intervention_targets": _by_name(_by_name(_NUMBER))},
+        {"intervention_targets": _by_name(_by_name(_NUMBER)), "report": _TEXT},
     ),
     "advise": _object(
         {
@@ -123,6 +123,7 @@ RESULTS: dict[str, Any] = {
         }
     ),
     "plot": _object({"file": _TEXT}),
+    "report": _object({"file": _TEXT}),
     "compare": _object(
         {
             "truth": _object({"source": _TEXT, "edges": _WHOLE}),

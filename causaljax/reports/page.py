@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import importlib.util
 import json
 import os
 import tempfile
@@ -17,9 +18,8 @@ from causaljax.tables import edges as edge_tables
 from causaljax.tables import files
 
 MEANINGS = {
-    "share of class members": "Not estimated. Of the graphs that fit the data equally "
-    "well, the share with this edge in this direction: 1, or 1/2 where the direction is "
-    "open.",
+    "share of class members": "Not estimated. It is the share of those graphs that "
+    "fit the data equally well: 1, or 1/2 where the direction is open.",
     "share of refits": "The share of refits to resampled rows that have the edge in "
     "this direction; a refit that leaves the direction open counts half.",
     "calibrated probability": "The probability that a trained network gives the edge. "
@@ -27,8 +27,8 @@ MEANINGS = {
     "ten were true. Tables unlike them may be worse.",
     "score": "A score between 0 and 1 by which the method ranks edges. It is not "
     "calibrated.",
-    "of a hidden common cause": "The probability that a variable outside the table is a "
-    "cause of both.",
+    "of a hidden common cause": "The probability that a variable outside the table "
+    "is a cause of both.",
 }
 """What kinds of number the probabilities of an edge table are."""
 
@@ -40,8 +40,8 @@ _LIMITS = (
     "chance. An effect through other columns may remain: follow the arrows.",
     "A probability says how sure the method is of an edge. It says nothing of the size "
     "of an effect.",
-    "A weight is the change of the target for one unit of the source, the other parents "
-    "of the target held fixed, if the relation is linear.",
+    "A weight is the change of the target for one unit of the source while its other "
+    "parents are held fixed, if the relation is linear.",
     "Only an experiment, or knowledge that does not come from this table, can settle "
     "an edge of open direction.",
 )
@@ -64,7 +64,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
     Raises:
       ImportError: without the extra ``report``.
     """
-    _libraries()
+    check_libraries()
     import jinja2
     from bokeh.embed import json_item
     from bokeh.resources import Resources
@@ -145,7 +145,7 @@ def check_page(path: str | Path) -> None:
       ImportError: without the extra ``report``.
     """
     path = Path(path)
-    _libraries()
+    check_libraries()
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; name a file")
     if not path.parent.is_dir():
@@ -198,14 +198,13 @@ def read_fit(folder: str | Path) -> tuple[pd.DataFrame, list[str], dict[str, Any
     return edges, names, record
 
 
-def _libraries():
-    try:
-        import bokeh  # noqa: F401
-        import jinja2  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "a report needs bokeh and jinja2: pip install 'causaljax[report]'"
-        ) from None
+def check_libraries() -> None:
+    """Raises ImportError without the extra ``report``."""
+    for library in ("bokeh", "jinja2", "fast_sugiyama"):
+        if importlib.util.find_spec(library) is None:
+            raise ImportError(
+                f"a report needs {library}: pip install 'causaljax[report]'"
+            )
 
 
 def _refusal(path, error):
