@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from causaljax import estimators
-from causaljax.cli import command_line, completion, effect, errors, reply, schema
+from causaljax.cli import command_line, completion, errors, reply, schema
 from causaljax.tables import datasets, files
 from causaljax.tables.edges import COLUMNS
 
@@ -79,13 +79,18 @@ def _names_of_commands():
         {"schema_version": "2.0"},
         {"command": "ft"},
         {"result": None},
-        {"result": {"datasets": [{"name": "x"}]}},
+        {"result": {"file": 1}},
+        {"result": {"file": "a", "more": 1}},
         {"more": 1},
         {"error": {"code": "nonsense", "message": ""}},
     ],
 )
-def test_the_schema_notices_what_is_wrong(capsys, change):
-    envelope = ask(capsys, "datasets") | change
+def test_the_schema_notices_what_is_wrong(change):
+    answer = reply.Reply(True, "plot", ["plot"])
+    answer.result = {"file": "a"}
+    envelope = answer.envelope()
+    jsonschema.validate(envelope, SCHEMA)
+    envelope |= change
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(envelope, SCHEMA)
 
@@ -159,17 +164,24 @@ def test_a_picture_is_drawn_from_results_and_from_files(fitted, tmp_path, capsys
         assert path.stat().st_size > 1000
 
 
+def test_a_page_is_written_from_results(fitted, tmp_path, capsys):
+    _, out, _ = fitted
+    path = tmp_path / "page.html"
+    assert ask(capsys, "report", out, path)["result"] == {"file": str(path)}
+    assert path.read_text("utf-8").startswith("<!")
+
+
 # Graphs compared
 
 
-def write_graph(path, matrix, names="abc"):
+def write_graph(path, matrix, names="abcd"):
     frame = pd.DataFrame(matrix, index=list(names), columns=list(names))
     frame.to_csv(path)
     return path
 
 
-TRUTH = [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
-GRAPH = [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+TRUTH = [[0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+GRAPH = [[0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def test_graphs_are_compared_by_skeleton_and_direction(tmp_path, capsys):
@@ -191,7 +203,7 @@ def test_graphs_are_compared_by_skeleton_and_direction(tmp_path, capsys):
     assert command_line.main(["compare", str(one), str(two)]) == 0
     printed = capsys.readouterr().out
     for words in (
-        "SHD 3 over 3 columns",
+        "SHD 3 over 4 columns",
         "skeleton",
         "0.667",
         "│ b      │ c      │ -->   │ <--",
@@ -357,6 +369,8 @@ MISTAKES = [
     (["compare", "sachs", "{f}/bad.json"], "unreadable_graph", None, None),
     (["effect", "{f}", "a", "d"], "unreadable_graph", None, None),
     (["plot", "{f}", "{f}/g.png"], "unreadable_graph", None, None),
+    (["report", "{f}"], "unreadable_graph", None, None),
+    (["report", "{r}", "{f}/no/page.html"], "unwritable_output", None, None),
     (["compare", "sachs", "{r}"], "graphs_differ", None, None),
 ]
 
@@ -412,11 +426,11 @@ def test_what_is_no_mistake_of_the_user_has_its_code(monkeypatch, capsys, raised
 def test_every_code_is_raised_here_and_listed_in_the_docs():
     raised = {code for _, code, *_ in MISTAKES}
     assert raised | {"missing_extra", "interrupted", "internal"} == set(errors.CODES)
-    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", DOCS.read_text(), re.M))
+    section = DOCS.read_text().partition("## Errors")[2]
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.M))
     assert listed == errors.CODES
 
 
 def test_every_command_is_listed_in_the_docs():
     listed = re.findall(r"^\| `([a-z]+)[^`]*` \|", DOCS.read_text(), re.M)
     assert _names_of_commands() <= set(listed)
-    assert effect in command_line.COMMANDS
