@@ -180,10 +180,12 @@ def test_print_is_noticed():
 
 REPORT = """
 import json, sys
+before = sorted(sys.modules)
 from jax._src import xla_bridge
 started = xla_bridge.backends_are_initialized()
 import jax
 print(json.dumps({
+    "before": before,
     "modules": sorted(sys.modules),
     "started": started,
     "arrays": len(jax.live_arrays()),
@@ -232,6 +234,11 @@ def test_device_rooms_load_no_tables():
     report = after(f"from causaljax import {', '.join(rooms)}\n")
     assert "causaljax.core" in report["modules"]
     assert not {"pandas", "networkx", "rich"} & set(report["modules"])
+
+
+def test_the_command_line_starts_without_jax():
+    report = after("import causaljax.cli\n")["before"]
+    assert not {"jax", "flax", "scipy", "matplotlib", "bokeh"} & set(report)
 
 
 def test_the_report_notices_an_array():
