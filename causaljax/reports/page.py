@@ -73,7 +73,9 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
     columns = record.get("columns", [])
     about = {row["name"]: _in_words(row) for row in columns}
     resources = Resources(
-        mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]
+        mode="inline",
+        components=["bokeh", "bokeh-widgets", "bokeh-tables"],
+        log_level="warn",
     )
     scripts = [*resources.js_raw, _LOADER]
     present = [mark for mark in edge_tables.MARKS if (edges["mark"] == mark).any()]

@@ -248,7 +248,7 @@ def _figure(source, view, heads, head_view, nodes):
 def _table(source, view, edges):
     from bokeh.models import DataTable, NumberFormatter, StringFormatter, TableColumn
 
-    widths = {"source": 130, "mark": 50, "target": 130, "why": 600}
+    widths = {"source": 130, "mark": 50, "target": 130, "why": 540}
     columns = []
     for name in ("source", "mark", "target", *_NUMBERS, "why"):
         numeric = name in _NUMBERS
