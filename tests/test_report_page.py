@@ -62,6 +62,8 @@ RECORD = {
     },
     "data": {"source": MARKUP, "sha256": "00"},
     "command": ["causaljax", "fit", MARKUP],
+    "regimes_column": MARKUP,
+    "knowledge": {"roots": [MARKUP]},
     "timings": {"fit_seconds": 1.0},
     "seed": 3,
 }
@@ -156,7 +158,8 @@ def test_nothing_is_fetched(written):
 def test_the_page_tells_what_a_record_knows(written):
     text = Tags(written).text
     for words in (
-        "6 edges among 6 columns",
+        "6 edges among 6 columns, 1 of open direction, 1 pair with a likely",
+        "knowledge: roots",
         "SHA-256 of the data",
         "left out",
         "share of refits",

@@ -109,7 +109,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
         diagnostics=diagnostics(convergence),
         settings={
             name: spelled(json.dumps(value, default=repr, ensure_ascii=False))
-            for name, value in record.get("config", {}).items()
+            for name, value in _settings(record)
         },
         advice=convergence.get("advice", {}),
     )
@@ -207,6 +207,16 @@ def check_libraries() -> None:
             raise ImportError(
                 f"a report needs {library}: pip install 'causaljax[report]'"
             )
+
+
+def _settings(record):
+    """The settings, and what was told of the table if anything was."""
+    yield from record.get("config", {}).items()
+    for name in ("interventions_column", "regimes_column", "weights_column"):
+        if record.get(name) is not None:
+            yield name.replace("_", " "), record[name]
+    for kind, stated in record.get("knowledge", {}).items():
+        yield f"knowledge: {kind}", stated
 
 
 def _refusal(path, error):

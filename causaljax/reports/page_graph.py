@@ -71,7 +71,7 @@ for (let k = 0; k < x.length; k++) {
 heads.change.emit()
 nodes.data.label = nodes.data.name.map((name, k) => {
   const room = Math.min(nodes.data.room[k], x_range.end - nodes.data.x[k])
-  const letters = [...name], most = Math.floor((room * right - 18) / 6.5)
+  const letters = [...name], most = Math.floor((room * right - 18) / 7)  // pixels
   if (letters.length <= most || nodes.selected.indices.includes(k)) return name
   return most < 3 || up < 11 ? "" : letters.slice(0, most - 1).join("") + "…"
 })
@@ -203,6 +203,19 @@ def _figure(source, view, heads, head_view, nodes):
         nonselection_line_alpha=0.15,
         hover_line_color=_FOUND,
     )
+    picture.text(
+        "x",
+        "y",
+        "label",
+        source=nodes,
+        x_offset=_NODE / 2 + 2,
+        text_baseline="middle",
+        text_color=_INK,
+        text_font_size="12px",
+        background_fill_color="#ffffff",
+        background_fill_alpha=0.75,
+        nonselection_text_alpha=0.3,
+    )
     picture.scatter(
         "x",
         "y",
@@ -223,19 +236,6 @@ def _figure(source, view, heads, head_view, nodes):
         line_width=1.5,
         selection_fill_color=_FOUND,
         nonselection_alpha=0.3,
-    )
-    picture.text(
-        "x",
-        "y",
-        "label",
-        source=nodes,
-        x_offset=_NODE / 2 + 2,
-        text_baseline="middle",
-        text_color=_INK,
-        text_font_size="12px",
-        background_fill_color="#ffffff",
-        background_fill_alpha=0.75,
-        nonselection_text_alpha=0.3,
     )
     facts = [("", "@edge"), ("", "@numbers"), ("", "@why")]
     picture.add_tools(

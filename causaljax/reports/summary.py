@@ -119,12 +119,10 @@ def counted(edges: pd.DataFrame, num_columns: int) -> str:
     counts = edges["mark"].value_counts()
     number = len(edge_tables.directed_edges(edges))
     words = f"{number} edge{'s' * (number != 1)} among {num_columns} columns"
-    for mark, what in (
-        (edge_tables.UNDIRECTED, "of open direction"),
-        (edge_tables.CONFOUNDED, "pairs with a likely hidden cause"),
-    ):
-        if counts.get(mark, 0):
-            words += f", {counts[mark]} {what}"
+    if count := counts.get(edge_tables.UNDIRECTED, 0):
+        words += f", {count} of open direction"
+    if count := counts.get(edge_tables.CONFOUNDED, 0):
+        words += f", {count} pair{'s' * (count != 1)} with a likely hidden cause"
     return words
 
 
