@@ -17,7 +17,8 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
 ]
-OWN = "file:", "data:", "chrome:"  # the last of the page that a new window shows
+# Of the page itself, and of the one that a new window shows.
+OWN = ("file:", "data:", "chrome:", "chrome-untrusted:")
 # What a page shows, by the models of bokeh.
 COUNTS = """
 const models = [...Bokeh.documents[0]._all_models.values()]
