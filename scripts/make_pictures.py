@@ -1,10 +1,10 @@
 """Draws every picture of `causaljax.plot`, and the one of the README.
 
-    python scripts/make_pictures.py [--out DIR] [--only WORD ...]
+    python scripts/make_pictures.py [--out DIR] [--only GROUP ...]
 
 Graphs have 5, 11 (the protein data), 20 and 60 columns; but for the protein data tables
-are simulated. `--only` names those that are drawn, by parts of their names: "sachs" is
-the picture of the README, which goes to docs/pictures.
+are simulated. `--only` names groups of them; "sachs" is the picture of the README, which
+goes to docs/pictures.
 """
 
 import argparse
