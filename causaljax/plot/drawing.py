@@ -20,8 +20,9 @@ _HALF = 0.13  # half a node's height
 _PAD = 0.09  # between a name and its frame
 _APART = 0.12  # between nodes
 _ENTRY = 0.19  # a line of the legend
-_NARROWEST = 5.4  # room for the text of a legend
+_SAMPLE = 0.75  # a line of the legend, but for its text
 _MARGIN = 0.12
+_DEEPEST = 0.4  # below a row, of the control points of a line that stays in it
 _HEAD = 9  # points, an arrowhead's length
 _LONGEST = 18, 12  # characters of a name, in graphs of few nodes and of many
 _FEW = 25  # nodes
@@ -68,8 +69,7 @@ def draw(
       The Axes. Its artists have ids (``get_gid``): "node k" is the text of the k-th
       name, "edge k" the k-th line.
     """
-    ax = style.axes(ax, 1, 1) if ax is None else ax
-    own = ax.figure.get_size_inches().tolist() == [1, 1]
+    own, ax = ax is None, style.axes(ax, 1, 1)
     names = list(names)
     texts = style.labels(names, _LONGEST[len(names) > _FEW])
     halves = {name: _half(text) for name, text in zip(names, texts, strict=True)}
@@ -79,7 +79,7 @@ def draw(
     right = max([x + room[name] / 2 for name, (x, _) in found.places.items()])
     left = min([x - room[name] / 2 for name, (x, _) in found.places.items()])
     row = _ROW + _BROAD * (right - left) * _ROW
-    below = _ENTRY * len(legend) + 2 * _MARGIN
+    below = _ENTRY * len(legend) + _DEEPEST
 
     def inches(point):
         return (point[0] - left) * _ROW, below + _HALF + point[1] * row
@@ -92,7 +92,8 @@ def draw(
         for pair, passed in found.bends.items()
     }
     height = max(node.y for node in nodes.values()) + _HALF + _MARGIN
-    scale = _fit(ax, own, (right - left) * _ROW, height)
+    words = max([_length(text, _SMALL) for text, _ in legend], default=0) + _SAMPLE
+    scale = _fit(ax, own, (right - left) * _ROW, words, height)
     _put_nodes(ax, nodes, names, texts, found.isolated, scale)
     _put_lines(ax, nodes, bends, lines, scale)
     _put_legend(ax, legend, scale)
@@ -101,19 +102,23 @@ def draw(
 
 def _half(text):
     """Half the width of a node with this text."""
+    return max(_length(text, _FONT), 0.15) / 2 + _PAD
+
+
+def _length(text, points):
+    """How long a text is in this size, inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     width, *_ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(size=_FONT), False
+        text, FontProperties(size=points), False
     )
-    # The renderer's letters are a little wider than the font's.
-    return max(1.05 * width / 72, 0.15) / 2 + _PAD
+    return 1.05 * width / 72  # the renderer's letters are wider than the font's
 
 
-def _fit(ax, own, width, height):
-    """Makes a new figure as large as it must be, or returns how much smaller all is."""
-    margin = max(_NARROWEST - width, 0) / 2 + _MARGIN
+def _fit(ax, own, width, words, height):
+    """Makes a new figure as large as it must be; returns how much smaller all is."""
+    margin = max(words - width, 0) / 2 + _MARGIN
     if own:
         ax.figure.set_size_inches(width + 2 * margin, height)
         ax.figure.set_layout_engine("none")
@@ -141,7 +146,7 @@ def _put_nodes(ax, nodes, names, texts, isolated, scale):
             linewidth=0.8 * scale,
             zorder=2,
         )
-        ax.add_patch(frame)
+        ax.add_artist(frame)
         ax.text(
             x,
             y,
@@ -177,7 +182,7 @@ def _put_lines(ax, nodes, bends, lines, scale):
                 codes.append(Path.LINETO)
                 continue
             # In one row both ends of a curve hang below it.
-            drop = 0.45 * (y0 - y1) if y0 != y1 else 1.5 * _HALF + 0.05 * abs(x1 - x0)
+            drop = 0.45 * (y0 - y1) or min(0.2 + 0.05 * abs(x1 - x0), _DEEPEST)
             rise = drop if y0 != y1 else -drop
             vertices += [(x0, y0 - drop), (x1, y1 + rise), (x1, y1)]
             codes += [Path.CURVE4] * 3
@@ -185,7 +190,7 @@ def _put_lines(ax, nodes, bends, lines, scale):
         heads = line.heads if down else line.heads[::-1]
         patch = _arrow(line, heads, scale, path=Path(vertices, codes))
         patch.set_gid(f"edge {k}")
-        ax.add_patch(patch)
+        ax.add_artist(patch)
 
 
 class _Route(NamedTuple):
