@@ -19,6 +19,19 @@ pytestmark = [
 ]
 # Of the page itself, and of the one that a new window shows.
 OWN = ("file:", "data:", "chrome:", "chrome-untrusted:")
+MORE = (
+    "<svg onload=document.title='owned'>",
+    "javascript:document.title='owned'",
+    "${document.title='owned'}`",
+    "\\u003cscript\\u003edocument.title='owned'\\u003c/script\\u003e",
+    "&lt;script&gt;document.title='owned'&lt;/script&gt;",
+    "--> <!-- ]]>",
+    "@{edge}{safe} @edge{custom}",
+    "\u2028\u2029\0\x1b[31m",
+    "{% raw %}{{ config }}",
+    " ",
+    "",
+)
 # What a page shows, by the models of bokeh.
 COUNTS = """
 const models = [...Bokeh.documents[0]._all_models.values()]
@@ -90,15 +103,18 @@ def test_the_slider_the_search_and_the_console(look, driver, tmp_path):
     assert_quiet(driver)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_names_run_nothing(look, driver, tmp_path, width):
+@pytest.mark.parametrize(("width", "count"), [(1280, 500), (390, 6)])
+def test_names_run_nothing(look, driver, tmp_path, width, count):
     """Nor does pointing at nodes, lines and cells."""
     from selenium.webdriver.common.action_chains import ActionChains
 
     hostile = load(pathlib.Path(__file__).parent / "test_report_page.py")
+    texts = [*hostile.NAMES, *MORE]
+    names = [f"{texts[k % len(texts)]}{k}" for k in range(count)]
     path = tmp_path / "report.html"
-    look.page.write_page(path, hostile.hostile(), hostile.NAMES, hostile.RECORD)
+    look.page.write_page(path, hostile.hostile(names), names, hostile.RECORD)
     look.open_page(driver, path, width)
+    assert driver.execute_script(COUNTS)["lines"] == count + 1
     graph = driver.find_element("id", "graph")
     high, wide = graph.size["height"], graph.size["width"]
     for across in range(-4, 5):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from causaljax.plot import style
 from causaljax.reports import page_graph
 from causaljax.reports.summary import counted, diagnostics, shown_edges, spelled
 from causaljax.tables import edges as edge_tables
@@ -96,10 +97,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
         hashes=[_hash(script) for script in scripts],
         scripts=scripts,
         model=json_item(page_graph.interactive(edges, names, about), "graph"),
-        marks={
-            mark: (edge_tables.MARKS[mark], page_graph.COLOURS[mark])
-            for mark in present
-        },
+        marks={mark: (edge_tables.MARKS[mark], style.EDGES[mark]) for mark in present},
         meanings={
             kind: MEANINGS.get(kind, "") for kind in edges["meaning"].unique().tolist()
         },
