@@ -119,7 +119,7 @@ def counted(edges: pd.DataFrame, num_columns: int) -> str:
         (edge_tables.UNDIRECTED, "of open direction"),
         (edge_tables.CONFOUNDED, "with a likely hidden cause"),
     ):
-        if number := counts.get(mark, 0):
+        if number := int(counts.get(mark, 0)):
             pairs = f"pair{'s' * (number != 1)} " * (mark == edge_tables.CONFOUNDED)
             words += f", {number} {pairs}{what}"
     return words
