@@ -67,6 +67,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
     """
     check_libraries()
     import jinja2
+    from bokeh.core.types import ID
     from bokeh.embed import json_item
     from bokeh.resources import Resources
 
@@ -96,7 +97,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
         record=record,
         hashes=[_hash(script) for script in scripts],
         scripts=scripts,
-        model=json_item(page_graph.interactive(edges, names, about), "graph"),
+        model=json_item(page_graph.interactive(edges, names, about), ID("graph")),
         marks={mark: (edge_tables.MARKS[mark], style.EDGES[mark]) for mark in present},
         meanings={
             kind: MEANINGS.get(kind, "") for kind in edges["meaning"].unique().tolist()

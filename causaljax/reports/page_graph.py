@@ -197,6 +197,7 @@ def _figure(source, view, heads, head_view, nodes):
         nonselection_line_alpha=0.15,
         hover_line_color=style.ORANGE,
     )
+    behind: Any = {"background_fill_color": "#fff", "background_fill_alpha": 0.75}
     picture.text(
         "x",
         "y",
@@ -206,8 +207,7 @@ def _figure(source, view, heads, head_view, nodes):
         text_baseline="middle",
         text_color=style.TEXT,
         text_font_size="12px",
-        background_fill_color="#ffffff",
-        background_fill_alpha=0.75,
+        **behind,
         nonselection_text_alpha=0.3,
     )
     picture.scatter(
@@ -306,7 +306,7 @@ def _smooth(points):
     return spline(np.linspace(0, 1, _SAMPLES))
 
 
-def _edge_data(edges, lines):
+def _edge_data(edges, lines) -> Any:
     data: dict[str, list[Any]] = {
         name: [spelled(cell) for cell in edges[name]]
         for name in ("source", "mark", "target", "why")
@@ -341,7 +341,7 @@ def _numbers(row):
     return ", ".join(told)
 
 
-def _head_data(edges, lines):
+def _head_data(edges, lines) -> Any:
     """Of each arrowhead its edge, its node, and a point that its line comes from."""
     data: dict[str, list[Any]] = {
         name: [] for name in ("edge", "colour", "to_x", "to_y", "from_x", "from_y")
@@ -357,7 +357,7 @@ def _head_data(edges, lines):
     return {name: list(column) for name, column in (data | places).items()}
 
 
-def _node_data(names, places, about):
+def _node_data(names, places, about) -> Any:
     x, y = np.array([places[name] for name in names]).T
     right = x[None, :] - x[:, None]
     meet = (right > 0) & (np.abs(y[:, None] - y[None, :]) < _APART)
