@@ -253,7 +253,9 @@ def test_every_public_name_resolves(name):
     assert name in dir(causaljax)
 
 
-@pytest.mark.parametrize("package", [causaljax, causaljax.estimators])
+@pytest.mark.parametrize(
+    "package", [causaljax, causaljax.estimators, causaljax.plot]
+)
 def test_names_that_load_late_are_those_that_type_checkers_see(package):
     typed = {}
     tree = ast.parse(pathlib.Path(package.__file__).read_text())

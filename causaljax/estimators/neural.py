@@ -1,6 +1,7 @@
 """Neural structural equations."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
