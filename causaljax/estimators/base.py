@@ -36,6 +36,10 @@ _SHOWN_STEPS = 100  # of a run's history
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
+_UNTOLD = (
+    "fit knew which cells were set from outside, and of these rows nothing is told: "
+    "give interventions="
+)
 _ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
@@ -677,6 +681,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
             values,
             outcome_class,
         )
+        if interventions is None and self._evidence.told_apart.any():
+            asked = asked._replace(cautions=(*asked.cautions, _UNTOLD))
         hidden = (self.posterior_.extra or {}).get("confounder_prob")
         draws, what = self._graph_draws()
         found = estimation.estimate(
