@@ -395,7 +395,7 @@ def fine_tune(options):
         strengths = _strengths(model, frames)
         stated, true = strengths[:, apart], np.asarray(graphs)[:, apart]
         areas = [methods.ranking_area(t, s) for t, s in zip(true, stated, strict=True)]
-        error = methods.reliability(stated.ravel(), true.ravel()).error
+        error = reliability(stated.ravel(), true.ravel()).error
         print(f"{name:7} AUROC {np.mean(areas):.3f}, ECE {error:.3f}", flush=True)
 
 
