@@ -70,7 +70,7 @@ def test_every_method_has_a_name_in_the_command_line():
             if issubclass(made, BaseGraphEstimator) and not inspect.isabstract(made)
         }
     assert found == set(command_line.METHODS.values()), (
-        "every method has an entry in METHODS of causaljax/cli/command_line.py"
+        "every method has an entry in METHODS of causaljax/cli/methods.py"
     )
     for package in (causaljax, estimators):
         assert found <= set(package.__all__), (
@@ -267,6 +267,10 @@ def test_noise_is_chosen_and_told(chain):
     normal = LinearDAG(noise="auto", num_steps=3).fit(chain)
     assert normal.info_["noise"] == "gaussian"
     assert normal.info_["nongaussian_evidence"] < 0
+    history = normal.info_["history"]
+    assert history["step"] == [1, 2, 3]
+    assert history["loss"][-1] == pytest.approx(normal.info_["loss"], rel=1e-5)
+    assert "accepted" not in history  # which is no number
     assert normal.info_["nongaussian_columns"] == []
     assert not any(edge["claimed"] for edge in normal.info_["directions"])
     assert "Not claimed, as noise near to Gaussian" in " ".join(normal._notes())

@@ -31,14 +31,17 @@ from causaljax.effects import estimation, question, regression
 from causaljax.effects.result import Effect
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
+from causaljax.estimators.record import environment, run_record, short
+from causaljax.estimators.routing import RoutesMetadata
 from causaljax.exchange import dags
-from causaljax.reports import explanation
+from causaljax.reports import explanation, page
 from causaljax.reports.summary import Lines, as_html, counted, summary
-from causaljax.tables import edges, frame, model_files, priors
+from causaljax.tables import edges, frame, model_files, notices, priors
 from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
+_SHOWN_STEPS = 100  # of a run's history
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
@@ -89,7 +92,7 @@ class FitResult(NamedTuple):
     info: dict[str, Any]
 
 
-class BaseGraphEstimator(ABC):
+class BaseGraphEstimator(RoutesMetadata, ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
@@ -118,8 +121,10 @@ class BaseGraphEstimator(ABC):
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
-        classes by their codes), the ``seconds`` of the fit and its ``seed``: as
-        ``random_state`` it gives the same answer again.
+        classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
+        its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
+        ``random_state`` it gives the same answer again; of methods that take steps the
+        ``history``, lists of ``step``, ``loss`` and what else is measured on the way.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
     """
@@ -250,7 +255,10 @@ class BaseGraphEstimator(ABC):
         self._seed = self._new_seed()
         self._prior_given = None
         start = time.perf_counter()
-        with Progress(type(self).__name__, self.progress) as bar:
+        with (
+            notices.keeping() as warned,
+            Progress(type(self).__name__, self.progress) as bar,
+        ):
             X, problem, named = self._read_table(
                 X,
                 sample_weight,
@@ -274,7 +282,11 @@ class BaseGraphEstimator(ABC):
             learned = self._fit_problem(ordered, sorted_names, bar)
             learned = self._relabelled(learned, places)
             self._gather(ordered, places)
-        info = learned.info | {"seconds": time.perf_counter() - start}
+        info = learned.info | {
+            "seconds": time.perf_counter() - start,
+            "rows": int((problem.weight > 0).sum()),
+            "warnings": warned,
+        }
         if missing:
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
@@ -326,7 +338,7 @@ class BaseGraphEstimator(ABC):
             if kind == Kind.CATEGORICAL
         ]
         if classes and not self._reads_classes():
-            warnings.warn(
+            notices.warn(
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
                 "frequency; MixedDAG and AmortizedDAG read them as classes",
@@ -455,15 +467,24 @@ class BaseGraphEstimator(ABC):
         """Runs a kernel, as ``best_run`` from several starts; warns of failure.
 
         Returns:
-          The posterior, and the last diagnostics with the settings as "config".
+          The posterior, and the last diagnostics with the settings as "config" and,
+          of more steps than one, those on the way as "history".
         """
         if kernel.precision != "double":
             problem = jax.device_put(problem)  # once, and not for every chunk
-        key, runs = jax.random.key(self._seed), []
+        key, runs, traces = jax.random.key(self._seed), [], []
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
         for number, start_key in enumerate(keys, 1):
             of = f"start {number} of {num_starts}" if num_starts > 1 else ""
-            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps)
+            more = (num_starts - number) * config.num_steps
+            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps, more)
+            chunks = []
+
+            def on_chunk(steps, trace, chunks=chunks):
+                bar.steps(steps)
+                chunks.append(trace)
+
+            traces.append(chunks)
             runs.append(
                 run(
                     kernel,
@@ -471,7 +492,7 @@ class BaseGraphEstimator(ABC):
                     problem,
                     config,
                     num_chunks=_num_chunks(config.num_steps),
-                    on_chunk=lambda steps, _: bar.steps(steps),
+                    on_chunk=on_chunk,
                 )
             )
         best = 0
@@ -479,19 +500,22 @@ class BaseGraphEstimator(ABC):
             infos = [info for _, info in runs]
             best = int(best_start(jax.tree.map(lambda *a: jnp.stack(a), *infos)))
         posterior, last = runs[best]
-        return posterior, self._diagnose(last) | {"config": settings(config)}
+        info = self._diagnose(last) | {"config": settings(config)}
+        if config.num_steps > 1:
+            info["history"] = _history(traces[best])
+        return posterior, info
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
         """A run's last diagnostics as a dict; warns of failure."""
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
         if info["nonfinite"]:
-            warnings.warn(
+            notices.warn(
                 "the score is not finite: the graph is not to be trusted; look for "
                 "columns of extreme scale",
                 stacklevel=5,
             )
         elif not info["converged"]:
-            warnings.warn("the fit has not converged; raise num_steps", stacklevel=5)
+            notices.warn("the fit has not converged; raise num_steps", stacklevel=5)
         return info
 
     def _store(self, learned: FitResult, columns: frame.Columns, table: Any) -> None:
@@ -505,6 +529,7 @@ class BaseGraphEstimator(ABC):
         info = {"config": {}, "edge_probabilities": "score", **learned.info}
         meaning = str(info["edge_probabilities"])
         self.posterior_ = learned.posterior
+        self._table_columns = columns
         self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
         self.edges_ = edges.edge_table(
             learned.graph,
@@ -525,6 +550,7 @@ class BaseGraphEstimator(ABC):
             **info,
             "columns": [dict(row) for row in columns.described],
             "seed": self._seed,
+            "environment": environment(),
         }
         self.n_features_in_ = len(columns.names)
         labels = getattr(table, "columns", None)
@@ -725,6 +751,24 @@ class BaseGraphEstimator(ABC):
         self._check_fitted()
         return dags.iter_dags(self.graph_)
 
+    def report(self, path: str | Path) -> None:
+        """Writes one HTML page about the fit, which opens without network.
+
+        It holds the graph to pan, zoom, search and cut at a probability, the edge
+        table, what can and cannot be concluded, the warnings of the fit, how columns
+        were read, settings, diagnostics, and versions and seed.
+
+        Args:
+          path: of the file; one that is there is replaced when the new one is complete.
+
+        Raises:
+          ValueError: naming the path that cannot be written.
+          ImportError: without the extra ``report``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        page.write_page(path, self.edges_, list(self.adjacency_), run_record(self))
+
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator to a file that ``causaljax.load`` reads.
 
@@ -744,7 +788,8 @@ class BaseGraphEstimator(ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
-        state = {name: kept for name, kept in vars(self).items() if name != "graph_"}
+        made = {"graph_", "_metadata_request"}  # again, or by scikit-learn
+        state = {name: kept for name, kept in vars(self).items() if name not in made}
         names = list(self.adjacency_)
         if callable(state.get("prior")):
             state["prior"] = pd.DataFrame(self._prior_given, index=names, columns=names)
@@ -801,11 +846,14 @@ class BaseGraphEstimator(ABC):
         """The constructor with the arguments that were given."""
         defaults = inspect.signature(type(self).__init__).parameters
         changed = ", ".join(
-            f"{name}={_short(value)}"
+            f"{name}={short(value)}"
             for name, value in self.get_params().items()
-            if _short(value) != _short(defaults[name].default)
+            if short(value) != short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "edges_")
 
     def __sklearn_tags__(self):
         # pyrefly: ignore [missing-module-attribute]
@@ -818,11 +866,16 @@ class BaseGraphEstimator(ABC):
         )
 
 
-def _short(value):
-    """A value of one line: of matrices the shape."""
-    if isinstance(value, pd.DataFrame | np.ndarray):
-        return f"<{type(value).__name__} {list(value.shape)}>"
-    return repr(value)
+def _history(chunks):
+    """Diagnostics of some steps of a run, all that are numbers; None if not finite."""
+    trace = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
+    number = len(trace.loss)
+    shown = np.unique(np.linspace(0, number - 1, _SHOWN_STEPS).round().astype(int))
+    return {"step": (shown + 1).tolist()} | {
+        name: [float(f"{v:.6g}") if np.isfinite(v) else None for v in leaf[shown]]
+        for name, leaf in trace._asdict().items()
+        if np.issubdtype(leaf.dtype, np.floating)
+    }
 
 
 def _num_chunks(num_steps):
