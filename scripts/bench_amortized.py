@@ -389,6 +389,7 @@ def fine_tune(options):
     apart = ~np.eye(20, dtype=bool)
     before = _amortized(options)
     after = before.fine_tune(gene_table, minutes=options.minutes)
+    # pyrefly: ignore [missing-attribute]
     card = after.pretrained.card["fine_tuning"]
     print(f"{card['tables']} tables in {card['minutes']:g} minutes")
     for name, model in (("before", before), ("after", after)):
