@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import pkgutil
@@ -175,7 +176,8 @@ def _few_memory_maps():
 
 def assert_edges_agree(model, folder):
     """The same edges in the table, prints, files, matrices and the graph."""
-    from causaljax.tables import files
+    from causaljax import exchange
+    from causaljax.tables import edges, files
 
     names = list(model.adjacency_)
     marks = {(row.source, row.target): row.mark for row in model.edges_.itertuples()}
@@ -188,6 +190,8 @@ def assert_edges_agree(model, folder):
     read = files.read_result(folder / "edges.csv")
     assert {(row.source, row.target): row.mark for row in read.itertuples()} == marks
     np.testing.assert_array_equal(read["probability"], model.edges_["probability"])
+    again, _ = edges.from_networkx(exchange.read_graph(folder / "graph.json"))
+    assert {(row.source, row.target): row.mark for row in again.itertuples()} == marks
     for frame, file in ((model.adjacency_, "adjacency"), (model.cpdag_, "cpdag")):
         again = files.read_result(folder / f"{file}.csv")
         assert (again == frame).all(axis=None)
@@ -202,10 +206,33 @@ def assert_edges_agree(model, folder):
     assert found == marks
     page = model._repr_html_()
     assert page.count("<tr>") == len(marks) + 1
+    model.report(folder / "report.html")
+    drawn = drawn_edges((folder / "report.html").read_text(encoding="utf-8"))
+    ends = zip(drawn["source"], drawn["target"], strict=True)
+    assert dict(zip(ends, drawn["mark"], strict=True)) == marks
     for pair in marks:
         told = model.explain(*pair)
         assert {told.source, told.target} == set(pair)
         assert told.mark == marks[pair]
+
+
+def drawn_edges(page):
+    """What bokeh draws of the edges on a page of ``reports.page``, column by column."""
+    model = json.loads(re.search(r'id="model">(.*?)</script>', page)[1])
+    found = []
+
+    def walk(node):
+        if isinstance(node, dict):
+            if node.get("name") == "ColumnDataSource":
+                found.append(dict(node["attributes"]["data"]["entries"]))
+            node = list(node.values())
+        if isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(model)
+    (edges,) = (data for data in found if "mark" in data)
+    return edges
 
 
 def assert_same(one, other, where=""):

@@ -70,7 +70,7 @@ def test_every_method_has_a_name_in_the_command_line():
             if issubclass(made, BaseGraphEstimator) and not inspect.isabstract(made)
         }
     assert found == set(command_line.METHODS.values()), (
-        "every method has an entry in METHODS of causaljax/cli/command_line.py"
+        "every method has an entry in METHODS of causaljax/cli/methods.py"
     )
     for package in (causaljax, estimators):
         assert found <= set(package.__all__), (
@@ -327,6 +327,13 @@ def test_bootstrap_counts_edges(chain):
     assert expected == pytest.approx(joined.mean())
     again = LinearDAG(noise="gaussian", num_steps=3, n_bootstrap=20).fit(chain)
     assert again.edge_probabilities_.equals(probabilities)
+    # ``effect`` is asked of the class of each refit.
+    classes = model.posterior_.extra["essential"]
+    assert classes.shape == (20, 3, 3)
+    assert (classes >= model.posterior_.graphs).all()
+    draws, what = model._graph_draws()
+    assert (len(draws), what) == (20, "20 refits on resampled rows")
+    assert not model.effect("a", "c", chain).identified
 
 
 def test_what_is_learned_agrees_with_itself(chain):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from causaljax.effects.adjustment import on_causal_paths
 from causaljax.effects.identification import Possibility, identify
 from causaljax.effects.question import Question
 from causaljax.effects.regression import Fit, columns_of, indicators, regress
@@ -75,6 +74,7 @@ def estimate(
         "change": question.change,
         "unit": question.unit,
         "identified": found.identified,
+        "reaches": any(one.reaches for one in found.possible) or not found.possible,
         "level": level,
         "values": question.named,
         "outcome_class": question.outcome_class,
@@ -98,19 +98,18 @@ def estimate(
     else:
         fit, rows = regressions.fit(first)
     fits, weights, covers = [fit], np.ones(1), "the sampling of rows, given the graph"
-    cautions = list(question.cautions)
-    cautions += regressions.cautions(first) if equations is None else []
+    cautions, adjusted, method = list(question.cautions), None, "linear regression"
+    if equations is None:
+        cautions += regressions.cautions(first)
+        if first.given is not None:
+            adjusted = tuple(table.names[k] for k in sorted(first.given))
     if graphs.draws:
         fits, weights, covers, more = _over_draws(question, table, graphs, regressions)
         cautions += more
+        method = "linear regression in each graph"
     elif not first.reaches:
         covers = "nothing: in this graph the effect is 0 whatever the rows"
-    adjusted = None
-    if first.given is not None and equations is None:
-        adjusted = tuple(table.names[k] for k in sorted(first.given))
-    method = "linear regression"
-    if not first.reaches:
-        method = "the graph, in which no directed path leads to the outcome"
+        method = "the graph alone"
     elif equations is not None:
         method = "the structural equations"
     return Effect(
@@ -204,7 +203,7 @@ class _Regressions:
         cells, given = table.cells[free & whole], sorted(possibility.given)
         cause = cells[:, asked.cause]
         count = table.counts[asked.cause]
-        if count:
+        if count and asked.values is not None:  # which classes always have
             low, high = (int(code) for code in asked.values)
             treated = indicators(cause, count, base=low)
             contrast = np.zeros(count - 1)
@@ -223,7 +222,8 @@ class _Regressions:
             columns_of(cells, given, table.counts),
             collinear=(
                 f"effect: {table.names[asked.cause]!r} does not vary as asked in the "
-                "rows that count" + (f" once {held} is held fixed" if held else "")
+                "rows that count"
+                + (f" once {held} is held fixed" if held else "")
                 + ": ask about other values or columns"
             ),
         )

@@ -9,7 +9,7 @@ import scipy.special
 from causaljax.effects.regression import Fit
 from causaljax.reports.summary import spelled
 
-_HALVINGS = 100  # of the range in which a quantile lies
+_HALVINGS = 60  # of the range in which a quantile lies
 _FAR = 40.0  # standard errors beyond which nothing lies
 
 
@@ -23,6 +23,7 @@ class Effect:
       change: of the cause, in words.
       unit: of the estimate, in words.
       identified: whether the graph tells the effect.
+      reaches: whether a directed path leads from cause to outcome in the graph, or may.
       estimate: E[outcome | do(cause = b)] - E[outcome | do(cause = a)]; of an outcome
         of classes the difference of the probabilities of ``outcome_class``. None if the
         effect is not identified.
@@ -31,9 +32,8 @@ class Effect:
       reason: why the effect is not identified, or "".
       possible: the effects that members of the class of graphs give, rising, where open
         directions are the reason; else empty.
-      adjusted_for: the columns held fixed, in the one graph found; None where the
-        effect is 0 as no directed path leads from cause to outcome, or where structural
-        equations answer.
+      adjusted_for: the columns held fixed, in the one graph found; None where no
+        directed path leads from cause to outcome, or where structural equations answer.
       method: what estimated the effect.
       covers: what the interval takes into account.
       values: (a, b), if they were given or follow from the column.
@@ -47,6 +47,7 @@ class Effect:
     change: str
     unit: str
     identified: bool
+    reaches: bool
     estimate: float | None
     interval: tuple[float, float] | None
     level: float
@@ -75,6 +76,10 @@ class Effect:
                 f"{what}: {self.estimate:.4g} ({100 * self.level:g} % interval "
                 f"{low:.4g} to {high:.4g})."
             ]
+            if not self.reaches:
+                said.append(
+                    "In the graph no directed path leads from cause to outcome."
+                )
             if self.adjusted_for is not None:
                 held = ", ".join(repr(name) for name in self.adjusted_for) or "nothing"
                 said.append(f"Adjusted for: {held}.")
@@ -90,9 +95,7 @@ class Effect:
         return "\n".join(f"<p>{line}</p>" for line in lines)
 
 
-def interval(
-    fits: list[Fit], weights: np.ndarray, level: float
-) -> tuple[float, float]:
+def interval(fits: list[Fit], weights: np.ndarray, level: float) -> tuple[float, float]:
     """The central interval of a mixture of estimates.
 
         F(v) = sum_i w_i T_i((v - b_i) / s_i),    from F = (1 - level) / 2 to 1 - that
@@ -110,10 +113,12 @@ def interval(
 
     Example:
       >>> sure, none = Fit(1.0, 0.0, 9), Fit(0.0, 0.0, 9)
-      >>> tuple(round(end, 6) for end in interval([sure, none], np.array([0.5, 0.5]), .9))
+      >>> interval([sure, none], np.array([0.5, 0.5]), level=0.9)
       (0.0, 1.0)
     """
-    centre, error, freedom = (np.array(parts, float) for parts in zip(*fits, strict=True))
+    centre, error, freedom = (
+        np.array(parts, float) for parts in zip(*fits, strict=True)
+    )
     step = error == 0
     scale = np.where(step, 1, error)
 
@@ -122,6 +127,10 @@ def interval(
         return float(weights @ np.where(step, value >= centre, below))
 
     def quantile(wanted):
+        for place in np.unique(centre[step]):
+            jump = float(weights[step & (centre == place)].sum())
+            if share(place) - jump < wanted <= share(place):
+                return float(place)
         # Student's t of few degrees of freedom has its ends farther out.
         far = np.maximum(_FAR, np.abs(scipy.special.stdtrit(freedom, wanted)))
         low, high = (centre - far * error).min(), (centre + far * error).max()

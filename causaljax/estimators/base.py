@@ -6,12 +6,20 @@ import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -23,9 +31,12 @@ from causaljax.effects import estimation, question, regression
 from causaljax.effects.result import Effect
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
-from causaljax.reports import explanation
+from causaljax.estimators.record import environment, run_record, short
+from causaljax.estimators.routing import RoutesMetadata
+from causaljax.exchange import dags
+from causaljax.reports import explanation, page
 from causaljax.reports.summary import Lines, as_html, counted, summary
-from causaljax.tables import edges, frame, model_files, priors
+from causaljax.tables import edges, frame, model_files, notices, priors
 from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
@@ -34,6 +45,10 @@ _SHOWN_STEPS = 100  # of a run's history
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
+_UNTOLD = (
+    "fit knew which cells were set from outside, and of these rows nothing is told: "
+    "give interventions="
+)
 _ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
@@ -77,7 +92,7 @@ class FitResult(NamedTuple):
     info: dict[str, Any]
 
 
-class BaseGraphEstimator(ABC):
+class BaseGraphEstimator(RoutesMetadata, ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
@@ -101,11 +116,13 @@ class BaseGraphEstimator(ABC):
         unit of the row's, in the units of the table; 0 off the graph. Only of methods
         that estimate them.
       graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
-        ``undirected``.
+        ``undirected``, and its attribute ``confounded`` holds pairs of mark ``<->``
+        (``tables.edges.to_networkx``). ``exchange`` writes it for other programs.
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
-        classes by their codes), the ``seconds`` of the fit and its ``seed``: as
+        classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
+        its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
         ``random_state`` it gives the same answer again; of methods that take steps the
         ``history``, lists of ``step``, ``loss`` and what else is measured on the way.
       n_features_in_: d.
@@ -238,7 +255,10 @@ class BaseGraphEstimator(ABC):
         self._seed = self._new_seed()
         self._prior_given = None
         start = time.perf_counter()
-        with Progress(type(self).__name__, self.progress) as bar:
+        with (
+            notices.keeping() as warned,
+            Progress(type(self).__name__, self.progress) as bar,
+        ):
             X, problem, named = self._read_table(
                 X,
                 sample_weight,
@@ -262,7 +282,11 @@ class BaseGraphEstimator(ABC):
             learned = self._fit_problem(ordered, sorted_names, bar)
             learned = self._relabelled(learned, places)
             self._gather(ordered, places)
-        info = learned.info | {"seconds": time.perf_counter() - start}
+        info = learned.info | {
+            "seconds": time.perf_counter() - start,
+            "rows": int((problem.weight > 0).sum()),
+            "warnings": warned,
+        }
         if missing:
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
@@ -314,7 +338,7 @@ class BaseGraphEstimator(ABC):
             if kind == Kind.CATEGORICAL
         ]
         if classes and not self._reads_classes():
-            warnings.warn(
+            notices.warn(
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
                 "frequency; MixedDAG and AmortizedDAG read them as classes",
@@ -452,7 +476,8 @@ class BaseGraphEstimator(ABC):
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
         for number, start_key in enumerate(keys, 1):
             of = f"start {number} of {num_starts}" if num_starts > 1 else ""
-            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps)
+            more = (num_starts - number) * config.num_steps
+            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps, more)
             chunks = []
 
             def on_chunk(steps, trace, chunks=chunks):
@@ -484,13 +509,13 @@ class BaseGraphEstimator(ABC):
         """A run's last diagnostics as a dict; warns of failure."""
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
         if info["nonfinite"]:
-            warnings.warn(
+            notices.warn(
                 "the score is not finite: the graph is not to be trusted; look for "
                 "columns of extreme scale",
                 stacklevel=5,
             )
         elif not info["converged"]:
-            warnings.warn("the fit has not converged; raise num_steps", stacklevel=5)
+            notices.warn("the fit has not converged; raise num_steps", stacklevel=5)
         return info
 
     def _store(self, learned: FitResult, columns: frame.Columns, table: Any) -> None:
@@ -525,6 +550,7 @@ class BaseGraphEstimator(ABC):
             **info,
             "columns": [dict(row) for row in columns.described],
             "seed": self._seed,
+            "environment": environment(),
         }
         self.n_features_in_ = len(columns.names)
         labels = getattr(table, "columns", None)
@@ -665,6 +691,8 @@ class BaseGraphEstimator(ABC):
             values,
             outcome_class,
         )
+        if interventions is None and self._evidence.told_apart.any():
+            asked = asked._replace(cautions=(*asked.cautions, _UNTOLD))
         hidden = (self.posterior_.extra or {}).get("confounder_prob")
         draws, what = self._graph_draws()
         found = estimation.estimate(
@@ -672,7 +700,7 @@ class BaseGraphEstimator(ABC):
             estimation.Table(
                 list(self._table_columns.names),
                 cells,
-                self._set_cells(data, hit),
+                self._set_cells(cells, hit),
                 [len(levels) for levels in self._table_columns.levels],
             ),
             estimation.Graphs(
@@ -683,7 +711,7 @@ class BaseGraphEstimator(ABC):
                 what,
             ),
             level,
-            self._structural_effect(data),
+            self._structural_effect(cells, hit),
         )
         for words in found.warnings:
             warnings.warn(words, stacklevel=2)
@@ -693,17 +721,53 @@ class BaseGraphEstimator(ABC):
         """Graphs that could have made the table: claims and DAG of each, in words."""
         return (), ""
 
-    def _set_cells(self, data: Any, hit: np.ndarray) -> np.ndarray:
+    def _set_cells(self, cells: np.ndarray, hit: np.ndarray) -> np.ndarray:
         """The cells of rows that were set from outside, known (``hit``) or found."""
-        del data
+        del cells
         return hit
 
     def _structural_effect(
-        self, data: Any
+        self, cells: np.ndarray, hit: np.ndarray
     ) -> Callable[[question.Question], regression.Fit] | None:
-        """An estimate of effects by equations of the method's own, if it has any."""
-        del data
+        """An estimate of effects by equations of the method's own, if it has any.
+
+        Args:
+          cells: ``[n, d]`` float, the rows as ``frame.to_cells`` reads them.
+          hit: ``[n, d]`` bool, the cells that were set from outside.
+        """
+        del cells, hit
         return None
+
+    def iter_dags(self) -> Iterator[nx.DiGraph]:
+        """The DAGs that ``cpdag_`` stands for, one by one; see ``exchange.iter_dags``.
+
+        Where a method doubts a direction, ``cpdag_`` leaves open more than the class of
+        ``adjacency_`` does, and ``adjacency_`` need not be among them.
+
+        Raises:
+          ValueError: if there is none.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        return dags.iter_dags(self.graph_)
+
+    def report(self, path: str | Path) -> None:
+        """Writes one HTML page about the fit, which opens without network.
+
+        It holds the graph to pan, zoom, search and cut at a probability, the edge
+        table, what can and cannot be concluded, the warnings of the fit, how columns
+        were read, settings, diagnostics, and versions and seed.
+
+        Args:
+          path: of the file; one that is there is replaced when the new one is complete.
+
+        Raises:
+          ValueError: naming the path that cannot be written.
+          ImportError: without the extra ``report``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        page.write_page(path, self.edges_, list(self.adjacency_), run_record(self))
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator to a file that ``causaljax.load`` reads.
@@ -724,7 +788,8 @@ class BaseGraphEstimator(ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
-        state = {name: kept for name, kept in vars(self).items() if name != "graph_"}
+        made = {"graph_", "_metadata_request"}  # again, or by scikit-learn
+        state = {name: kept for name, kept in vars(self).items() if name not in made}
         names = list(self.adjacency_)
         if callable(state.get("prior")):
             state["prior"] = pd.DataFrame(self._prior_given, index=names, columns=names)
@@ -781,11 +846,14 @@ class BaseGraphEstimator(ABC):
         """The constructor with the arguments that were given."""
         defaults = inspect.signature(type(self).__init__).parameters
         changed = ", ".join(
-            f"{name}={_short(value)}"
+            f"{name}={short(value)}"
             for name, value in self.get_params().items()
-            if _short(value) != _short(defaults[name].default)
+            if short(value) != short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "edges_")
 
     def __sklearn_tags__(self):
         # pyrefly: ignore [missing-module-attribute]
@@ -796,13 +864,6 @@ class BaseGraphEstimator(ABC):
             target_tags=TargetTags(required=False),
             input_tags=InputTags(allow_nan=True),
         )
-
-
-def _short(value):
-    """A value of one line: of matrices the shape."""
-    if isinstance(value, pd.DataFrame | np.ndarray):
-        return f"<{type(value).__name__} {list(value.shape)}>"
-    return repr(value)
 
 
 def _history(chunks):

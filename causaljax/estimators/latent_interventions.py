@@ -1,14 +1,16 @@
 """Rows pooled from experiments that nobody recorded."""
 
 import dataclasses
-import warnings
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
+import scipy.special
 
 from causaljax.core.compiling import quick_jit
+from causaljax.core.problem import pad_rows, padded_size
+from causaljax.core.types import make_problem
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.graphs.cpdag import decided_pairs, essential_graph
 from causaljax.graphs.edge_probabilities import symmetrise_undirected
@@ -19,7 +21,7 @@ from causaljax.kernels.neural.candidates import candidate_edges, shipped_candida
 from causaljax.regimes import densities
 from causaljax.regimes.merge import FEWEST_ROWS
 from causaljax.reports.summary import Lines
-from causaljax.tables import frame
+from causaljax.tables import frame, notices
 
 _LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
 _LIKELY = 0.5  # probability above which a target is shown
@@ -230,13 +232,13 @@ class LatentInterventionDAG(BaseGraphEstimator):
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
-            warnings.warn(
+            notices.warn(
                 f"regimes {info['broad_regimes']} disturb most columns: what disturbs "
                 "everything explains anything, and says nothing about causes",
                 stacklevel=4,
             )
         if not info["reference_known"]:
-            warnings.warn(
+            notices.warn(
                 f"regime {reference!r} is taken for the reference because it has the "
                 "fewest targets; targets are relative to it",
                 stacklevel=4,
@@ -326,6 +328,14 @@ class LatentInterventionDAG(BaseGraphEstimator):
         joint = self._joint(X)
         units = np.log(self._columns.scales).sum()
         return float(np.logaddexp.reduce(joint, axis=1).mean() - units)
+
+    def _set_cells(self, cells, hit):
+        x = np.nan_to_num((cells - self._columns.means) / self._columns.scales)
+        problem = pad_rows(make_problem(x), padded_size(len(x)))
+        model, config = self.posterior_.extra["model"], self._found.config
+        joint = np.asarray(_likelihoods(model, problem.x, config.intervention))
+        share = scipy.special.softmax(joint[: len(x)].astype(np.float64), axis=1)
+        return hit | (share @ self.posterior_.extra["targets"] > 0.5)
 
     def _joint(self, X):
         """Log-likelihoods of rows and regimes ``[n, k]``."""

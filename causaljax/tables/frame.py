@@ -5,7 +5,6 @@ Mistakes in a table are found here, before anything compiles, with the way to me
 
 import dataclasses
 import re
-import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from causaljax.core.problem import pad_rows, padded_size, take_variables
 from causaljax.core.types import Kind, Problem, make_problem
-from causaljax.tables import checks
+from causaljax.tables import checks, notices
 from causaljax.tables.kinds import (
     DATES,
     Column,
@@ -48,6 +47,7 @@ class Columns:
     # How each column of the table was read, in the table's order; of JSON's types.
     described: tuple[dict[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()  # columns of the table that are no variables
+    ranges: np.ndarray | None = None  # [d, 2] float64, least and greatest cell
 
 
 def to_problem(
@@ -101,7 +101,7 @@ def to_problem(
     names = read.names
     found = [f"{name!r} ({why})" for name, why in read.left_out.items() if why]
     if found:
-        warnings.warn(
+        notices.warn(
             f"left out: {', '.join(found)}; columns= (--columns) takes the ones it "
             "names, kinds= (--kinds) says how to read one",
             stacklevel=4,
@@ -130,17 +130,17 @@ def to_problem(
         pooled=pooled,
         in_order=not pooled and regimes is None and not intervened.any(),
     ):
-        warnings.warn(doubt, stacklevel=4)
+        notices.warn(doubt, stacklevel=4)
     varying = np.flatnonzero(~constant)
     for doubt in checks.dependent_columns(
         scores[:, varying], tuple(names[k] for k in varying)
     ):
-        warnings.warn(doubt, stacklevel=4)
+        notices.warn(doubt, stacklevel=4)
     if not standardise:
         scales, scores = np.ones_like(scales), np.ldexp(centred, exponent)
 
     for k in np.flatnonzero(intervened.all(axis=0)):
-        warnings.warn(
+        notices.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "
             "about its causes",
             stacklevel=4,
@@ -171,6 +171,7 @@ def to_problem(
         levels=tuple(column.levels for column in read.columns),
         described=_described(read, values),
         left_out=tuple(read.left_out),
+        ranges=np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)], axis=1),
     )
     return pad_rows(Problem(**arrays), padded_size(n)), named
 
@@ -279,6 +280,7 @@ def sort_variables(
         scales=columns.scales[order],
         kinds=tuple(columns.kinds[k] for k in order),
         levels=tuple(columns.levels[k] for k in order),
+        ranges=None if columns.ranges is None else columns.ranges[order],
     )
     return take_variables(problem, order), sorted_columns, np.argsort(order)
 
@@ -371,7 +373,7 @@ def take_rows(
     weight = weight[kept]
     total = weight.sum()
     if (weight != np.round(weight)).any() and abs(total / len(kept) - 1) > 0.01:
-        warnings.warn(
+        notices.warn(
             f"sample_weight sums to {total:.6g} for {len(kept)} rows: a row of weight 2"
             " counts as two rows; divide weights of a survey by their mean",
             stacklevel=4,
@@ -549,7 +551,7 @@ def _judge_constant(read, constant, lenient):
     words = f"{'; '.join(found)}: {what}"
     if not lenient:
         raise ValueError(words)
-    warnings.warn(words, stacklevel=5)
+    notices.warn(words, stacklevel=5)
 
 
 def _described(read, values):
@@ -593,7 +595,7 @@ def _taken(interventions, read, n):
     hit = _intervened(interventions, (n, len(read.all_names)), read.all_names)
     lost = [name for name in read.left_out if hit[:, read.all_names.index(name)].any()]
     if lost:
-        warnings.warn(
+        notices.warn(
             f"interventions on {lost}, which are left out, count as none", stacklevel=5
         )
     return hit[:, [read.all_names.index(name) for name in read.names]]
