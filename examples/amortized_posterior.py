@@ -1,4 +1,10 @@
-"""A posterior over graphs in one forward pass, and what knowledge does to it."""
+"""
+A posterior over graphs
+=======================
+
+`AmortizedDAG` returns probabilities of edges in one forward pass. `sample_graphs` draws
+whole graphs, and a required edge changes the probabilities of the others.
+"""
 
 import jax
 import numpy as np

@@ -1,4 +1,10 @@
-"""From a DataFrame to a causal graph: protein signalling in human T cells."""
+"""
+From a DataFrame to a graph
+===========================
+
+Protein signalling in human T cells: a first graph, its distance to the consensus graph,
+and a graph that obeys what is known.
+"""
 
 import numpy as np
 
