@@ -40,7 +40,8 @@ apidoc_modules = [
         "destination": "reference/modules",
         # `reference/index.md` shows what these hold for users.
         "exclude_patterns": ["../causaljax/estimators", "../causaljax/cli"],
-        "automodule_options": {"members", "show-inheritance"},
+        # A package shows no names that its modules show already.
+        "automodule_options": {"members", "show-inheritance", "ignore-module-all"},
     }
 ]
 
