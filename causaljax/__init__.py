@@ -55,5 +55,9 @@ _HOME = {
 }
 """Names that can be had from the package itself, by the module they live in."""
 
-_FILES = [module.name for module in pkgutil.iter_modules(__path__)]
+_FILES = [
+    module.name
+    for module in pkgutil.iter_modules(__path__)
+    if module.name != "__main__"
+]
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _FILES, _HOME)

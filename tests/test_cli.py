@@ -20,7 +20,7 @@ from causaljax import (
     NeuralDAG,
     estimators,
 )
-from causaljax.cli import command_line
+from causaljax.cli import command_line, fit, loading, reply
 from causaljax.core.types import Posterior
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.networks import weights
@@ -438,6 +438,11 @@ NASTY = [
 names_of_others = st.sampled_from(NASTY) | st.text(max_size=8)
 
 
+def people():
+    """A reply in lines."""
+    return reply.Reply(False, "fit", [])
+
+
 def lines_of(show, *arguments):
     with contextlib.redirect_stdout(io.StringIO()) as out:
         show(*arguments)
@@ -460,7 +465,7 @@ def spelled(name):
 @hypothesis.example(names=NASTY, regimes=NASTY, path=NASTY[0])
 def test_names_are_shown_as_they_are(names, regimes, path):
     stub = shown(names, regimes)
-    lines = lines_of(command_line._show, stub, path, (5, 2))
+    lines = lines_of(fit.show, people(), stub, path, (5, 2))
     assert lines[0] == f"{spelled(path)}, 5 rows, 2 columns"
     rows = [line for line in lines if line.startswith("│")]
     assert len(rows) == len(names) - 1 + len(regimes)  # none is on two lines
@@ -477,7 +482,7 @@ def test_names_are_shown_as_they_are(names, regimes, path):
 def test_what_the_output_has_no_code_for_is_spelled_out(encoding):
     stub, out = shown(["名前", "b"], ["é"]), io.BytesIO()
     with contextlib.redirect_stdout(io.TextIOWrapper(out, encoding=encoding)) as text:
-        command_line._show(stub, "前.csv", (5, 2))
+        fit.show(people(), stub, "前.csv", (5, 2))
         text.flush()
         printed = out.getvalue().decode(encoding)
     assert printed.startswith("\\u524d.csv, 5 rows")
@@ -487,10 +492,13 @@ def test_what_the_output_has_no_code_for_is_spelled_out(encoding):
 @pytest.mark.parametrize("name", NASTY)
 def test_a_truth_of_any_name_is_compared(name):
     stub = shown([name, "b"], ["0"])
-    loaded = command_line._Loaded(
+    loaded = loading.Loaded(
         None, "", truth=stub.adjacency_, truth_name="consensus graph"
     )
-    assert "this graph" in "\n".join(lines_of(command_line._compare, loaded, stub))
+    scores = fit._scores(loaded, stub)
+    assert "this graph" in "\n".join(
+        lines_of(fit.show_scores, people(), loaded, scores)
+    )
 
 
 @pytest.mark.parametrize("path", [name for name in NASTY if "//" not in name])
@@ -523,7 +531,7 @@ def test_descriptions_are_shown_as_they_are(monkeypatch, capsys):
 def test_what_the_reference_is_is_said(count, known, words):
     targets = np.array([[0.9] * count + [0.1] * (5 - count), [0.9] * 5])
     stub = Shown(list("abcde"), [0, 1], targets, reference_known=known)
-    printed = "\n".join(lines_of(command_line._show, stub, "x.csv", (9, 5)))
+    printed = "\n".join(lines_of(fit.show, people(), stub, "x.csv", (9, 5)))
     assert f"Regime 0 {words}" in printed
     assert ("because it has the fewest targets" in printed) != known
 
@@ -758,7 +766,7 @@ def test_a_table_of_classes_is_given_to_the_method_that_reads_them(
     assert "--method mixed" in printed
     assert "1 of 2 columns hold classes" in printed
     assert command_line.main(["advise", str(path), "--json", "--no-cache"]) == 0
-    advice = json.loads(capsys.readouterr().out)
+    advice = json.loads(capsys.readouterr().out)["result"]
     assert advice["method"] == "MixedDAG"
     assert advice["diagnostics"]["kinds"] == {"categorical": 1, "continuous": 1}
     table, known = told(monkeypatch, ["fit", str(path), "--no-cache"], MixedDAG)

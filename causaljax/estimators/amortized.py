@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from causaljax.kernels import amortized
 from causaljax.networks import fine_tuning
 from causaljax.networks.network import Weights
 from causaljax.networks.weights import load_weights
-from causaljax.tables import frame
+from causaljax.tables import frame, notices
 from causaljax.tables.edges import DIRECTED, LIKELY
 from causaljax.tables.knowledge import Knowledge
 
@@ -126,21 +125,23 @@ class AmortizedDAG(BaseGraphEstimator):
         seed = self._new_seed()
         weights, config = self._method()
         start = time.perf_counter()
-        problems, named = [], []
+        problems, named, warned = [], [], []
         for number, table in enumerate(tables):
             try:
-                tables[number], problem, names = self._read_table(
-                    table,
-                    row_weights[number],
-                    interventions=targets[number],
-                    knowledge=knowledge,
-                    kinds=kinds,
-                    columns=columns,
-                )
+                with notices.keeping() as texts:
+                    tables[number], problem, names = self._read_table(
+                        table,
+                        row_weights[number],
+                        interventions=targets[number],
+                        knowledge=knowledge,
+                        kinds=kinds,
+                        columns=columns,
+                    )
             except ValueError as error:
                 raise ValueError(f"table {number}: {error}") from None
             problems.append(problem)
             named.append(names)
+            warned.append(texts)
         counts = [len(names.names) for names in named]
         for number, count in enumerate(counts):
             if count != counts[0]:
@@ -171,11 +172,16 @@ class AmortizedDAG(BaseGraphEstimator):
             model = type(self)(**self.get_params())
             model._seed = seed
             posterior, last = jax.tree.map(lambda leaf, k=number: leaf[k], answers)
-            info = model._diagnose(last)
-            learned = model._fit_result(weights, config, problem, posterior, info)
+            with notices.keeping() as texts:
+                info = model._diagnose(last)
+                learned = model._fit_result(weights, config, problem, posterior, info)
             learned = model._relabelled(learned, places)
             model._gather(problem, places)
-            info = learned.info | {"seconds": seconds}
+            info = learned.info | {
+                "seconds": seconds,
+                "rows": int((problem.weight > 0).sum()),
+                "warnings": warned[number] + texts,
+            }
             missing = gaps.describe(problems[number], named[number].names)
             if missing:
                 info["gaps"] = missing
@@ -210,6 +216,10 @@ class AmortizedDAG(BaseGraphEstimator):
         key = jax.random.key(self.info_["seed"])
         posterior, _ = run(amortized.KERNEL, key, self._problem, config)
         return np.asarray(posterior.graphs)[:, self._places][:, :, self._places]
+
+    def _graph_draws(self):
+        graphs = self.sample_graphs()
+        return [(graph, graph) for graph in graphs], f"{len(graphs)} sampled graphs"
 
     def fine_tune(
         self, simulator: fine_tuning.Simulator, *, minutes: float = 15
@@ -264,20 +274,20 @@ class AmortizedDAG(BaseGraphEstimator):
         score = float(posterior.extra["ood_score"])
         trained, d = weights.card["max_columns"], problem.x.shape[1]
         if d > trained:
-            warnings.warn(
+            notices.warn(
                 f"the table has {d} columns, the network was trained on up to {trained}"
                 ": its probabilities are a guess; drop columns or take LinearDAG",
                 stacklevel=4,
             )
         if d <= _PAIRS:
-            warnings.warn(
+            notices.warn(
                 f"the table has {d} columns, of which the network saw few tables: the "
                 "direction of a curved relation is often wrong; take LinearDAG, which "
                 "tests what it claims",
                 stacklevel=4,
             )
         if score > 1:
-            warnings.warn(
+            notices.warn(
                 "the table is unlike those that the network was trained on (ood_score_ "
                 f"{score:.2f}, above 1 is rare among them): its probabilities may be "
                 "too sure; compare with LinearDAG, or fine_tune on your own simulator",

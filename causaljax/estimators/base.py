@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -19,11 +19,14 @@ from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
+from causaljax.effects import estimation, question, regression
+from causaljax.effects.result import Effect
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
-from causaljax.reports import explanation
+from causaljax.estimators.record import environment, run_record, short
+from causaljax.reports import explanation, page
 from causaljax.reports.summary import Lines, as_html, counted, summary
-from causaljax.tables import edges, frame, model_files, priors
+from causaljax.tables import edges, frame, model_files, notices, priors
 from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
@@ -46,6 +49,7 @@ _VARIABLE_AXES = {
     "responsibilities": (),
     "reference": (),
     "told": (1, 2),
+    "essential": (1, 2),
     "doubted": (1, 2),
     "verdict": (1, 2),
     "independence_p": (1, 2),
@@ -101,7 +105,8 @@ class BaseGraphEstimator(ABC):
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
-        classes by their codes), the ``seconds`` of the fit and its ``seed``: as
+        classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
+        its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
         ``random_state`` it gives the same answer again.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
@@ -233,7 +238,10 @@ class BaseGraphEstimator(ABC):
         self._seed = self._new_seed()
         self._prior_given = None
         start = time.perf_counter()
-        with Progress(type(self).__name__, self.progress) as bar:
+        with (
+            notices.keeping() as warned,
+            Progress(type(self).__name__, self.progress) as bar,
+        ):
             X, problem, named = self._read_table(
                 X,
                 sample_weight,
@@ -257,7 +265,11 @@ class BaseGraphEstimator(ABC):
             learned = self._fit_problem(ordered, sorted_names, bar)
             learned = self._relabelled(learned, places)
             self._gather(ordered, places)
-        info = learned.info | {"seconds": time.perf_counter() - start}
+        info = learned.info | {
+            "seconds": time.perf_counter() - start,
+            "rows": int((problem.weight > 0).sum()),
+            "warnings": warned,
+        }
         if missing:
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
@@ -309,7 +321,7 @@ class BaseGraphEstimator(ABC):
             if kind == Kind.CATEGORICAL
         ]
         if classes and not self._reads_classes():
-            warnings.warn(
+            notices.warn(
                 f"columns {classes} hold classes without an order, which "
                 f"{type(self).__name__} reads as the numbers 0, 1, 2 by falling "
                 "frequency; MixedDAG and AmortizedDAG read them as classes",
@@ -468,13 +480,13 @@ class BaseGraphEstimator(ABC):
         """A run's last diagnostics as a dict; warns of failure."""
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
         if info["nonfinite"]:
-            warnings.warn(
+            notices.warn(
                 "the score is not finite: the graph is not to be trusted; look for "
                 "columns of extreme scale",
                 stacklevel=5,
             )
         elif not info["converged"]:
-            warnings.warn("the fit has not converged; raise num_steps", stacklevel=5)
+            notices.warn("the fit has not converged; raise num_steps", stacklevel=5)
         return info
 
     def _store(self, learned: FitResult, columns: frame.Columns, table: Any) -> None:
@@ -508,6 +520,7 @@ class BaseGraphEstimator(ABC):
             **info,
             "columns": [dict(row) for row in columns.described],
             "seed": self._seed,
+            "environment": environment(),
         }
         self.n_features_in_ = len(columns.names)
         labels = getattr(table, "columns", None)
@@ -590,6 +603,122 @@ class BaseGraphEstimator(ABC):
             price=self._edge_price,
         )
 
+    def effect(
+        self,
+        cause: str,
+        outcome: str,
+        data: Any,
+        *,
+        values: Sequence[Any] | None = None,
+        outcome_class: Any = None,
+        level: float = 0.9,
+        interventions: Any = None,
+    ) -> Effect:
+        """The total effect of one column on another, by the graph and a table.
+
+            E[outcome | do(cause = b)] - E[outcome | do(cause = a)]
+
+        By linear regression on an adjustment set of the graph, its O-set
+        (``causaljax.effects.adjustment.optimal_set``); ``NeuralDAG`` asks its
+        structural equations. Where the graph does not tell the effect, as a direction
+        is open or a hidden common cause likely, the answer is "not identified" with the
+        reason. The interval covers the doubt of the graph where the method has several
+        (``AmortizedDAG``, ``n_bootstrap``), and says what it covers.
+
+        Args:
+          cause: a column.
+          outcome: another.
+          data: rows to estimate from, as ``fit`` takes them, with the columns of
+            ``fit``: its table, or others of the same kind.
+          values: (a, b) of the cause, in its units, or two of its classes. If left out:
+            one unit more of a number, the larger of two values against the smaller, the
+            rarer of two classes against the other.
+          outcome_class: of an outcome of classes the one whose probability is asked
+            about, as the difference of two; the rarer of two if left out.
+          level: of the interval.
+          interventions: as ``fit`` takes it, of the rows of ``data``; where the outcome
+            or a column between it and the cause was set, a row does not count.
+
+        Returns:
+          An ``Effect``; ``print`` shows it in words.
+
+        Raises:
+          ValueError: naming the column, class, value or option and the fix.
+          AttributeError: if the estimator has not been fitted.
+
+        Warns:
+          UserWarning: of values outside the table and of rows that are left out.
+        """
+        self._check_fitted()
+        cells, hit = frame.to_cells(
+            data, self._table_columns, interventions=interventions
+        )
+        asked = question.ask(
+            self._table_columns,
+            cells,
+            str(cause),
+            str(outcome),
+            values,
+            outcome_class,
+        )
+        hidden = (self.posterior_.extra or {}).get("confounder_prob")
+        draws, what = self._graph_draws()
+        found = estimation.estimate(
+            asked,
+            estimation.Table(
+                list(self._table_columns.names),
+                cells,
+                self._set_cells(data, hit),
+                [len(levels) for levels in self._table_columns.levels],
+            ),
+            estimation.Graphs(
+                self.cpdag_.to_numpy().astype(bool),
+                self.adjacency_.to_numpy().astype(bool),
+                None if hidden is None else np.asarray(hidden) > edges.LIKELY,
+                draws,
+                what,
+            ),
+            level,
+            self._structural_effect(data),
+        )
+        for words in found.warnings:
+            warnings.warn(words, stacklevel=2)
+        return found
+
+    def _graph_draws(self) -> tuple[Sequence[tuple[np.ndarray, np.ndarray]], str]:
+        """Graphs that could have made the table: claims and DAG of each, in words."""
+        return (), ""
+
+    def _set_cells(self, data: Any, hit: np.ndarray) -> np.ndarray:
+        """The cells of rows that were set from outside, known (``hit``) or found."""
+        del data
+        return hit
+
+    def _structural_effect(
+        self, data: Any
+    ) -> Callable[[question.Question], regression.Fit] | None:
+        """An estimate of effects by equations of the method's own, if it has any."""
+        del data
+        return None
+
+    def report(self, path: str | Path) -> None:
+        """Writes one HTML page about the fit, which opens without network.
+
+        It holds the graph to pan, zoom, search and cut at a probability, the edge
+        table, what can and cannot be concluded, the warnings of the fit, how columns
+        were read, settings, diagnostics, and versions and seed.
+
+        Args:
+          path: of the file; one that is there is replaced when the new one is complete.
+
+        Raises:
+          ValueError: naming the path that cannot be written.
+          ImportError: without the extra ``report``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        page.write_page(path, self.edges_, list(self.adjacency_), run_record(self))
+
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator to a file that ``causaljax.load`` reads.
 
@@ -666,9 +795,9 @@ class BaseGraphEstimator(ABC):
         """The constructor with the arguments that were given."""
         defaults = inspect.signature(type(self).__init__).parameters
         changed = ", ".join(
-            f"{name}={_short(value)}"
+            f"{name}={short(value)}"
             for name, value in self.get_params().items()
-            if _short(value) != _short(defaults[name].default)
+            if short(value) != short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
 
@@ -681,13 +810,6 @@ class BaseGraphEstimator(ABC):
             target_tags=TargetTags(required=False),
             input_tags=InputTags(allow_nan=True),
         )
-
-
-def _short(value):
-    """A value of one line: of matrices the shape."""
-    if isinstance(value, pd.DataFrame | np.ndarray):
-        return f"<{type(value).__name__} {list(value.shape)}>"
-    return repr(value)
 
 
 def _num_chunks(num_steps):

@@ -71,9 +71,16 @@ class BaseClassDAG(BaseGraphEstimator):
             # Doubts are those of all rows, about the variables of the edges.
             near = (doubted | doubted.T).any(axis=0)
             doubted = near[:, None] | near[None, :]
-            _, probabilities = _of_classes(posterior, problem, doubted)
+            classes, probabilities = _of_classes(posterior, problem, doubted)
+            extra = (posterior.extra or {}) | {"essential": classes}
+            posterior = posterior._replace(extra=extra)
         posterior = posterior._replace(edge_prob=probabilities)
         return essential[0], posterior, {"edge_probabilities": said}
+
+    def _graph_draws(self):
+        claims = (self.posterior_.extra or {}).get("essential", ())
+        pairs = zip(claims, self.posterior_.graphs, strict=False)
+        return list(pairs), f"{len(claims)} refits on resampled rows"
 
 
 @quick_jit(once=True)

@@ -1,7 +1,6 @@
 """Rows pooled from experiments that nobody recorded."""
 
 import dataclasses
-import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +18,7 @@ from causaljax.kernels.neural.candidates import candidate_edges, shipped_candida
 from causaljax.regimes import densities
 from causaljax.regimes.merge import FEWEST_ROWS
 from causaljax.reports.summary import Lines
-from causaljax.tables import frame
+from causaljax.tables import frame, notices
 
 _LEAST_SHARE = 0.001  # of the rows, of a regime that is shown
 _LIKELY = 0.5  # probability above which a target is shown
@@ -230,13 +229,13 @@ class LatentInterventionDAG(BaseGraphEstimator):
 
     def _warn(self, info, reference):
         if info["broad_regimes"]:
-            warnings.warn(
+            notices.warn(
                 f"regimes {info['broad_regimes']} disturb most columns: what disturbs "
                 "everything explains anything, and says nothing about causes",
                 stacklevel=4,
             )
         if not info["reference_known"]:
-            warnings.warn(
+            notices.warn(
                 f"regime {reference!r} is taken for the reference because it has the "
                 "fewest targets; targets are relative to it",
                 stacklevel=4,

@@ -1,7 +1,6 @@
 """Neural structural equations."""
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.kernels import neural
 from causaljax.kernels.neural import candidates, equations, pruning
 from causaljax.mechanisms import mlp
-from causaljax.tables import frame
+from causaljax.tables import frame, notices
 from causaljax.tables.knowledge import suggest
 
 _FAR = 0.5  # nats a column between fitted rows and rows held out, to speak of
@@ -137,7 +136,7 @@ class NeuralDAG(BaseGraphEstimator):
         )
         fitted, held_out = (info[f"{name}_loss"] for name in ("equations", "held_out"))
         if held_out - fitted > _FAR * len(columns.names):
-            warnings.warn(
+            notices.warn(
                 f"rows that were held out have {held_out - fitted:.1f} nats a row less "
                 "than those that the equations learned from: they do not hold for new "
                 'rows; take noise="gaussian", fewer hidden units, or more rows',

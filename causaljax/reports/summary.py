@@ -13,7 +13,12 @@ from causaljax.tables import edges as edge_tables
 _MANY_COLUMNS = 30  # from which on columns of plain numbers are not shown one by one
 _MANY_CLASSES = 5  # of a column that are shown
 _WIDEST = 100_000  # characters of a table's line
-_ELSEWHERE = ("nonfinite", "seconds", "edge_probabilities")  # of info_, in words
+_ELSEWHERE = (
+    "nonfinite",
+    "seconds",
+    "rows",
+    "edge_probabilities",
+)  # of info_, in words
 _NO_ESTIMATE = "share of class members"  # who are as likely as each other
 
 

@@ -12,7 +12,7 @@ import re
 import tempfile
 import warnings
 import zlib
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ RESULTS = ("edges.csv", "adjacency.csv", "cpdag.csv", "graph.json", "run.json")
 """The files that ``write_results`` writes."""
 REGIMES = ("regimes.csv", "intervention_targets.csv")
 """Those it writes besides where rows are of regimes."""
+MODEL = "model.safetensors"
+"""That which it writes if it is asked to keep the fitted model."""
+_ALL = (*RESULTS, *REGIMES, MODEL)
 
 
 def read_table(
@@ -336,7 +339,7 @@ def check_writable(folder: str | Path) -> None:
     """
     folder = Path(folder)
     with _made(folder) as made:
-        present = [name for name in RESULTS + REGIMES if (folder / name).exists()]
+        present = [name for name in _ALL if (folder / name).exists()]
         if present and not _is_ours(folder / "run.json"):
             raise ValueError(
                 f"{folder}: holds {present[0]}, which this program did not write; "
@@ -395,12 +398,13 @@ def write_results(
     record: Any,
     regimes: pd.DataFrame | None = None,
     targets: pd.DataFrame | None = None,
+    save_model: Callable[[Path], None] | None = None,
 ) -> tuple[str, ...]:
     """Writes ``RESULTS`` into a folder, and ``REGIMES`` if they are given.
 
     All are written aside first and then moved into place, so that a failure leaves
-    no partial result. ``REGIMES`` of an earlier run are removed. ``read_result``
-    reads the tables again.
+    no partial result. ``REGIMES`` and ``MODEL`` of an earlier run are removed.
+    ``read_result`` reads the tables again.
 
     Args:
       folder: made if missing.
@@ -411,6 +415,7 @@ def write_results(
       record: what run.json holds; anything JSON can express.
       regimes: what ``regime_table`` makes, or None.
       targets: ``[k, d]``, P(the regime disturbed the column), or None.
+      save_model: writes ``MODEL`` to a path, as an estimator's ``save``, or None.
 
     Returns:
       The names of the files written.
@@ -438,9 +443,11 @@ def write_results(
         for name, table in tables.items():
             if table is not None:
                 table.to_csv(made / name, **quoted)
-        names = tuple(name for name in RESULTS + REGIMES if (made / name).exists())
+        if save_model is not None:
+            save_model(made / MODEL)
+        names = tuple(name for name in _ALL if (made / name).exists())
         for name in names:
             os.replace(made / name, folder / name)
-        for name in set(REGIMES) - set(names):
+        for name in set(_ALL) - set(names):
             (folder / name).unlink(missing_ok=True)
     return names

@@ -5,7 +5,6 @@ Mistakes in a table are found here, before anything compiles, with the way to me
 
 import dataclasses
 import re
-import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from causaljax.core.problem import pad_rows, padded_size, take_variables
 from causaljax.core.types import Kind, Problem, make_problem
-from causaljax.tables import checks
+from causaljax.tables import checks, notices
 from causaljax.tables.kinds import (
     DATES,
     Column,
@@ -101,7 +100,7 @@ def to_problem(
     names = read.names
     found = [f"{name!r} ({why})" for name, why in read.left_out.items() if why]
     if found:
-        warnings.warn(
+        notices.warn(
             f"left out: {', '.join(found)}; columns= (--columns) takes the ones it "
             "names, kinds= (--kinds) says how to read one",
             stacklevel=4,
@@ -130,17 +129,17 @@ def to_problem(
         pooled=pooled,
         in_order=not pooled and regimes is None and not intervened.any(),
     ):
-        warnings.warn(doubt, stacklevel=4)
+        notices.warn(doubt, stacklevel=4)
     varying = np.flatnonzero(~constant)
     for doubt in checks.dependent_columns(
         scores[:, varying], tuple(names[k] for k in varying)
     ):
-        warnings.warn(doubt, stacklevel=4)
+        notices.warn(doubt, stacklevel=4)
     if not standardise:
         scales, scores = np.ones_like(scales), np.ldexp(centred, exponent)
 
     for k in np.flatnonzero(intervened.all(axis=0)):
-        warnings.warn(
+        notices.warn(
             f"column {names[k]!r} is intervened on in every row: the data say nothing "
             "about its causes",
             stacklevel=4,
@@ -192,6 +191,33 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
     Raises:
       ValueError: as ``to_problem``, or if the columns are not those of the fit.
     """
+    values, hit = to_cells(table, columns, interventions=interventions)
+    _judge_finite(values, columns.names, gaps=False)
+    problem = make_problem(
+        (values - columns.means) / columns.scales,
+        intervened=hit,
+        kind=np.array(columns.kinds),
+    )
+    return pad_rows(problem, padded_size(len(values)))
+
+
+def to_cells(
+    table: Any, columns: Columns, *, interventions: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads rows as a fit has read its table, in the units of the table.
+
+    Args:
+      table: as ``to_problem`` takes it, of one row or more.
+      columns: those of the fit.
+      interventions: as ``to_problem`` takes it.
+
+    Returns:
+      ``[n, d]`` float64, codes for classes, NaN where a cell is missing; and ``[n, d]``
+      bool, the cells that were set from outside.
+
+    Raises:
+      ValueError: as ``to_rows``, but for gaps.
+    """
     series, all_names = _series(table)
     _check_size(table, series, least_rows=1)
     kept = [name for name in all_names if name not in columns.left_out]
@@ -209,14 +235,9 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
     if wrong:
         raise ValueError("; ".join(wrong))
     values = np.stack(read, axis=1)
-    _judge_finite(values, columns.names, gaps=False)
+    _judge_finite(values, columns.names, gaps=True)
     hit = _intervened(interventions, (len(values), len(all_names)), all_names)
-    problem = make_problem(
-        (values - columns.means) / columns.scales,
-        intervened=hit[:, [all_names.index(name) for name in kept]],
-        kind=np.array(columns.kinds),
-    )
-    return pad_rows(problem, padded_size(len(values)))
+    return values, hit[:, [all_names.index(name) for name in kept]]
 
 
 def sort_variables(
@@ -349,7 +370,7 @@ def take_rows(
     weight = weight[kept]
     total = weight.sum()
     if (weight != np.round(weight)).any() and abs(total / len(kept) - 1) > 0.01:
-        warnings.warn(
+        notices.warn(
             f"sample_weight sums to {total:.6g} for {len(kept)} rows: a row of weight 2"
             " counts as two rows; divide weights of a survey by their mean",
             stacklevel=4,
@@ -527,7 +548,7 @@ def _judge_constant(read, constant, lenient):
     words = f"{'; '.join(found)}: {what}"
     if not lenient:
         raise ValueError(words)
-    warnings.warn(words, stacklevel=5)
+    notices.warn(words, stacklevel=5)
 
 
 def _described(read, values):
@@ -571,7 +592,7 @@ def _taken(interventions, read, n):
     hit = _intervened(interventions, (n, len(read.all_names)), read.all_names)
     lost = [name for name in read.left_out if hit[:, read.all_names.index(name)].any()]
     if lost:
-        warnings.warn(
+        notices.warn(
             f"interventions on {lost}, which are left out, count as none", stacklevel=5
         )
     return hit[:, [read.all_names.index(name) for name in read.names]]

@@ -3,13 +3,14 @@
 import dataclasses
 import difflib
 import fnmatch
-import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import networkx as nx
 import numpy as np
 import pandas as pd
+
+from causaljax.tables import notices
 
 _WILDCARDS = frozenset("*?[")
 
@@ -159,7 +160,7 @@ def edge_masks(
         *_bare(knowledge, named),
     ]
     for words in (*_idle_tiers(tiers, numbers), *_idle_groups(knowledge)):
-        warnings.warn(words, stacklevel=5)
+        notices.warn(words, stacklevel=5)
 
     d = len(names)
     asked, denied = _mask(required, d), _mask(forbidden, d)
@@ -300,7 +301,7 @@ def _within(knowledge, tiers, named):
         else:
             columns, what = _select(item, named, where), repr(item)
         if len(columns) < 2:
-            warnings.warn(
+            notices.warn(
                 f"{where} names {what}, which has {len(columns)} column(s): there is "
                 "no edge to forbid",
                 stacklevel=6,
@@ -346,9 +347,15 @@ def _idle_groups(knowledge):
 
 def suggest(name: Any, names: Sequence[str]) -> str:
     """What to say after an unknown name: the closest one, or all there are."""
+    meant = closest(name, names)
+    return f"there are {list(names)}" if meant is None else f"did you mean {meant!r}?"
+
+
+def closest(name: Any, names: Sequence[str]) -> str | None:
+    """The known name that is spelled most like an unknown one; None if none is."""
     lower = {known.lower(): known for known in names}
     close = difflib.get_close_matches(str(name).lower(), lower, n=1)
-    return f"did you mean {lower[close[0]]!r}?" if close else f"there are {list(names)}"
+    return lower[close[0]] if close else None
 
 
 def position(name, names, where):

@@ -1,0 +1,96 @@
+"""Graphs that the command line reads: folders of results, files, data sets."""
+
+import csv
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import networkx as nx
+import pandas as pd
+
+import causaljax
+from causaljax.cli.errors import CommandError, coded, unknown
+from causaljax.tables import edges as edge_tables
+from causaljax.tables import files
+
+KINDS = (".csv", ".json")
+_UNREADABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError, OSError),
+    *(csv.Error, nx.NetworkXException),
+)
+
+
+class ReadGraph(NamedTuple):
+    """A graph and where it comes from."""
+
+    claims: pd.DataFrame  # [d, d] of 0 and 1, an open direction with a 1 at both places
+    source: str
+    complete: bool  # whether columns without an edge are named, too
+
+
+def read_graph(path: str) -> ReadGraph:
+    """Reads what a graph claims.
+
+    Args:
+      path: a folder that ``fit --out`` wrote; a .csv file of a matrix or of edges as
+        in such a folder; a .json file in networkx's node-link form; or the name of a
+        shipped data set, of whose true graph this is.
+
+    Raises:
+      CommandError: naming the path.
+    """
+    datasets, place = causaljax.tables.datasets.DATASETS, Path(path)
+    if path in datasets:
+        return ReadGraph(datasets[path]().truth, f"{path} (consensus graph)", True)
+    if not place.exists():
+        what = (
+            f"{path}: no such file or folder, and no data set of that name is shipped"
+        )
+        raise unknown("file_not_found", what, path, list(datasets))
+    if place.is_dir():
+        place /= "cpdag.csv"
+        if not place.exists():
+            raise CommandError(
+                "unreadable_graph",
+                f"{path}: holds no cpdag.csv; name a folder that `causaljax fit --out` "
+                "wrote",
+            )
+    if place.suffix.lower() not in KINDS:
+        raise CommandError(
+            "unreadable_graph",
+            f"{path}: unknown kind of file; give a folder of results or one of "
+            f"{list(KINDS)}",
+            valid_options=KINDS,
+        )
+    with coded("unreadable_graph"):
+        try:
+            if place.suffix.lower() == ".json":
+                return ReadGraph(_from_node_link(place), path, True)
+            table = files.read_result(place)
+        except _UNREADABLE as error:
+            reason = str(error).split("\n")[0]
+            raise ValueError(f"{place}: holds no graph: {reason}") from None
+        if list(table.columns) == list(edge_tables.COLUMNS):
+            joined = edge_tables.directed_edges(table)
+            names = sorted({*joined["source"], *joined["target"]})
+            return ReadGraph(edge_tables.claims(joined, names), path, False)
+        names = [str(name) for name in table.columns]
+        if sorted(map(str, table.index)) != sorted(names):
+            raise ValueError(
+                f"{place}: holds no graph: rows and columns must have the same names, "
+                "the rows in the first column"
+            )
+    return ReadGraph(table, path, True)
+
+
+def _from_node_link(place):
+    """The matrix of a graph in networkx's node-link form."""
+    graph = nx.node_link_graph(json.loads(place.read_text("utf-8")), edges="edges")
+    names = [str(name) for name in graph]
+    matrix = pd.DataFrame(0, index=names, columns=names)
+    for source, target, known in graph.edges(data=True):
+        source, target = str(source), str(target)
+        matrix.loc[source, target] = 1
+        if known.get("undirected", not graph.is_directed()):
+            matrix.loc[target, source] = 1
+    return matrix

@@ -1,0 +1,241 @@
+"""Pictures of one graph, and of two beside each other."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from causaljax.plot import drawing, style
+from causaljax.tables import edges as edge_tables
+from causaljax.tables.edges import CONFOUNDED, DIRECTED, UNDIRECTED
+
+UNCERTAIN = 0.75
+"""The probability below which an edge is drawn dotted: of edges that are stated with
+less, and rightly so, at least one in four is not there."""
+
+_COLORS = {
+    DIRECTED: style.BLUE,
+    UNDIRECTED: style.GREEN,
+    CONFOUNDED: style.VERMILION,
+}
+_HEADS = {
+    DIRECTED: (False, True),
+    UNDIRECTED: (False, False),
+    CONFOUNDED: (True, True),
+}
+
+
+def graph(graph: Any, *, ax: Any = None) -> Any:
+    """Draws a graph in layers, causes above their effects.
+
+    Every row of the edge table is one line. Its mark gives colour and arrowheads:
+    ``-->`` blue, ``---`` green and without arrowheads, ``<->`` vermilion, dashed, with
+    two. Its width is ``0.8 + 2.4 p`` points, p the probability of the row. A line is
+    dotted where p is below 0.75; of ``---``, whose probability is that of one of two
+    directions, where the share of refits that join the two is. Names without an edge
+    stand below.
+
+    Args:
+      graph: a fitted estimator, its ``edges_``, or a 0/1 frame like its ``adjacency_``
+        or ``cpdag_``. An edge table does not know names without an edge.
+      ax: matplotlib's Axes to draw on; a new figure of a fitting size if None.
+
+    Returns:
+      The Axes; ``ax.figure.savefig(path)`` writes the picture.
+
+    Raises:
+      ValueError: if ``graph`` is none of these.
+      ImportError: without the extra ``plot``.
+
+    Example:
+      >>> import causaljax
+      >>> from causaljax import plot
+      >>> sachs = causaljax.load_sachs()
+      >>> ax = plot.graph(sachs.truth)
+      >>> ax.figure.savefig("consensus.png")  # doctest: +SKIP
+    """
+    edges, names, _ = as_edges(graph, "graph")
+    lines = [_line(row) for row in edges.to_dict("records")]
+    return drawing.draw(edges, names, lines, _legend(edges, lines), ax)
+
+
+def line_width(probability: float) -> float:
+    """Points; of an edge without a probability as of one of 1/3."""
+    return 1.6 if np.isnan(probability) else 0.8 + 2.4 * probability
+
+
+class Graph(NamedTuple):
+    """An edge table and the names it is over."""
+
+    edges: pd.DataFrame
+    names: list
+    complete: bool = True  # whether all names are known, and not those of edges only
+
+
+def as_edges(graph: Any, what: str) -> Graph:
+    """The edge table of whatever may stand for a graph.
+
+    Raises:
+      ValueError: naming ``what`` is none.
+    """
+    if hasattr(graph, "edges_") and hasattr(graph, "adjacency_"):
+        return Graph(graph.edges_, list(graph.adjacency_))
+    if not isinstance(graph, pd.DataFrame):
+        raise ValueError(
+            f"{what} must be a fitted estimator, an edge table or a 0/1 frame, not "
+            f"{type(graph).__name__}"
+        )
+    if set(edge_tables.COLUMNS) <= set(graph.columns):
+        wrong = graph[~graph["mark"].isin(list(edge_tables.MARKS))]
+        if len(wrong):
+            raise ValueError(
+                f"row {wrong.index[0]} of {what} has the mark "
+                f"{wrong['mark'].iloc[0]!r}: there are {list(edge_tables.MARKS)}"
+            )
+        ends = sorted({*graph["source"], *graph["target"]}, key=str)
+        return Graph(graph, ends, complete=False)
+    return _of_matrix(graph, what)
+
+
+def _of_matrix(matrix, what):
+    names = list(matrix.columns)
+    if set(matrix.index) != set(names) or len(set(names)) < len(matrix):
+        raise ValueError(
+            f"{what} has {list(matrix.shape)} rows and columns of different names: "
+            "give an edge table, or a 0/1 frame with the same names for both"
+        )
+    cells = matrix.loc[names].to_numpy(float)
+    if not np.isin(cells, (0, 1)).all():
+        raise ValueError(f"{what} must hold only 0 and 1; set a threshold first")
+    cells = cells.astype(bool)
+    found = (cells & ~cells.T) | np.triu(cells & cells.T, 1)
+    unknown = np.full(cells.shape, np.nan)
+    edges = edge_tables.edge_table(found, cells, unknown, names, meaning="")
+    return Graph(edges, names)
+
+
+def _line(row):
+    mark, probability = row["mark"], row["probability"]
+    sure = row["stability"] if mark == UNDIRECTED else probability
+    pattern = "--" if mark == CONFOUNDED else "-"
+    return drawing.Line(
+        source=row["source"],
+        target=row["target"],
+        heads=_HEADS[mark],
+        color=_COLORS[mark],
+        width=line_width(probability),
+        pattern=":" if sure < UNCERTAIN else pattern,
+    )
+
+
+def _legend(edges, lines):
+    """What is to be seen in this picture, and nothing else."""
+    entries = []
+    for mark, meaning in edge_tables.MARKS.items():
+        if (edges["mark"] == mark).any():
+            pattern = "--" if mark == CONFOUNDED else "-"
+            sample = drawing.Line("", "", _HEADS[mark], _COLORS[mark], pattern=pattern)
+            entries.append((meaning, sample))
+    if any(line.pattern == ":" for line in lines):
+        sample = drawing.Line("", "", (False, False), style.TEXT, pattern=":")
+        entries.append((f"uncertain: probability below {UNCERTAIN}", sample))
+    told = edges["probability"].notna()
+    if told.any():
+        meanings = "; ".join(dict.fromkeys(edges["meaning"][told]))
+        low, high = edges["probability"].min(), edges["probability"].max()
+        sample = drawing.Line("", "", (False, False), style.TEXT, line_width(high))
+        span = f"{low:.2f} to {high:.2f}" if high - low > 0.005 else f"{high:.2f}"
+        entries.append((f"width: {meanings}, here {span}", sample))
+    return entries
+
+
+def comparison(
+    a: Any,
+    b: Any,
+    *,
+    labels: Sequence[str] = ("the first", "the second"),
+    ax: Any = None,
+) -> Any:
+    """Draws two graphs over the same names as one.
+
+    Black lines are in both. Blue ones are only in ``a``, orange ones only in ``b`` and
+    dashed. Purple dotted ones join two names in both graphs, with another mark or
+    turned, and are drawn as ``a`` has them.
+
+    Args:
+      a: as ``graph`` takes it.
+      b: likewise.
+      labels: what the legend calls the two.
+      ax: as ``graph`` takes it.
+
+    Returns:
+      The Axes.
+
+    Raises:
+      ValueError: if one of them is no graph, or names differ.
+      ImportError: without the extra ``plot``.
+    """
+    one, other = as_edges(a, "a"), as_edges(b, "b")
+    names = _common(one, other)
+    marks, others = _claims(one.edges), _claims(other.edges)
+    rows = [*one.edges.to_dict("records"), *other.edges.to_dict("records")]
+    lines, counts = [], dict.fromkeys(_PARTS, 0)
+    for number, row in enumerate(rows):
+        pair = frozenset((row["source"], row["target"]))
+        first = number < len(one.edges)
+        if pair in marks and not first:
+            continue
+        if pair not in others or not first:
+            part = "only in {0}" if first else "only in {1}"
+        elif marks[pair] == others[pair]:
+            part = "in both"
+        else:
+            part = "in both, drawn as in {0}; in {1} turned or of another mark"
+        counts[part] += 1
+        heads = _HEADS[row["mark"]]
+        lines.append(drawing.Line(row["source"], row["target"], heads, **_PARTS[part]))
+    legend = [
+        (
+            f"{part.format(*labels)} ({counts[part]})",
+            drawing.Line("", "", (False, False), **kind),
+        )
+        for part, kind in _PARTS.items()
+        if counts[part]
+    ]
+    return drawing.draw(pd.DataFrame(rows), names, lines, legend, ax)
+
+
+_PARTS = {
+    "in both": {"color": style.BLACK, "pattern": "-"},
+    "only in {0}": {"color": style.BLUE, "pattern": "-"},
+    "only in {1}": {"color": style.ORANGE, "pattern": "--"},
+    "in both, drawn as in {0}; in {1} turned or of another mark": {
+        "color": style.PURPLE,
+        "pattern": ":",
+    },
+}
+
+
+def _claims(edges):
+    """The mark of each pair of names, and the source where it is one."""
+    return {
+        frozenset((row["source"], row["target"])): (
+            row["mark"],
+            row["source"] if row["mark"] == DIRECTED else None,
+        )
+        for row in edges.to_dict("records")
+    }
+
+
+def _common(one, other):
+    """The names of two graphs, those of the first in their order."""
+    names = set(one.names) | set(other.names)
+    for what, graph in (("a", one), ("b", other)):
+        lacking = sorted(names - set(graph.names), key=str)
+        if lacking and graph.complete:
+            raise ValueError(
+                f"{what} has no column {lacking[0]!r}, which the other graph has: give "
+                "two graphs over the same names"
+            )
+    return [*one.names, *(name for name in other.names if name not in set(one.names))]

@@ -1,0 +1,375 @@
+"""What moves on a page: a graph to pan, zoom, search and cut, and its table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.interpolate
+
+from causaljax.plot import layout
+from causaljax.reports.summary import spelled
+from causaljax.tables import edges as edge_tables
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+COLOURS = {
+    edge_tables.DIRECTED: "#0072B2",
+    edge_tables.UNDIRECTED: "#555555",
+    edge_tables.CONFOUNDED: "#D55E00",
+}
+_DASHES = {
+    edge_tables.DIRECTED: [],
+    edge_tables.UNDIRECTED: [6, 4],
+    edge_tables.CONFOUNDED: [2, 3],
+}
+_FOUND = "#E69F00"
+_INK = "#222222"
+_NODE, _HEAD = 12, 11  # pixels
+_BOW = 0.2  # how far the line of a common cause leaves the straight one, by its length
+_SAMPLES = 25  # points of a curve
+_ROW, _LAYER = 26, 60  # pixels between neighbours in a layer, and between layers
+_LEAST, _MOST = 380, 900  # pixels of height
+_APART = 0.5  # vertical distance from which labels do not meet
+_NUMBERS = {
+    "probability": "0.00",
+    "weight": "0.[000]",
+    "effect_size": "0.[000]",
+    "stability": "0.00",
+}
+"""The columns of numbers that the table shows, and how."""
+
+_CUT = """
+const p = edges.data.probability
+const of = [...heads.data.edge]
+shown.indices = [...p.keys()].filter((k) => p[k] >= cut.value)
+shown_heads.indices = [...of.keys()].filter((k) => p[of[k]] >= cut.value)
+count.text = `${shown.indices.length} of ${p.length} lines shown`
+"""
+_SEARCH = """
+const text = search.value_input.trim().toLowerCase()
+const names = nodes.data.name
+const found = [...names.keys()].filter(
+  (k) => text && names[k].toLowerCase().includes(text))
+nodes.selected.indices = found
+said.text = text ? `${found.length} of ${names.length} columns found` : ""
+"""
+# Heads touch their nodes at any zoom. A label has the room up to the next one, in which
+# longer names are cut.
+_DRAW = """
+const {x_range, y_range, properties} = figure
+if (properties.inner_width.is_unset || properties.inner_height.is_unset) return
+const right = figure.inner_width / (x_range.end - x_range.start)
+const up = figure.inner_height / (y_range.end - y_range.start)
+const {to_x, to_y, from_x, from_y, x, y, angle} = heads.data
+for (let k = 0; k < x.length; k++) {
+  const dx = (to_x[k] - from_x[k]) * right, dy = (to_y[k] - from_y[k]) * up
+  angle[k] = Math.atan2(dy, dx) - Math.PI / 2
+  x[k] = to_x[k] - gap * Math.cos(Math.atan2(dy, dx)) / right
+  y[k] = to_y[k] - gap * Math.sin(Math.atan2(dy, dx)) / up
+}
+heads.change.emit()
+nodes.data.label = nodes.data.name.map((name, k) => {
+  const room = Math.min(nodes.data.room[k], x_range.end - nodes.data.x[k])
+  const letters = [...name], most = Math.floor((room * right - 18) / 6.5)
+  if (letters.length <= most || nodes.selected.indices.includes(k)) return name
+  return most < 3 || up < 11 ? "" : letters.slice(0, most - 1).join("") + "…"
+})
+nodes.change.emit()
+"""
+
+
+def interactive(
+    edges: pd.DataFrame, names: Sequence[str], about: Mapping[str, str]
+) -> Any:
+    """A bokeh layout of the graph, its controls and its table.
+
+    Args:
+      edges: an edge table.
+      names: of all columns.
+      about: what is known of columns, by their names, shown at their nodes.
+
+    Returns:
+      A bokeh model; everything in it that comes from the names is text.
+    """
+    from bokeh.layouts import column
+    from bokeh.models import (
+        CDSView,
+        ColumnDataSource,
+        CustomJS,
+        Div,
+        IndexFilter,
+        Slider,
+        TextInput,
+    )
+
+    places, lines = _places(edges, names)
+    source = ColumnDataSource(_edge_data(edges, lines))
+    heads = ColumnDataSource(_head_data(edges, lines))
+    nodes = ColumnDataSource(_node_data(names, places, about))
+    shown = IndexFilter(indices=list(range(len(edges))))
+    shown_heads = IndexFilter(indices=list(range(len(heads.data["edge"]))))
+    view = CDSView(filter=shown)
+    count = Div(text=f"{len(edges)} of {len(edges)} lines shown")
+    said = Div(text="")
+    cut = Slider(
+        start=0,
+        end=1,
+        step=0.01,
+        value=0,
+        title="Show edges of at least this probability",
+        sizing_mode="stretch_width",
+        max_width=420,
+    )
+    search = TextInput(
+        title="Find columns whose name has",
+        sizing_mode="stretch_width",
+        max_width=420,
+    )
+    used = {
+        "edges": source,
+        "heads": heads,
+        "shown": shown,
+        "shown_heads": shown_heads,
+        "cut": cut,
+        "count": count,
+    }
+    cut.js_on_change("value", CustomJS(args=used, code=_CUT))
+    picture = _figure(source, view, heads, CDSView(filter=shown_heads), nodes)
+    # The tip of bokeh's triangle is size / sqrt(3) from its place.
+    used = {"gap": _NODE / 2 + _HEAD / 3**0.5}
+    used |= {"figure": picture, "nodes": nodes, "heads": heads}
+    draw = CustomJS(args=used, code=_DRAW)
+    for model, changes in (
+        (picture, ("inner_width", "inner_height")),
+        (picture.x_range, ("start", "end")),
+        (picture.y_range, ("start", "end")),
+        (nodes.selected, ("indices",)),
+    ):
+        for name in changes:
+            model.js_on_change(name, draw)
+    used = {"nodes": nodes, "search": search, "said": said}
+    search.js_on_change("value_input", CustomJS(args=used, code=_SEARCH))
+    return column(
+        cut,
+        count,
+        search,
+        said,
+        picture,
+        _table(source, view, edges),
+        sizing_mode="stretch_width",
+    )
+
+
+def _figure(source, view, heads, head_view, nodes):
+    from bokeh.models import (
+        HoverTool,
+        PanTool,
+        Range1d,
+        ResetTool,
+        SaveTool,
+        WheelZoomTool,
+        ZoomInTool,
+        ZoomOutTool,
+    )
+    from bokeh.plotting import figure
+
+    x, y = nodes.data["x"], nodes.data["y"]
+    tall = (_ROW if _is_sideways(x, y) else _LAYER) * (np.ptp(y) + 2)
+    wheel = WheelZoomTool(modifiers="ctrl")  # a page is scrolled by the wheel alone
+    picture = figure(
+        height=int(np.clip(tall, _LEAST, _MOST)),
+        sizing_mode="stretch_width",
+        # To the right there is room for a label.
+        x_range=Range1d(min(x, default=0) - 0.3, max(x, default=0) + 1),
+        y_range=Range1d(min(y, default=0) - 0.7, max(y, default=0) + 0.7),
+        tools=[PanTool(), wheel, ZoomInTool(), ZoomOutTool(), ResetTool(), SaveTool()],
+        toolbar_location="above",
+        active_scroll=wheel,
+        outline_line_color="#cccccc",
+    )
+    picture.toolbar.logo = None
+    picture.axis.visible = False
+    picture.grid.visible = False
+    lines = picture.multi_line(
+        "xs",
+        "ys",
+        source=source,
+        view=view,
+        line_color="colour",
+        line_dash="dash",
+        line_width="width",
+        line_alpha=0.8,
+        nonselection_line_alpha=0.15,
+        hover_line_color=_FOUND,
+    )
+    picture.scatter(
+        "x",
+        "y",
+        angle="angle",
+        source=heads,
+        view=head_view,
+        marker="triangle",
+        size=_HEAD,
+        color="colour",
+    )
+    dots = picture.scatter(
+        "x",
+        "y",
+        source=nodes,
+        size=_NODE,
+        fill_color="#ffffff",
+        line_color=_INK,
+        line_width=1.5,
+        selection_fill_color=_FOUND,
+        nonselection_alpha=0.3,
+    )
+    picture.text(
+        "x",
+        "y",
+        "label",
+        source=nodes,
+        x_offset=_NODE / 2 + 2,
+        text_baseline="middle",
+        text_color=_INK,
+        text_font_size="12px",
+        background_fill_color="#ffffff",
+        background_fill_alpha=0.75,
+        nonselection_text_alpha=0.3,
+    )
+    facts = [("", "@edge"), ("", "@numbers"), ("", "@why")]
+    picture.add_tools(
+        HoverTool(renderers=[lines], tooltips=facts, line_policy="interp"),
+        HoverTool(renderers=[dots], tooltips=[("", "@name"), ("", "@about")]),
+    )
+    return picture
+
+
+def _table(source, view, edges):
+    from bokeh.models import DataTable, NumberFormatter, StringFormatter, TableColumn
+
+    widths = {"source": 130, "mark": 50, "target": 130, "why": 600}
+    columns = []
+    for name in ("source", "mark", "target", *_NUMBERS, "why"):
+        numeric = name in _NUMBERS
+        known = edges[name].notna() if numeric else edges[name] != ""
+        if known.any() or name == "probability":
+            form = StringFormatter()
+            if numeric:
+                form = NumberFormatter(format=_NUMBERS[name], nan_format="")
+            columns.append(
+                TableColumn(
+                    field=name,
+                    title=name.replace("_", " "),
+                    width=widths.get(name, 90),
+                    formatter=form,
+                )
+            )
+    return DataTable(
+        source=source,
+        view=view,
+        columns=columns,
+        index_position=None,
+        autosize_mode="none",
+        reorderable=False,  # which would need another library
+        sizing_mode="stretch_width",
+        height=min(34 + 25 * max(len(edges), 1), 440),
+    )
+
+
+def _is_sideways(x, y):
+    return np.ptp(y) >= np.ptp(x)
+
+
+def _places(edges, names):
+    """Where nodes are, and the line of each edge, ``[samples, 2]``.
+
+    Layers lie side by side unless there are more of them than nodes in the largest:
+    names are written from left to right, and screens of phones are tall.
+    """
+    drawn = layout.arrange(edges, names)
+    every = np.array([*drawn.places.values()]).reshape(-1, 2)
+    wide, tall = np.ptp(every, axis=0) if len(every) else (0, 0)
+    turned = np.array([[0, -1], [-1, 0]]) if wide >= tall else np.eye(2)
+    places = {name: turned @ xy for name, xy in drawn.places.items()}
+    lines = []
+    for a, mark, b in zip(edges["source"], edges["mark"], edges["target"], strict=True):
+        bends = [turned @ xy for xy in drawn.bends.get((a, b), ())]
+        if mark == edge_tables.CONFOUNDED:
+            along = places[b] - places[a]
+            across = _BOW * np.array([-along[1], along[0]])
+            bends = [(places[a] + places[b]) / 2 + across]
+        lines.append(_smooth(np.array([places[a], *bends, places[b]], float)))
+    return places, lines
+
+
+def _smooth(points):
+    """A quadratic B-spline from the first point to the last."""
+    degree = min(2, len(points) - 1)
+    inner = np.linspace(0, 1, len(points) - degree + 1)
+    knots = np.r_[[0] * degree, inner, [1] * degree]
+    spline = scipy.interpolate.BSpline(knots, points, degree)
+    return spline(np.linspace(0, 1, _SAMPLES))
+
+
+def _edge_data(edges, lines):
+    data: dict[str, list[Any]] = {
+        name: [spelled(cell) for cell in edges[name]]
+        for name in ("source", "mark", "target", "why")
+    }
+    data |= {name: edges[name].tolist() for name in _NUMBERS}
+    data["xs"] = [line[:, 0].round(4).tolist() for line in lines]
+    data["ys"] = [line[:, 1].round(4).tolist() for line in lines]
+    data["colour"] = [COLOURS[mark] for mark in edges["mark"]]
+    data["dash"] = [_DASHES[mark] for mark in edges["mark"]]
+    data["width"] = [1 + 2 * p for p in edges["probability"]]
+    data["edge"] = [
+        f"{isolated(a)} {mark} {isolated(b)}"
+        for a, mark, b in zip(data["source"], data["mark"], data["target"], strict=True)
+    ]
+    data["numbers"] = [_numbers(row) for row in edges.to_dict("records")]
+    return data
+
+
+def _numbers(row):
+    told = [f"{row['probability']:.2f} {row['meaning']}"]
+    for name, form in (("weight", ".3g"), ("effect_size", ".3g"), ("stability", ".2f")):
+        if not np.isnan(row[name]):
+            told.append(f"{name.replace('_', ' ')} {row[name]:{form}}")
+    return ", ".join(told)
+
+
+def _head_data(edges, lines):
+    """Of each arrowhead its edge, its node, and a point that its line comes from."""
+    data: dict[str, list[Any]] = {
+        name: [] for name in ("edge", "colour", "to_x", "to_y", "from_x", "from_y")
+    }
+    ends = {edge_tables.DIRECTED: (-1,), edge_tables.CONFOUNDED: (0, -1)}
+    for k, (mark, line) in enumerate(zip(edges["mark"], lines, strict=True)):
+        for end in ends.get(mark, ()):
+            come = line[2 if end == 0 else -3]
+            row = (k, COLOURS[mark], *line[end].tolist(), *come.tolist())
+            for column, value in zip(data.values(), row, strict=True):
+                column.append(value)
+    places = {"x": data["to_x"], "y": data["to_y"], "angle": [0.0] * len(data["edge"])}
+    return {name: list(column) for name, column in (data | places).items()}
+
+
+def _node_data(names, places, about):
+    x, y = np.array([places[name] for name in names]).reshape(-1, 2).T
+    right = x[None, :] - x[:, None]
+    meet = (right > 0) & (np.abs(y[:, None] - y[None, :]) < _APART)
+    room = np.where(meet, right, np.inf).min(axis=1, initial=1e3)
+    shown = [spelled(name) for name in names]
+    return {
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "name": shown,
+        "label": [""] * len(shown),  # until there is a width
+        "room": room.tolist(),
+        "about": [about.get(name, "") for name in names],
+    }
+
+
+def isolated(text: str) -> str:
+    """Text of either direction of writing that turns nothing beside it around."""
+    return f"\u2068{text}\u2069"

@@ -1,0 +1,145 @@
+"""Writes report pages of 5, 11, 20 and 60 columns and pictures of them.
+
+    python scripts/look_at_report.py [FOLDER]
+
+The pages need the extra `report`; the pictures a chromium, its chromedriver and the
+extra `browser`. Graphs and their numbers are drawn at random, those of the proteins are
+the consensus graph: the pages are for the eye alone.
+"""
+
+import base64
+import contextlib
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+import causaljax
+from causaljax.reports import page
+from causaljax.tables import edges as edge_tables
+
+WIDTHS = 1280, 390
+WORDS = "age", "income", "sex_at_birth", "blood_pressure", "dose", "outcome", "ward"
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def example(d, seed=0):
+    """An edge table over d columns with all marks, the columns and a record."""
+    rng = np.random.default_rng(seed)
+    if d == 11:
+        graph = causaljax.load_sachs().truth
+        names, graph = list(graph), graph.to_numpy() > 0
+    else:
+        names = [f"{WORDS[k % len(WORDS)]}_{k}" for k in range(d)]
+        rank = rng.permutation(d)
+        share = min(1.3 / (d - 1) * 2, 0.6)
+        graph = (rng.random((d, d)) < share) & (rank[:, None] < rank)
+    opened = graph & (rng.random(graph.shape) < 0.15)
+    hidden = np.triu(rng.random(graph.shape) < 0.4 / d, 1) * rng.uniform(0.5, 1)
+    prob = np.where(graph, np.where(opened, 0.5, rng.uniform(0.5, 1, graph.shape)), 0)
+    found = edge_tables.edge_table(
+        graph,
+        graph | opened.T,
+        prob,
+        names,
+        meaning="share of refits",
+        weights=rng.normal(size=graph.shape),
+        refitted=True,
+        confounders=np.maximum(hidden, hidden.T),
+        why={
+            (int(i), int(j)): "residuals are independent of the causes"
+            for i, j in np.argwhere(graph & ~opened)
+        },
+    )
+    record = {
+        "call": "LinearDAG(n_bootstrap=50)",
+        "causaljax": causaljax.__version__,
+        "rows": 853,
+        "columns": [
+            {"name": name, "kind": "continuous", "distinct": 853, "gaps": 0, "note": ""}
+            for name in names
+        ],
+        "config": {"n_bootstrap": 50, "noise": "auto"},
+        "seed": 0,
+        "timings": {"fit_seconds": 3.2},
+        "warnings": [f"columns {names[:2]} are copies of each other"],
+        "convergence": {"converged": True, "loss": 1.5},
+    }
+    return found, names, record
+
+
+@contextlib.contextmanager
+def browser():
+    """A chromium without a window that logs what it asks for."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    options.set_capability(
+        "goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"}
+    )
+    with tempfile.TemporaryDirectory() as profile:
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        service = webdriver.ChromeService(shutil.which("chromedriver"))
+        driver = webdriver.Chrome(options, service)
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+def photograph(driver, path, width, picture):
+    """A picture of a whole page as wide as a screen."""
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    driver.get(path.resolve().as_uri())
+    wait_for_graph(driver)
+    time.sleep(1)  # it draws again when it knows its width
+    shot = driver.execute_cdp_cmd(
+        "Page.captureScreenshot", {"captureBeyondViewport": True}
+    )
+    picture.write_bytes(base64.b64decode(shot["data"]))
+
+
+def wait_for_graph(driver):
+    """Waits until bokeh has drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60).until(
+        lambda it: it.execute_script(
+            "return Bokeh.documents.length && Bokeh.documents[0].is_idle"
+        )
+    )
+
+
+def main(folder):
+    """Pages and pictures of all sizes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with browser() as driver:
+        for d in (5, 11, 20, 60):
+            path = folder / f"report_{d}.html"
+            page.write_page(path, *example(d))
+            print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+            for width in WIDTHS:
+                picture = folder / f"report_{d}_{width}.png"
+                photograph(driver, path, width, picture)
+                print(picture)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "results/report"))
