@@ -38,6 +38,8 @@ import pandas as pd
 from rivals import RIVALS
 
 import causaljax
+from causaljax import plot
+from causaljax.plot.calibrations import SURE, reliability
 from causaljax.reports.evaluation import baselines, compare_graphs
 
 _LAYOUT = "{:24} {:5} {:>3} {:>5} {:15} {:>7} {:>6} {:>6} {:>6} {:>6} {:>7} {:>8}  {}"
@@ -163,8 +165,8 @@ def confounded(options):
                         for one in zip(hit[some], prob[some], strict=True)
                     ]
                 )
-                hidden_error = methods.reliability(prob.ravel(), hit.ravel()).error
-            error = methods.reliability(stated.ravel(), true.ravel()).error
+                hidden_error = reliability(prob.ravel(), hit.ravel()).error
+            error = reliability(stated.ravel(), true.ravel()).error
             figures = (
                 f"{np.nanmean(areas):.3f}", sure.sum(),
                 _marked(true[sure].mean(), 0.9), f"{error:.3f}",
@@ -226,11 +228,6 @@ def rivals(options):
 
 def calibration(options):
     """Prints and draws how often edges of a stated probability are true."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
     sizes = options.sizes or (10, 20, 50)
     near, far = [], tables.out_of_distribution()
     for size in sizes:
@@ -238,8 +235,7 @@ def calibration(options):
         near += [cell for cell in cells if "held out" not in cell.name]
         near += tables.intervened("ER", size)
         far += [cell for cell in cells if "held out" in cell.name]
-    figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    axes = None
     known = methods.methods(options.replicates, options.weights)
     for method in options.methods:
         kinds = (("in distribution", near, 0.03), ("out of it", far, 0.1))
@@ -251,27 +247,22 @@ def calibration(options):
                 apart = ~np.eye(cell.size, dtype=bool)
                 stated.append(strength[:, apart].ravel())
                 true.append(drawn.graphs[:, apart].ravel())
-            result = methods.reliability(np.concatenate(stated), np.concatenate(true))
+            stated, true = np.concatenate(stated), np.concatenate(true)
+            result = reliability(stated, true)
             print(f"\n{method}, {label}\nstated  true   pairs")
             for row in zip(result.stated, result.true, result.counts, strict=True):
                 print("{:6.3f} {:5.3f} {:7d}".format(*row))
             mark = "!" if method == "amortized" and result.error > wanted else ""
             print(
                 f"expected calibration error {result.error:.4f}{mark}, want {wanted}, "
-                f"over pairs stated above {methods.SURE:g}: {result.sure_error:.4f}"
+                f"over pairs stated above {SURE:g}: {result.sure_error:.4f}"
             )
-            shown = result.counts > 0
-            axes.plot(
-                result.stated[shown],
-                result.true[shown],
-                "o-",
-                label=f"{method}, {label}: ECE {result.error:.3f}",
-            )
-    axes.set(xlabel="stated probability of an edge", ylabel="share of true edges")
-    axes.legend()
+            label = f"{method}, {label}"
+            axes = plot.calibration(stated, true, label=label, ax=axes)
+    axes.set_ylabel("share of true edges")
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "amortized_calibration.png"
-    figure.savefig(path, dpi=120)
+    axes.figure.savefig(path, dpi=120)
     print(f"wrote {path}")
 
 

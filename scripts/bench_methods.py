@@ -23,9 +23,7 @@ from causaljax.core.types import Problem
 from causaljax.graphs import metrics
 from causaljax.kernels import amortized
 from causaljax.networks import weights
-
-NUM_BINS = 10  # of stated probabilities
-SURE = 0.01  # pairs stated to be less likely flatter every method
+from causaljax.plot.calibrations import reliability
 
 
 class Answer(NamedTuple):
@@ -36,16 +34,6 @@ class Answer(NamedTuple):
     seconds: float  # a table, compiled
     targets: np.ndarray | None = None  # [b, d], P(acted on unsaid)
     confounders: np.ndarray | None = None  # [b, d, d], P(hidden common cause)
-
-
-class Reliability(NamedTuple):
-    """Stated probabilities of directed edges, by bins, and what came true."""
-
-    stated: np.ndarray  # [bins], the mean in the bin
-    true: np.ndarray  # [bins]
-    counts: np.ndarray  # [bins]
-    error: float  # expected calibration error
-    sure_error: float  # likewise, over pairs stated above SURE
 
 
 class Scores(NamedTuple):
@@ -256,24 +244,3 @@ def _mean(values):
     """Over the tables of which the score is defined."""
     defined = [value for value in map(float, values) if value == value]
     return float(np.mean(defined)) if defined else float("nan")
-
-
-def reliability(stated: np.ndarray, true: np.ndarray) -> Reliability:
-    """How often what was stated with a probability is true, over any list of cases."""
-    stated, true = stated.ravel(), true.ravel()
-    error, columns = _calibration(stated, true)
-    sure_error, _ = _calibration(stated[stated > SURE], true[stated > SURE])
-    return Reliability(*columns, error, sure_error)
-
-
-def _calibration(stated, true):
-    bins = np.clip((stated * NUM_BINS).astype(int), 0, NUM_BINS - 1)
-    counts = np.bincount(bins, minlength=NUM_BINS)
-    mean_stated = np.bincount(bins, stated, NUM_BINS) / np.maximum(counts, 1)
-    mean_true = np.bincount(bins, true, NUM_BINS) / np.maximum(counts, 1)
-    gaps = np.abs(mean_stated - mean_true)
-    return float(np.sum(gaps * counts) / max(counts.sum(), 1)), (
-        mean_stated,
-        mean_true,
-        counts,
-    )

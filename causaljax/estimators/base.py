@@ -31,6 +31,7 @@ from causaljax.tables.knowledge import Knowledge
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
+_SHOWN_STEPS = 100  # of a run's history
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
@@ -107,7 +108,8 @@ class BaseGraphEstimator(ABC):
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
         classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
         its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
-        ``random_state`` it gives the same answer again.
+        ``random_state`` it gives the same answer again; of methods that take steps the
+        ``history``, lists of ``step``, ``loss`` and what else is measured on the way.
       n_features_in_: d.
       feature_names_in_: the column names, if the table had strings for names.
     """
@@ -450,15 +452,23 @@ class BaseGraphEstimator(ABC):
         """Runs a kernel, as ``best_run`` from several starts; warns of failure.
 
         Returns:
-          The posterior, and the last diagnostics with the settings as "config".
+          The posterior, and the last diagnostics with the settings as "config" and,
+          of more steps than one, those on the way as "history".
         """
         if kernel.precision != "double":
             problem = jax.device_put(problem)  # once, and not for every chunk
-        key, runs = jax.random.key(self._seed), []
+        key, runs, traces = jax.random.key(self._seed), [], []
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
         for number, start_key in enumerate(keys, 1):
             of = f"start {number} of {num_starts}" if num_starts > 1 else ""
             bar.stage(" ".join(filter(None, (stage, of))), config.num_steps)
+            chunks = []
+
+            def on_chunk(steps, trace, chunks=chunks):
+                bar.steps(steps)
+                chunks.append(trace)
+
+            traces.append(chunks)
             runs.append(
                 run(
                     kernel,
@@ -466,7 +476,7 @@ class BaseGraphEstimator(ABC):
                     problem,
                     config,
                     num_chunks=_num_chunks(config.num_steps),
-                    on_chunk=lambda steps, _: bar.steps(steps),
+                    on_chunk=on_chunk,
                 )
             )
         best = 0
@@ -474,7 +484,10 @@ class BaseGraphEstimator(ABC):
             infos = [info for _, info in runs]
             best = int(best_start(jax.tree.map(lambda *a: jnp.stack(a), *infos)))
         posterior, last = runs[best]
-        return posterior, self._diagnose(last) | {"config": settings(config)}
+        info = self._diagnose(last) | {"config": settings(config)}
+        if config.num_steps > 1:
+            info["history"] = _history(traces[best])
+        return posterior, info
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
         """A run's last diagnostics as a dict; warns of failure."""
@@ -500,6 +513,7 @@ class BaseGraphEstimator(ABC):
         info = {"config": {}, "edge_probabilities": "score", **learned.info}
         meaning = str(info["edge_probabilities"])
         self.posterior_ = learned.posterior
+        self._table_columns = columns
         self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
         self.edges_ = edges.edge_table(
             learned.graph,
@@ -810,6 +824,18 @@ class BaseGraphEstimator(ABC):
             target_tags=TargetTags(required=False),
             input_tags=InputTags(allow_nan=True),
         )
+
+
+def _history(chunks):
+    """Diagnostics of some steps of a run, all that are numbers; None if not finite."""
+    trace = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
+    number = len(trace.loss)
+    shown = np.unique(np.linspace(0, number - 1, _SHOWN_STEPS).round().astype(int))
+    return {"step": (shown + 1).tolist()} | {
+        name: [float(f"{v:.6g}") if np.isfinite(v) else None for v in leaf[shown]]
+        for name, leaf in trace._asdict().items()
+        if np.issubdtype(leaf.dtype, np.floating)
+    }
 
 
 def _num_chunks(num_steps):

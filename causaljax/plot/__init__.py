@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from causaljax.plot.graphs import comparison as comparison
+    from causaljax.plot.calibrations import calibration as calibration
+    from causaljax.plot.comparisons import comparison as comparison
     from causaljax.plot.graphs import graph as graph
+    from causaljax.plot.histories import convergence as convergence
+    from causaljax.plot.matrices import edge_probabilities as edge_probabilities
+    from causaljax.plot.mechanisms import edge as edge
+    from causaljax.plot.mixtures import regimes as regimes
 
-_HOME = {"graphs": ["comparison", "graph"]}
+_HOME = {
+    "calibrations": ["calibration"],
+    "comparisons": ["comparison"],
+    "graphs": ["graph"],
+    "histories": ["convergence"],
+    "matrices": ["edge_probabilities"],
+    "mechanisms": ["edge"],
+    "mixtures": ["regimes"],
+}
 """The pictures, by the module they live in."""
 
 _FILES = [module.name for module in pkgutil.iter_modules(__path__)]

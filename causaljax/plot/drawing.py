@@ -20,7 +20,7 @@ _HALF = 0.13  # half a node's height
 _PAD = 0.09  # between a name and its frame
 _APART = 0.12  # between nodes
 _ENTRY = 0.19  # a line of the legend
-_NARROWEST = 5.4  # room for the text of a legend
+_SAMPLE = 0.75  # a line of the legend, but for its text
 _MARGIN = 0.12
 _HEAD = 9  # points, an arrowhead's length
 _LONGEST = 18, 12  # characters of a name, in graphs of few nodes and of many
@@ -92,7 +92,8 @@ def draw(
         for pair, passed in found.bends.items()
     }
     height = max(node.y for node in nodes.values()) + _HALF + _MARGIN
-    scale = _fit(ax, own, (right - left) * _ROW, height)
+    words = max([_length(text, _SMALL) for text, _ in legend], default=0) + _SAMPLE
+    scale = _fit(ax, own, (right - left) * _ROW, words, height)
     _put_nodes(ax, nodes, names, texts, found.isolated, scale)
     _put_lines(ax, nodes, bends, lines, scale)
     _put_legend(ax, legend, scale)
@@ -101,19 +102,23 @@ def draw(
 
 def _half(text):
     """Half the width of a node with this text."""
+    return max(_length(text, _FONT), 0.15) / 2 + _PAD
+
+
+def _length(text, points):
+    """How long a text is in this size, inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     width, *_ = text_to_path.get_text_width_height_descent(
-        text, FontProperties(size=_FONT), False
+        text, FontProperties(size=points), False
     )
-    # The renderer's letters are a little wider than the font's.
-    return max(1.05 * width / 72, 0.15) / 2 + _PAD
+    return 1.05 * width / 72  # the renderer's letters are wider than the font's
 
 
-def _fit(ax, own, width, height):
-    """Makes a new figure as large as it must be, or returns how much smaller all is."""
-    margin = max(_NARROWEST - width, 0) / 2 + _MARGIN
+def _fit(ax, own, width, words, height):
+    """Makes a new figure as large as it must be; returns how much smaller all is."""
+    margin = max(words - width, 0) / 2 + _MARGIN
     if own:
         ax.figure.set_size_inches(width + 2 * margin, height)
         ax.figure.set_layout_engine("none")

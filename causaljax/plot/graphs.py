@@ -1,6 +1,5 @@
-"""Pictures of one graph, and of two beside each other."""
+"""A graph as a picture."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +13,12 @@ UNCERTAIN = 0.75
 """The probability below which an edge is drawn dotted: of edges that are stated with
 less, and rightly so, at least one in four is not there."""
 
-_COLORS = {
-    DIRECTED: style.BLUE,
-    UNDIRECTED: style.GREEN,
-    CONFOUNDED: style.VERMILION,
-}
-_HEADS = {
+HEADS = {
     DIRECTED: (False, True),
     UNDIRECTED: (False, False),
     CONFOUNDED: (True, True),
 }
+"""Whether lines of each mark have arrowheads at source and target."""
 
 
 def graph(graph: Any, *, ax: Any = None) -> Any:
@@ -122,8 +117,8 @@ def _line(row):
     return drawing.Line(
         source=row["source"],
         target=row["target"],
-        heads=_HEADS[mark],
-        color=_COLORS[mark],
+        heads=HEADS[mark],
+        color=style.EDGES[mark],
         width=line_width(probability),
         pattern=":" if sure < UNCERTAIN else pattern,
     )
@@ -135,7 +130,9 @@ def _legend(edges, lines):
     for mark, meaning in edge_tables.MARKS.items():
         if (edges["mark"] == mark).any():
             pattern = "--" if mark == CONFOUNDED else "-"
-            sample = drawing.Line("", "", _HEADS[mark], _COLORS[mark], pattern=pattern)
+            sample = drawing.Line(
+                "", "", HEADS[mark], style.EDGES[mark], pattern=pattern
+            )
             entries.append((meaning, sample))
     if any(line.pattern == ":" for line in lines):
         sample = drawing.Line("", "", (False, False), style.TEXT, pattern=":")
@@ -148,94 +145,3 @@ def _legend(edges, lines):
         span = f"{low:.2f} to {high:.2f}" if high - low > 0.005 else f"{high:.2f}"
         entries.append((f"width: {meanings}, here {span}", sample))
     return entries
-
-
-def comparison(
-    a: Any,
-    b: Any,
-    *,
-    labels: Sequence[str] = ("the first", "the second"),
-    ax: Any = None,
-) -> Any:
-    """Draws two graphs over the same names as one.
-
-    Black lines are in both. Blue ones are only in ``a``, orange ones only in ``b`` and
-    dashed. Purple dotted ones join two names in both graphs, with another mark or
-    turned, and are drawn as ``a`` has them.
-
-    Args:
-      a: as ``graph`` takes it.
-      b: likewise.
-      labels: what the legend calls the two.
-      ax: as ``graph`` takes it.
-
-    Returns:
-      The Axes.
-
-    Raises:
-      ValueError: if one of them is no graph, or names differ.
-      ImportError: without the extra ``plot``.
-    """
-    one, other = as_edges(a, "a"), as_edges(b, "b")
-    names = _common(one, other)
-    marks, others = _claims(one.edges), _claims(other.edges)
-    rows = [*one.edges.to_dict("records"), *other.edges.to_dict("records")]
-    lines, counts = [], dict.fromkeys(_PARTS, 0)
-    for number, row in enumerate(rows):
-        pair = frozenset((row["source"], row["target"]))
-        first = number < len(one.edges)
-        if pair in marks and not first:
-            continue
-        if pair not in others or not first:
-            part = "only in {0}" if first else "only in {1}"
-        elif marks[pair] == others[pair]:
-            part = "in both"
-        else:
-            part = "in both, drawn as in {0}; in {1} turned or of another mark"
-        counts[part] += 1
-        heads = _HEADS[row["mark"]]
-        lines.append(drawing.Line(row["source"], row["target"], heads, **_PARTS[part]))
-    legend = [
-        (
-            f"{part.format(*labels)} ({counts[part]})",
-            drawing.Line("", "", (False, False), **kind),
-        )
-        for part, kind in _PARTS.items()
-        if counts[part]
-    ]
-    return drawing.draw(pd.DataFrame(rows), names, lines, legend, ax)
-
-
-_PARTS = {
-    "in both": {"color": style.BLACK, "pattern": "-"},
-    "only in {0}": {"color": style.BLUE, "pattern": "-"},
-    "only in {1}": {"color": style.ORANGE, "pattern": "--"},
-    "in both, drawn as in {0}; in {1} turned or of another mark": {
-        "color": style.PURPLE,
-        "pattern": ":",
-    },
-}
-
-
-def _claims(edges):
-    """The mark of each pair of names, and the source where it is one."""
-    return {
-        frozenset((row["source"], row["target"])): (
-            row["mark"],
-            row["source"] if row["mark"] == DIRECTED else None,
-        )
-        for row in edges.to_dict("records")
-    }
-
-
-def _common(one, other):
-    """The names of two graphs, those of the first in their order."""
-    names = set(one.names) | set(other.names)
-    for what, graph in (("a", one), ("b", other)):
-        lacking = sorted(names - set(graph.names), key=str)
-        if lacking and graph.complete:
-            raise ValueError(
-                f"{what} has no column {lacking[0]!r}, which the other graph has: give "
-                "two graphs over the same names"
-            )
-    return [*one.names, *(name for name in other.names if name not in set(one.names))]

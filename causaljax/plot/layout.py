@@ -69,7 +69,7 @@ def arrange(
     """As ``layered``, with the points that long edges pass through.
 
     Args:
-      edges: an edge table; an edge that closes a cycle points upwards.
+      edges: an edge table; a row that closes a cycle points upwards.
       names: of all columns.
       widths: the room of each name, in distances of layers; 1 if None. Neighbours are
         half the sum of theirs apart.
@@ -124,9 +124,9 @@ def _pairs(edges, names):
         rows.append((marks.index(cells[2]), place[cells[0]], place[cells[1]]))
     graph = nx.DiGraph()
     hidden = marks.index(edge_tables.CONFOUNDED)
-    for kind, i, j in sorted(rows):
+    # Of rows that make a cycle the later ones turn, and --- before -->.
+    for kind, i, j in sorted(rows, key=lambda row: row[0]):
         if kind != hidden:
-            # An acyclic table turns no edge here.
             back = {i, j} <= set(graph) and nx.has_path(graph, j, i)
             graph.add_edge(*((j, i) if back else (i, j)))
     other = set(graph)

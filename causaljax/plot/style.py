@@ -4,10 +4,17 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+from causaljax.tables.edges import CONFOUNDED, DIRECTED, UNDIRECTED
+
 # Okabe and Ito's palette, which colour-blind readers tell apart.
 BLACK, BLUE, ORANGE, GREEN = "#000000", "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
+CYCLE = BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK
 TEXT = "#1a1a1a"
+EDGES = {DIRECTED: BLUE, UNDIRECTED: GREEN, CONFOUNDED: VERMILION}
+"""The colours of the marks of edges."""
+
+_DARK = 0.6  # share from which on a cell's number is white
 
 
 def axes(ax: Any, width: float, height: float) -> Any:
@@ -49,7 +56,26 @@ def labels(names: Iterable[Any], most: int = 18) -> list[str]:
     return found
 
 
-def label_ticks(axis: Any, names: Iterable[Any], **options: Any) -> None:
+def label_ticks(
+    axis: Any, names: Iterable[Any], most: int = 18, **options: Any
+) -> None:
     """Puts names at 0, 1, 2 ... of an axis, none of it read as mathematics."""
-    texts = labels(names)
+    texts = labels(names, most)
     axis.set_ticks(range(len(texts)), texts, parse_math=False, **options)
+
+
+def number_cells(ax: Any, cells: Any) -> None:
+    """Writes shares into a heat map of ``Blues`` from 0 to 1, all but .00."""
+    for i, row in enumerate(cells):
+        for j, cell in enumerate(row):
+            if cell < 0.005:
+                continue
+            ax.text(
+                j,
+                i,
+                f"{cell:.2f}".removeprefix("0"),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if cell > _DARK else TEXT,
+            )

@@ -1,0 +1,142 @@
+"""Draws every picture of `causaljax.plot`, and the one of the README.
+
+    python scripts/make_pictures.py [--out DIR] [--only WORD ...]
+
+Graphs have 5, 11 (the protein data), 20 and 60 columns; but for the protein data tables
+are simulated. `--only` names those that are drawn, by parts of their names: "sachs" is
+the picture of the README, which goes to docs/pictures.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+
+import causaljax
+from causaljax import plot, simulate
+
+DOCS = Path(__file__).parent.parent / "docs" / "pictures"
+_DPI = 110
+
+
+def simulated(size, rows=500, *, seed=0):
+    """A table of linear relations, and its graph."""
+    graph_key, key = jax.random.split(jax.random.key(seed))
+    graph = simulate.erdos_renyi(graph_key, size, 1.2)
+    problem, _ = simulate.simulate_linear(key, graph, rows)
+    names = [f"column {k + 1}" for k in range(size)]
+    truth = pd.DataFrame(np.asarray(graph, int), names, names)
+    return pd.DataFrame(np.asarray(problem.x), columns=names), truth
+
+
+def proteins():
+    """Undisturbed rows of the protein data, their logs, and the consensus graph."""
+    sachs = causaljax.load_sachs()
+    return np.log(sachs.observational), sachs.truth
+
+
+def graphs():
+    """One graph, two compared, and the probabilities, of 5 to 60 columns."""
+    for size in (5, 11, 20, 60):
+        table, truth = proteins() if size == 11 else simulated(size)
+        model = causaljax.AmortizedDAG().fit(table)
+        yield f"graph_{size}", plot.graph(model)
+        labels = "the truth", "AmortizedDAG"
+        if size == 11:
+            labels = "the consensus graph", "AmortizedDAG"
+        yield f"comparison_{size}", plot.comparison(truth, model, labels=labels)
+        yield f"edge_probabilities_{size}", plot.edge_probabilities(model)
+
+
+def sachs():
+    """What `LinearDAG` finds in the protein data, as in the README."""
+    table, _ = proteins()
+    yield "sachs", plot.graph(causaljax.LinearDAG(n_bootstrap=50).fit(table))
+
+
+def regimes():
+    """Pooled experiments of which nobody wrote down what was done."""
+    rng = np.random.default_rng(0)
+    rows, experiment = 900, np.repeat([0, 1, 2], 300)
+    a = rng.normal(size=rows)
+    b = 1.5 * a + rng.normal(size=rows)
+    c = np.where(experiment == 1, rng.normal(4, 0.5, rows), b + rng.normal(size=rows))
+    d = np.where(experiment == 2, rng.normal(-5, 0.5, rows), c - rng.normal(size=rows))
+    table = pd.DataFrame({"a": a, "b": b, "c": c, "d": d})
+    model = causaljax.LatentInterventionDAG(mechanism="linear").fit(table)
+    yield "regimes", plot.regimes(model)
+
+
+def fits():
+    """How fits went."""
+    table, _ = simulated(11)
+    model = causaljax.ContinuousDAG(num_steps=3000).fit(table)
+    yield "convergence_continuous", plot.convergence(model)
+    yield "convergence_linear", plot.convergence(causaljax.LinearDAG().fit(table))
+
+
+def calibrations():
+    """Probabilities that hold, and some that are too sure."""
+    rng = np.random.default_rng(0)
+    chance = rng.beta(0.4, 1.2, 5000)
+    true = rng.random(5000) < chance
+    ax = plot.calibration(chance, true, label="well calibrated")
+    sharpened = chance**2 / (chance**2 + (1 - chance) ** 2)
+    yield "calibration", plot.calibration(sharpened, true, label="too sure", ax=ax)
+
+
+def mechanisms():
+    """Data of edges: of one parent, of several, of classes, and curved."""
+    rng = np.random.default_rng(0)
+    rows = 600
+    ward = rng.choice(["north", "south", "west"], rows)
+    age = rng.normal(50, 12, rows)
+    dose = 0.1 * age + rng.normal(size=rows)
+    sick = 0.08 * age - 1.5 * dose + (ward == "west") * 4 + rng.normal(size=rows)
+    table = pd.DataFrame({"age": age, "dose": dose, "ward": ward, "sick days": sick})
+    required = [("age", "dose"), ("age", "sick days"), ("dose", "sick days")]
+    required += [("ward", "sick days")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # classes that are read as numbers
+        model = causaljax.LinearDAG(noise="gaussian").fit(
+            table, knowledge={"required": required}
+        )
+    yield "edge_linear", plot.edge(model, "age", "dose", table)
+    yield "edge_partial", plot.edge(model, "dose", "sick days", table)
+    yield "edge_classes", plot.edge(model, "ward", "sick days", table)
+    table["shift"] = np.where(rng.random(rows) < 0.8, ward, "night")
+    mixed = causaljax.MixedDAG().fit(table, knowledge={"required": [("ward", "shift")]})
+    yield "edge_two_classes", plot.edge(mixed, "ward", "shift", table)
+
+    dose = rng.uniform(-3, 3, rows)
+    curved = pd.DataFrame({"dose": dose, "weight": rng.normal(size=rows)})
+    curved["answer"] = np.sin(1.5 * dose) + curved["weight"] + rng.normal(0, 0.3, rows)
+    required = [("dose", "answer"), ("weight", "answer")]
+    neural = causaljax.NeuralDAG().fit(curved, knowledge={"required": required})
+    yield "edge_neural", plot.edge(neural, "dose", "answer", curved)
+    yield "convergence_neural", plot.convergence(neural)
+
+
+def main():
+    """Draws the pictures that are asked for."""
+    groups = graphs, sachs, regimes, fits, calibrations, mechanisms
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results/pictures"))
+    parser.add_argument("--only", nargs="+", choices=[g.__name__ for g in groups])
+    options = parser.parse_args()
+    for group in groups:
+        if options.only and group.__name__ not in options.only:
+            continue
+        for name, ax in group():
+            folder = DOCS if name == "sachs" else options.out
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{name}.png"
+            ax.figure.savefig(path, dpi=_DPI)
+            print(f"{path}  {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
