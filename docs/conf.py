@@ -52,7 +52,9 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": rf"/({_QUICK})\.py$",
     "ignore_pattern": "walkthrough_tables",  # it writes files into a folder
+    "default_thumb_file": "_static/code.svg",
     "download_all_examples": False,
+    "capture_repr": (),  # what is printed, and pictures
     "show_memory": False,
     "show_signature": False,
     "min_reported_time": 60,
