@@ -1,9 +1,13 @@
 """How Sphinx builds the documentation; `scripts/docs` runs it."""
 
+import os
+
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import causaljax
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the examples of the gallery
 
 # What a build needs is on disk: no page or object is fetched.
 project = "causaljax"
