@@ -1,6 +1,7 @@
 """How Sphinx builds the documentation; `scripts/docs` runs it."""
 
 import os
+import pathlib
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -56,7 +57,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": rf"/({_QUICK})\.py$",
     "ignore_pattern": "walkthrough_tables",  # it writes files into a folder
-    "default_thumb_file": "_static/code.svg",
+    "default_thumb_file": str(pathlib.Path(__file__).parent / "_static/code.svg"),
     "download_all_examples": False,
     "capture_repr": (),  # what is printed, and pictures
     "show_memory": False,
