@@ -80,6 +80,8 @@ def test_samples_obey_knowledge():
     assert not graphs[:, [1, 3], 2].any()
     assert all(map(is_acyclic, graphs))
     np.testing.assert_array_equal(graphs, model.sample_graphs(5))
+    effect = model.effect("f", "a", table())
+    assert "100 sampled graphs; in 100 % of them a directed path" in effect.covers
     for n in (0, 1.5):
         with pytest.raises(ValueError, match="n must be a positive whole"):
             model.sample_graphs(n)

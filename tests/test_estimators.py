@@ -323,6 +323,13 @@ def test_bootstrap_counts_edges(chain):
     assert expected == pytest.approx(joined.mean())
     again = LinearDAG(noise="gaussian", num_steps=3, n_bootstrap=20).fit(chain)
     assert again.edge_probabilities_.equals(probabilities)
+    # ``effect`` is asked of the class of each refit.
+    classes = model.posterior_.extra["essential"]
+    assert classes.shape == (20, 3, 3)
+    assert (classes >= model.posterior_.graphs).all()
+    draws, what = model._graph_draws()
+    assert (len(draws), what) == (20, "20 refits on resampled rows")
+    assert not model.effect("a", "c", chain).identified
 
 
 def test_what_is_learned_agrees_with_itself(chain):

@@ -132,6 +132,14 @@ def test_rows_are_told_again(made, hidden, tmp_path):
         lambda model: model.explain("a", "b"),
     )
     assert_edges_agree(model, tmp_path)
+    # Cells that a regime disturbed count as set, also of rows with gaps.
+    cells = made.table.to_numpy(float, copy=True)
+    targets = model.intervention_targets_.loc[model.regimes_].to_numpy() > 0.5
+    found = model._set_cells(cells, np.zeros(cells.shape, bool))
+    assert (found == targets).mean() > 0.99
+    assert found.any()
+    cells[0, 0] = np.nan
+    assert model._set_cells(cells[:1], np.ones((1, cells.shape[1]), bool)).all()
     told = model.predict_regimes(made.table)
     assert told.index.equals(made.table.index)
     assert (told == model.regimes_).mean() > 0.99

@@ -290,6 +290,17 @@ def test_samples_follow_the_equations(fitted, tmp_path):
     assert effect["z"] == pytest.approx(-0.25 * 5, abs=0.6)
     assert effect["x"] == 0
     assert effect["y"] == pytest.approx(-0.5)
+    asked = {"values": (4.0, 3.5), "interventions": hit}
+    found = model.effect("y", "z", frame, **asked)
+    assert found.estimate == pytest.approx(effect["z"])
+    low, high = found.interval
+    assert low < -0.25 * 5 < high
+    assert 0.02 < high - low < 2
+    assert model.effect("y", "x", frame, **asked).interval == (0, 0)
+    with pytest.warns(UserWarning, match="'y' = 500 is outside the table, which has"):
+        model.sample(5, do={"y": 500})
+    with pytest.warns(UserWarning, match="'y' = 500 is outside the table, which has"):
+        model.effect("y", "z", frame, values=(4, 500), interventions=hit)
     pd.testing.assert_frame_equal(model.sample(50), model.sample(50))
     assert_saved_alike(
         model,
@@ -297,6 +308,7 @@ def test_samples_follow_the_equations(fitted, tmp_path):
         lambda model: model.sample(50, do={"y": 4.0}),
         lambda model: model.score(frame, interventions=hit),
         lambda model: model.average_causal_effect("y", (4.0, 3.5)),
+        lambda model: str(model.effect("y", "z", frame, **asked)),
         lambda model: model.explain("x", "z"),
     )
     assert_edges_agree(model, tmp_path)

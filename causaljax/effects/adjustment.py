@@ -28,8 +28,13 @@ def on_causal_paths(graph: np.ndarray, cause: int, outcome: int) -> np.ndarray:
     return found
 
 
+def _reached(graph, members) -> np.ndarray:
+    """``[d]`` bool, what members of a set ``[d]`` reach, themselves among it."""
+    return np.logical_or.reduce(reachable(graph)[members], axis=0)
+
+
 def optimal_set(graph: np.ndarray, cause: int, outcome: int) -> frozenset[int] | None:
-    """The adjustment set of least asymptotic variance, in a graph without hidden causes.
+    """The adjustment set of least asymptotic variance, where no cause is hidden.
 
         O = pa(cn) minus (de(cn) and the cause)
 
@@ -58,8 +63,8 @@ def optimal_set(graph: np.ndarray, cause: int, outcome: int) -> frozenset[int] |
     between = on_causal_paths(graph, cause, outcome)
     if not between.any():
         return None
-    after = reachable(graph)[between].any(axis=0)
-    found = graph[:, between].any(axis=1) & ~after
+    parents = np.logical_or.reduce(graph[:, between], axis=1)
+    found = parents & ~_reached(graph, between)
     found[cause] = False
     return frozenset(np.flatnonzero(found).tolist())
 
@@ -89,7 +94,7 @@ def is_valid(
     """
     graph = np.array(graph, bool)
     between = on_causal_paths(graph, cause, outcome)
-    after = reachable(graph)[between].any(axis=0)
+    after = _reached(graph, between)
     if any(after[k] or k == cause for k in given):
         return False
     graph[cause, between] = False
@@ -125,7 +130,7 @@ def adjustment_set(
     if hidden is None or not hidden.any() or best is None:
         return best
     reach = reachable(graph)
-    after = reach[on_causal_paths(graph, cause, outcome)].any(axis=0)
+    after = _reached(graph, on_causal_paths(graph, cause, outcome))
     before = (reach[:, cause] | reach[:, outcome]) & ~after
     before[cause] = False
     for given in (best, frozenset(np.flatnonzero(before).tolist())):

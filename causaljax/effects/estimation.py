@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from causaljax.effects.adjustment import on_causal_paths
 from causaljax.effects.identification import Possibility, identify
 from causaljax.effects.question import Question
 from causaljax.effects.regression import Fit, columns_of, indicators, regress
@@ -204,7 +203,7 @@ class _Regressions:
         cells, given = table.cells[free & whole], sorted(possibility.given)
         cause = cells[:, asked.cause]
         count = table.counts[asked.cause]
-        if count:
+        if count and asked.values is not None:  # which classes always have
             low, high = (int(code) for code in asked.values)
             treated = indicators(cause, count, base=low)
             contrast = np.zeros(count - 1)
@@ -223,7 +222,8 @@ class _Regressions:
             columns_of(cells, given, table.counts),
             collinear=(
                 f"effect: {table.names[asked.cause]!r} does not vary as asked in the "
-                "rows that count" + (f" once {held} is held fixed" if held else "")
+                "rows that count"
+                + (f" once {held} is held fixed" if held else "")
                 + ": ask about other values or columns"
             ),
         )

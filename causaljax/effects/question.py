@@ -60,7 +60,9 @@ def ask(
             )
     i, j = names.index(cause), names.index(outcome)
     if i == j:
-        raise ValueError(f"effect: {cause!r} is named twice: name a cause and an outcome")
+        raise ValueError(
+            f"effect: {cause!r} is named twice: name a cause and an outcome"
+        )
     pair = _pair(columns, cells, i, values)
     levels, cautions = columns.levels[i], []
     if pair is None:
@@ -70,7 +72,9 @@ def ask(
         shown = [repr(v) if levels else f"{v:g}" for v in named]
         change = f"from {shown[0]} to {shown[1]}"
         if not levels:
-            cautions = outside(cause, pair, cells[:, i])
+            cautions = outside(
+                cause, pair, np.nanmin(cells[:, i]), np.nanmax(cells[:, i])
+            )
     code = _class(columns, j, outcome_class)
     unit, label = repr(outcome), None
     if code is not None:
@@ -79,9 +83,8 @@ def ask(
     return Question(i, j, pair, code, named, label, change, unit, tuple(cautions))
 
 
-def outside(name: str, values: Sequence[float], cells: np.ndarray) -> list[str]:
-    """Says which values lie outside those of a column, with the column's range."""
-    low, high = np.nanmin(cells), np.nanmax(cells)
+def outside(name: str, values: Sequence[float], low: float, high: float) -> list[str]:
+    """Says which values lie outside those of a column, which go from low to high."""
     return [
         f"{name!r} = {value:g} is outside the table, which has {low:g} to {high:g}: "
         "what is said of it is an extrapolation"
@@ -90,28 +93,28 @@ def outside(name: str, values: Sequence[float], cells: np.ndarray) -> list[str]:
     ]
 
 
-def _pair(columns, cells, place, values):
+def _pair(columns, cells, place, values) -> tuple[float, float] | None:
     """Two numbers, or codes of classes; None for one unit."""
     name, levels = columns.names[place], columns.levels[place]
     if values is not None and (isinstance(values, str) or len(values) != 2):
         raise ValueError(
             f"effect: values must be a pair (a, b) of {name!r}, not {values!r}"
         )
+    if levels and values is None and len(levels) != 2:
+        raise ValueError(
+            f"effect: {name!r} has the classes {list(levels)}: name two of them, "
+            f"values=({levels[0]!r}, {levels[1]!r})"
+        )
     if levels:
-        if values is None and len(levels) != 2:
-            raise ValueError(
-                f"effect: {name!r} has the classes {list(levels)}: name two of them, "
-                f"values=({levels[0]!r}, {levels[1]!r})"
-            )
-        values = levels[:2] if values is None else values
-        pair = tuple(float(_code(levels, value, name)) for value in values)
-    elif values is None:
-        if columns.kinds[place] != Kind.BINARY:
-            return None
+        first, second = levels[:2] if values is None else values
+        pair = float(_code(levels, first, name)), float(_code(levels, second, name))
+    elif values is not None:
+        pair = _number(values[0], name), _number(values[1], name)
+    elif columns.kinds[place] == Kind.BINARY:
         known = cells[:, place][~np.isnan(cells[:, place])]
         pair = float(known.min()), float(known.max())
     else:
-        pair = tuple(_number(value, name) for value in values)
+        return None
     if pair[0] == pair[1]:
         raise ValueError(
             f"effect: the two values of {name!r} are one: name two that differ"

@@ -72,6 +72,8 @@ class AmortizedDAG(BaseGraphEstimator):
       >>> model.sample_graphs(100).mean(axis=0)  # doctest: +SKIP
     """
 
+    _sampled: np.ndarray | None = None  # [s, d, d], once an effect was asked about
+
     def __init__(
         self, *, pretrained="pair-v2", threshold=None, progress=None, random_state=0
     ):
@@ -218,8 +220,10 @@ class AmortizedDAG(BaseGraphEstimator):
         return np.asarray(posterior.graphs)[:, self._places][:, :, self._places]
 
     def _graph_draws(self):
-        graphs = self.sample_graphs()
-        return [(graph, graph) for graph in graphs], f"{len(graphs)} sampled graphs"
+        if self._sampled is None:
+            self._sampled = self.sample_graphs()
+        draws = [(graph, graph) for graph in self._sampled]
+        return draws, f"{len(draws)} sampled graphs"
 
     def fine_tune(
         self, simulator: fine_tuning.Simulator, *, minutes: float = 15
@@ -269,7 +273,7 @@ class AmortizedDAG(BaseGraphEstimator):
 
     def _fit_result(self, weights, config, problem, posterior, info):
         """What a run says; warns where the network is out of its depth."""
-        self._config = config
+        self._config, self._sampled = config, None
         self._problem = jax.tree.map(np.asarray, problem)
         score = float(posterior.extra["ood_score"])
         trained, d = weights.card["max_columns"], problem.x.shape[1]

@@ -682,7 +682,7 @@ class BaseGraphEstimator(ABC):
             estimation.Table(
                 list(self._table_columns.names),
                 cells,
-                self._set_cells(data, hit),
+                self._set_cells(cells, hit),
                 [len(levels) for levels in self._table_columns.levels],
             ),
             estimation.Graphs(
@@ -693,7 +693,7 @@ class BaseGraphEstimator(ABC):
                 what,
             ),
             level,
-            self._structural_effect(data),
+            self._structural_effect(cells, hit),
         )
         for words in found.warnings:
             warnings.warn(words, stacklevel=2)
@@ -703,16 +703,21 @@ class BaseGraphEstimator(ABC):
         """Graphs that could have made the table: claims and DAG of each, in words."""
         return (), ""
 
-    def _set_cells(self, data: Any, hit: np.ndarray) -> np.ndarray:
+    def _set_cells(self, cells: np.ndarray, hit: np.ndarray) -> np.ndarray:
         """The cells of rows that were set from outside, known (``hit``) or found."""
-        del data
+        del cells
         return hit
 
     def _structural_effect(
-        self, data: Any
+        self, cells: np.ndarray, hit: np.ndarray
     ) -> Callable[[question.Question], regression.Fit] | None:
-        """An estimate of effects by equations of the method's own, if it has any."""
-        del data
+        """An estimate of effects by equations of the method's own, if it has any.
+
+        Args:
+          cells: ``[n, d]`` float, the rows as ``frame.to_cells`` reads them.
+          hit: ``[n, d]`` bool, the cells that were set from outside.
+        """
+        del cells, hit
         return None
 
     def report(self, path: str | Path) -> None:

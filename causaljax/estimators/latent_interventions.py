@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pandas as pd
+import scipy.special
 
 from causaljax.core.compiling import quick_jit
+from causaljax.core.problem import pad_rows, padded_size
+from causaljax.core.types import make_problem
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.graphs.cpdag import decided_pairs, essential_graph
 from causaljax.graphs.edge_probabilities import symmetrise_undirected
@@ -325,6 +328,14 @@ class LatentInterventionDAG(BaseGraphEstimator):
         joint = self._joint(X)
         units = np.log(self._columns.scales).sum()
         return float(np.logaddexp.reduce(joint, axis=1).mean() - units)
+
+    def _set_cells(self, cells, hit):
+        x = np.nan_to_num((cells - self._columns.means) / self._columns.scales)
+        problem = pad_rows(make_problem(x), padded_size(len(x)))
+        model, config = self.posterior_.extra["model"], self._found.config
+        joint = np.asarray(_likelihoods(model, problem.x, config.intervention))
+        share = scipy.special.softmax(joint[: len(x)].astype(np.float64), axis=1)
+        return hit | (share @ self.posterior_.extra["targets"] > 0.5)
 
     def _joint(self, X):
         """Log-likelihoods of rows and regimes ``[n, k]``."""

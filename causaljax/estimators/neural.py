@@ -1,6 +1,7 @@
 """Neural structural equations."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,17 @@ import pandas as pd
 
 from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
+from causaljax.core.problem import padded_size
+from causaljax.effects.question import Question, outside
+from causaljax.effects.regression import Fit
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.kernels import neural
 from causaljax.kernels.neural import candidates, equations, pruning
-from causaljax.mechanisms import mlp
+from causaljax.mechanisms import last_layer, mlp
 from causaljax.tables import frame, notices
 from causaljax.tables.knowledge import suggest
 
+_DRAWS, _DRAWN_ROWS = 100, 2000  # of networks for an interval, and of rows of each
 _FAR = 0.5  # nats a column between fitted rows and rows held out, to speak of
 _OPTIONS = "learning_rate", "hidden", "layers", "num_updates", "batch_size"
 
@@ -217,6 +222,9 @@ class NeuralDAG(BaseGraphEstimator):
           ValueError: if a name is not a column's, a value not a finite number or ``n``
             not a positive whole number.
           AttributeError: if the estimator has not been fitted.
+
+        Warns:
+          UserWarning: of values outside the table of the fit.
         """
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
             raise ValueError(f"n must be a positive whole number, not {n!r}")
@@ -232,6 +240,9 @@ class NeuralDAG(BaseGraphEstimator):
             if isinstance(value, bool) or not np.isscalar(value) or not _finite(value):
                 raise ValueError(f"do sets {name!r} to {value!r}; give a finite number")
             done[place], values[place] = True, value
+            if columns.ranges is not None:
+                for words in outside(name, [values[place]], *columns.ranges[place]):
+                    warnings.warn(words, stacklevel=2)
         scaled = (values - columns.means) / columns.scales
         dtype = networks.log_scale.dtype
         key = jax.random.fold_in(jax.random.key(self.info_["seed"]), 2)
@@ -260,6 +271,47 @@ class NeuralDAG(BaseGraphEstimator):
             raise ValueError(f"values must be a pair (a, b), not {values!r}")
         low, high = (self.sample(n, do={cause: value}).mean() for value in values)
         return high - low
+
+    def _structural_effect(self, cells, hit):
+        networks, graph, columns = self._equations()
+        whole = ~np.isnan(cells).any(axis=1)
+        size = padded_size(whole.sum())
+
+        def padded(rows):
+            filled = np.zeros((size, cells.shape[1]), networks.log_scale.dtype)
+            filled[: whole.sum()] = rows[whole]
+            return filled
+
+        def fit(asked: Question) -> Fit:
+            i, j = asked.cause, asked.outcome
+            if asked.outcome_code is not None and len(columns.levels[j]) > 2:
+                raise ValueError(
+                    f"effect: {columns.names[j]!r} has more than two classes, which "
+                    "NeuralDAG reads as numbers: take MixedDAG or AmortizedDAG"
+                )
+            start = float(np.nanmean(cells[:, i]))
+            values = np.array(asked.values or (start, start + 1))
+            draws = _effect_draws(
+                jax.random.fold_in(jax.random.key(self.info_["seed"]), 3),
+                networks,
+                graph,
+                padded((cells - columns.means) / columns.scales),
+                padded(~hit),
+                np.arange(len(graph)) == i,
+                (values - columns.means[i]) / columns.scales[i],
+                num_draws=_DRAWS,
+                num_rows=_DRAWN_ROWS,
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # ``effect`` tells of the range
+                found = self.average_causal_effect(columns.names[i], [*values])
+            sign = -1 if asked.outcome_code == 0 else 1  # P(the first class)
+            spread = float(np.asarray(draws, np.float64)[:, j].std(ddof=1))
+            return Fit(
+                sign * float(found.iloc[j]), spread * columns.scales[j], len(cells)
+            )
+
+        return fit
 
     def _equations(self):
         if not hasattr(self, "networks_"):
@@ -294,3 +346,6 @@ def _labelled(config, problem):
 
 _log_density = quick_jit(mlp.log_density)
 _sample = quick_jit(mlp.sample, static_argnames="num_rows")
+_effect_draws = quick_jit(
+    last_layer.effect_draws, static_argnames=("num_draws", "num_rows")
+)

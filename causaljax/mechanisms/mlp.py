@@ -134,7 +134,7 @@ def conditional(networks: Params, parents: Array, x: Array, values: Array) -> Ar
     Differentiable: in everything.
     Source: Brouillard et al. 2020 (DCDI), section 3.3, with smooth units.
     """
-    mean, log_scale, raw = _outputs(networks, parents, x)
+    mean, log_scale, raw = outputs(networks, parents, x)
     z = (values - mean) * jnp.exp(-log_scale)
     log_slope = jnp.zeros_like(z)
     if raw is not None:
@@ -147,23 +147,34 @@ def respond(networks: Params, parents: Array, x: Array, noise: Array) -> Array:
 
     The density of the result is ``conditional``, whose arguments the others are.
     """
-    mean, log_scale, raw = _outputs(networks, parents, x)
+    mean, log_scale, raw = outputs(networks, parents, x)
     z = noise if raw is None else spline.unbend(noise, raw)
     return mean + z * jnp.exp(log_scale)
 
 
-def _outputs(networks, parents, x):
-    """Mean and log scale, ``[n]``, and the spline's parameters, if there are any."""
-    outputs = matmul(x * parents[None, :], networks.weights[0])
-    outputs = outputs + networks.biases[0][None, :]
-    for weight, bias in zip(networks.weights[1:], networks.biases[1:], strict=True):
-        outputs = matmul(jax.nn.silu(outputs), weight) + bias[None, :]
+def last_inputs(networks: Params, parents: Array, x: Array) -> Array:
+    """What the last layer reads, ``[n, h]``; arguments as of ``conditional``."""
+    inputs = x * parents[None, :]
+    for weight, bias in zip(networks.weights[:-1], networks.biases[:-1], strict=True):
+        inputs = jax.nn.silu(matmul(inputs, weight) + bias[None, :])
+    return inputs
+
+
+def outputs(
+    networks: Params, parents: Array, x: Array
+) -> tuple[Array, Array, Array | None]:
+    """Mean and log scale, ``[n]``, and the spline's parameters, if there are any.
+
+    Arguments as of ``conditional``.
+    """
+    last = matmul(last_inputs(networks, parents, x), networks.weights[-1])
+    last = last + networks.biases[-1][None, :]
     log_scale = jnp.broadcast_to(networks.log_scale, x.shape[:1])
-    if outputs.shape[1] > 1:
-        log_scale = log_scale + _SCALE_RANGE * jnp.tanh(outputs[:, 1] / _SCALE_RANGE)
+    if last.shape[1] > 1:
+        log_scale = log_scale + _SCALE_RANGE * jnp.tanh(last[:, 1] / _SCALE_RANGE)
     log_scale = jnp.logaddexp(log_scale, jax.lax.stop_gradient(networks.log_floor))
-    raw = outputs[:, 2:] if outputs.shape[1] > 2 else None
-    return outputs[:, 0], log_scale, raw
+    raw = last[:, 2:] if last.shape[1] > 2 else None
+    return last[:, 0], log_scale, raw
 
 
 def log_density(params: Params, graph: ArrayLike, x: Array) -> Array:

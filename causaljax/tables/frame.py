@@ -47,6 +47,7 @@ class Columns:
     # How each column of the table was read, in the table's order; of JSON's types.
     described: tuple[dict[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()  # columns of the table that are no variables
+    ranges: np.ndarray | None = None  # [d, 2] float64, least and greatest cell
 
 
 def to_problem(
@@ -170,6 +171,7 @@ def to_problem(
         levels=tuple(column.levels for column in read.columns),
         described=_described(read, values),
         left_out=tuple(read.left_out),
+        ranges=np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)], axis=1),
     )
     return pad_rows(Problem(**arrays), padded_size(n)), named
 
@@ -278,6 +280,7 @@ def sort_variables(
         scales=columns.scales[order],
         kinds=tuple(columns.kinds[k] for k in order),
         levels=tuple(columns.levels[k] for k in order),
+        ranges=None if columns.ranges is None else columns.ranges[order],
     )
     return take_variables(problem, order), sorted_columns, np.argsort(order)
 
