@@ -27,6 +27,7 @@ import multiprocessing
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import bench_methods as methods
 import bench_real
@@ -235,7 +236,7 @@ def calibration(options):
         near += [cell for cell in cells if "held out" not in cell.name]
         near += tables.intervened("ER", size)
         far += [cell for cell in cells if "held out" in cell.name]
-    axes = None
+    axes: Any = None
     known = methods.methods(options.replicates, options.weights)
     for method in options.methods:
         kinds = (("in distribution", near, 0.03), ("out of it", far, 0.1))

@@ -7,7 +7,6 @@ extra `browser`. Graphs and their numbers are drawn at random, those of the prot
 the consensus graph: the pages are for the eye alone.
 """
 
-import base64
 import contextlib
 import pathlib
 import shutil
@@ -101,19 +100,16 @@ def browser():
             driver.quit()
 
 
-def photograph(driver, path, width, picture):
-    """A picture of a whole page as wide as a screen."""
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
-    )
+def open_page(driver, path, width):
+    """Opens a page on a screen of a width that is as high as the page."""
+    size = {"width": width, "deviceScaleFactor": 1, "mobile": width < 600}
+    command = "Emulation.setDeviceMetricsOverride"
+    driver.execute_cdp_cmd(command, size | {"height": 900})
     driver.get(path.resolve().as_uri())
     wait_for_graph(driver)
-    time.sleep(1)  # it draws again when it knows its width
-    shot = driver.execute_cdp_cmd(
-        "Page.captureScreenshot", {"captureBeyondViewport": True}
-    )
-    picture.write_bytes(base64.b64decode(shot["data"]))
+    high = driver.execute_script("return document.documentElement.scrollHeight")
+    driver.execute_cdp_cmd(command, size | {"height": high})
+    time.sleep(1)  # bokeh draws again
 
 
 def wait_for_graph(driver):
@@ -137,7 +133,8 @@ def main(folder):
             print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
             for width in WIDTHS:
                 picture = folder / f"report_{d}_{width}.png"
-                photograph(driver, path, width, picture)
+                open_page(driver, path, width)
+                driver.save_screenshot(str(picture))
                 print(picture)
 
 

@@ -61,6 +61,40 @@ def test_a_stage_of_known_length_has_a_time_left_and_others_have_none(attach):
         wait_for(terminal, " left")
 
 
+def test_the_time_left_is_that_of_long_parts_without_compiling():
+    """Rich forgets what is older than half a minute: here parts take a minute each."""
+    pace = progress._Pace(10)
+    pace.add(100.0, 1, 40.0)  # began with 40 s of compiling, which tell nothing
+    assert pace.left(100.0) is None
+    pace.add(160.0, 2, 40.0)
+    assert pace.left(160.0) == 8 * 60
+    assert pace.left(190.0) == 8 * 60 - 30
+    assert pace.left(400.0) == 7 * 60  # late: the other seven are still to come
+    pace.add(500.0, 3, 310.0)  # a program was compiled for 270 s
+    assert pace.left(500.0) == 7 * 70
+
+
+def test_the_time_left_follows_the_latest_steps():
+    """Steps of a first kind take 1 s, and those of the second 10 s."""
+    pace, now = progress._Pace(20), 0.0
+    for step in range(1, 16):
+        now += 1 if step <= 5 else 10
+        pace.add(now, step, 0.0)
+    assert pace.left(now) == 5 * 10
+
+
+def test_the_time_left_counts_the_starts_that_follow(monkeypatch):
+    clock = iter([0.0, 10.0, 10.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    bar = progress.Progress("A fit", False)
+    bar._bar = type("Bar", (), {"update": lambda *_, **__: None})()
+    bar._task = 0
+    bar._stage, bar._pace = "start 1 of 3", progress._Pace(10 + 20)
+    bar.steps(2)
+    bar.steps(4)
+    assert bar._left() == ", about 2:10 left in this stage"
+
+
 def test_compiling_is_said_as_such(attach):
     terminal = attach()
     with progress.Progress("A fit", None) as bar:

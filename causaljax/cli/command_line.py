@@ -12,8 +12,10 @@ from causaljax.cli import (
     compare,
     completion,
     datasets,
+    effect,
     fit,
     methods,
+    plot,
     report,
     schema,
 )
@@ -23,7 +25,11 @@ from causaljax.cli.methods import METHODS as METHODS
 from causaljax.cli.reply import Reply, line
 from causaljax.tables.knowledge import closest, suggest
 
-COMMANDS = (fit, report, advise, compare, methods, datasets, schema, completion)
+COMMANDS = (
+    *(fit, report, plot, effect, compare),
+    *(advise, methods, datasets),
+    *(schema, completion),
+)
 """The commands, a module each: its ``add`` makes the parser."""
 
 
@@ -136,7 +142,8 @@ class _Parser(argparse.ArgumentParser):
     def _stop(self, error):
         if "--json" in self._words:
             command = self.prog.split()[1:]
-            Reply(True, *(command or [None]), [*command, *self._words]).fail(error)
+            name = command[0] if command else None
+            Reply(True, name, [*command, *self._words]).fail(error)
         else:
             self.print_usage(sys.stderr)
             print(f"{self.prog}: error: {line(error)}", file=sys.stderr)

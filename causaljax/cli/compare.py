@@ -47,7 +47,8 @@ def _compare(options: Any, reply: Reply) -> None:
     for role in ("truth", "graph"):
         told = reply.result[role]
         reply.say(f"{role}: {told['source']}, {told['edges']} edges")
-    reply.say(f"SHD {scores['shd']} over {len(names)} columns")
+    empty = f"a graph without edges: {reply.result['truth']['edges']}"
+    reply.say(f"SHD {scores['shd']} over {len(names)} columns ({empty})")
     if not math.isnan(scores["sid"]):
         reply.say(f"SID {scores['sid']}")
     reply.show(
@@ -59,15 +60,8 @@ def _compare(options: Any, reply: Reply) -> None:
     )
     if differences:
         reply.show(
-            ("pair", "truth", "graph"),
-            [
-                [
-                    f"{row['source']}, {row['target']}",
-                    row["truth"] or "",
-                    row["graph"] or "",
-                ]
-                for row in differences[:_MOST]
-            ],
+            ("source", "target", "truth", "graph"),
+            [[cell or "" for cell in row.values()] for row in differences[:_MOST]],
         )
     if len(differences) > _MOST:
         reply.say(f"and {len(differences) - _MOST} pairs more; --json lists all")
@@ -97,13 +91,7 @@ def _count(claims):
 def _differences(truth: pd.DataFrame, graph: pd.DataFrame) -> list[dict[str, Any]]:
     """The pairs that the two join differently, with the mark of each."""
     names = [str(name) for name in truth.columns]
-    real, found = (
-        each.set_axis(map(str, each.index)).set_axis(map(str, each.columns), axis=1)
-        for each in (truth, graph)
-    )
-    real, found = (
-        each.loc[names, names].to_numpy().astype(bool) for each in (real, found)
-    )
+    real, found = (_in_order(each, names) for each in (truth, graph))
     rows = []
     for i, j in zip(*np.triu_indices(len(names), 1), strict=True):
         marks = [_mark(matrix, i, j) for matrix in (real, found)]
@@ -111,6 +99,13 @@ def _differences(truth: pd.DataFrame, graph: pd.DataFrame) -> list[dict[str, Any
             pair = {"source": names[i], "target": names[j]}
             rows.append(pair | dict(zip(("truth", "graph"), marks, strict=True)))
     return rows
+
+
+def _in_order(claims, names):
+    """The matrix as booleans, its rows and columns in the order of the names."""
+    rows, columns = ([str(name) for name in axis] for axis in claims.axes)
+    places = ([axis.index(name) for name in names] for axis in (rows, columns))
+    return claims.to_numpy().astype(bool)[np.ix_(*places)]
 
 
 def _mark(matrix, i, j):

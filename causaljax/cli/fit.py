@@ -101,7 +101,7 @@ def _fit(options: Any, reply: Reply) -> None:
     if scores is not None:
         show_scores(reply, loaded, scores)
     if options.out is not None:
-        reply.result["files"] = _write(options, estimator, record)
+        reply.result["files"] = list(_write(options, estimator, record))
         written = ", ".join(reply.result["files"])
         reply.say(f"Wrote {written} to {options.out}")
     if page is not None:

@@ -60,6 +60,7 @@ def read_graph(path: str) -> ReadGraph:
             "unreadable_graph",
             f"{path}: unknown kind of file; give a folder of results or one of "
             f"{list(KINDS)}",
+            given=place.suffix,
             valid_options=KINDS,
         )
     with coded("unreadable_graph"):

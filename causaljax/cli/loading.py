@@ -125,11 +125,17 @@ def described(loaded: Loaded) -> dict[str, Any]:
 def known(options: Any, loaded: Loaded) -> dict[str, Any]:
     """What ``fit`` is told beside the table and its regimes."""
     names = loaded.table.columns
+    columns, kinds = _names(options.columns, names), _kinds(options.kinds, names)
+    for option, asked in (("columns", columns), ("kinds", kinds or ())):
+        for name in asked:
+            if name not in names:
+                what = f"--{option} names an unknown column {name!r}"
+                raise unknown("unknown_column", what, name, [*names])
     return {
         "interventions": loaded.interventions,
         "knowledge": _knowledge(options, names),
-        "kinds": _kinds(options.kinds, names),
-        "columns": _names(options.columns, names) or None,
+        "kinds": kinds,
+        "columns": columns or None,
         "sample_weight": loaded.weights,
     }
 

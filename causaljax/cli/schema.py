@@ -101,6 +101,28 @@ RESULTS: dict[str, Any] = {
             "diagnostics": _by_name(_ANY),
         }
     ),
+    "effect": _object(
+        {
+            "cause": _TEXT,
+            "outcome": _TEXT,
+            "change": {**_TEXT, "description": "of the cause, in words"},
+            "unit": {**_TEXT, "description": "of the estimate, in words"},
+            "identified": _FLAG,
+            "estimate": _NUMBER,
+            "interval": _maybe(_list(_NUMBER)),
+            "level": {"type": "number"},
+            "reason": {**_TEXT, "description": "why the effect is not identified"},
+            "possible": _list(_NUMBER),
+            "adjusted_for": _maybe(_list(_TEXT)),
+            "method": _TEXT,
+            "covers": {**_TEXT, "description": "what the interval takes into account"},
+            "values": _maybe({"type": "array"}),
+            "outcome_class": _ANY,
+            "rows": _WHOLE,
+            "warnings": _list(_TEXT),
+        }
+    ),
+    "plot": _object({"file": _TEXT}),
     "report": _object({"file": _TEXT}),
     "compare": _object(
         {

@@ -24,6 +24,7 @@ from causaljax.effects.result import Effect
 from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment, run_record, short
+from causaljax.estimators.routing import RoutesMetadata
 from causaljax.reports import explanation, page
 from causaljax.reports.summary import Lines, as_html, counted, summary
 from causaljax.tables import edges, frame, model_files, notices, priors
@@ -78,7 +79,7 @@ class FitResult(NamedTuple):
     info: dict[str, Any]
 
 
-class BaseGraphEstimator(ABC):
+class BaseGraphEstimator(RoutesMetadata, ABC):
     """A kernel behind scikit-learn's interface, over DataFrames.
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
@@ -461,7 +462,8 @@ class BaseGraphEstimator(ABC):
         keys = [key] if num_starts == 1 else jax.random.split(key, num_starts)
         for number, start_key in enumerate(keys, 1):
             of = f"start {number} of {num_starts}" if num_starts > 1 else ""
-            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps)
+            more = (num_starts - number) * config.num_steps
+            bar.stage(" ".join(filter(None, (stage, of))), config.num_steps, more)
             chunks = []
 
             def on_chunk(steps, trace, chunks=chunks):
@@ -757,7 +759,8 @@ class BaseGraphEstimator(ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
-        state = {name: kept for name, kept in vars(self).items() if name != "graph_"}
+        made = {"graph_", "_metadata_request"}  # again, or by scikit-learn
+        state = {name: kept for name, kept in vars(self).items() if name not in made}
         names = list(self.adjacency_)
         if callable(state.get("prior")):
             state["prior"] = pd.DataFrame(self._prior_given, index=names, columns=names)
@@ -819,6 +822,9 @@ class BaseGraphEstimator(ABC):
             if short(value) != short(defaults[name].default)
         )
         return f"{type(self).__name__}({changed})"
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "edges_")
 
     def __sklearn_tags__(self):
         # pyrefly: ignore [missing-module-attribute]

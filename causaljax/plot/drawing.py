@@ -22,6 +22,7 @@ _APART = 0.12  # between nodes
 _ENTRY = 0.19  # a line of the legend
 _SAMPLE = 0.75  # a line of the legend, but for its text
 _MARGIN = 0.12
+_DEEPEST = 0.4  # below a row, of the control points of a line that stays in it
 _HEAD = 9  # points, an arrowhead's length
 _LONGEST = 18, 12  # characters of a name, in graphs of few nodes and of many
 _FEW = 25  # nodes
@@ -79,7 +80,7 @@ def draw(
     right = max([x + room[name] / 2 for name, (x, _) in found.places.items()])
     left = min([x - room[name] / 2 for name, (x, _) in found.places.items()])
     row = _ROW + _BROAD * (right - left) * _ROW
-    below = _ENTRY * len(legend) + 2 * _MARGIN
+    below = _ENTRY * len(legend) + _DEEPEST
 
     def inches(point):
         return (point[0] - left) * _ROW, below + _HALF + point[1] * row
@@ -146,7 +147,7 @@ def _put_nodes(ax, nodes, names, texts, isolated, scale):
             linewidth=0.8 * scale,
             zorder=2,
         )
-        ax.add_patch(frame)
+        ax.add_artist(frame)
         ax.text(
             x,
             y,
@@ -182,7 +183,7 @@ def _put_lines(ax, nodes, bends, lines, scale):
                 codes.append(Path.LINETO)
                 continue
             # In one row both ends of a curve hang below it.
-            drop = 0.45 * (y0 - y1) if y0 != y1 else 1.5 * _HALF + 0.05 * abs(x1 - x0)
+            drop = 0.45 * (y0 - y1) or min(0.2 + 0.05 * abs(x1 - x0), _DEEPEST)
             rise = drop if y0 != y1 else -drop
             vertices += [(x0, y0 - drop), (x1, y1 + rise), (x1, y1)]
             codes += [Path.CURVE4] * 3
@@ -190,7 +191,7 @@ def _put_lines(ax, nodes, bends, lines, scale):
         heads = line.heads if down else line.heads[::-1]
         patch = _arrow(line, heads, scale, path=Path(vertices, codes))
         patch.set_gid(f"edge {k}")
-        ax.add_patch(patch)
+        ax.add_artist(patch)
 
 
 class _Route(NamedTuple):

@@ -6,7 +6,7 @@ from causaljax.plot import style
 from causaljax.tables import edges as edge_tables
 
 _FEW = 14  # columns, up to which cells hold their numbers
-_CELL = 0.34  # inches
+_CELL, _LARGEST = 0.34, 11.0  # inches, of a cell and of all
 
 
 def edge_probabilities(estimator: Any, *, ax: Any = None) -> Any:
@@ -31,15 +31,19 @@ def edge_probabilities(estimator: Any, *, ax: Any = None) -> Any:
     names = edge_tables.order(edges, list(estimator.adjacency_))
     cells = estimator.edge_probabilities_.loc[names, names].to_numpy()
     size = len(names)
-    ax = style.axes(ax, max(_CELL * size, 2) + 2.4, max(_CELL * size, 2) + 1.4)
+    side = min(max(_CELL * size, 2), _LARGEST)
+    ax = style.axes(ax, side + 2.4, side + 1.4)
     from matplotlib.patches import Rectangle
 
+    line = 2 if size <= 30 else 1.2
     image = ax.imshow(cells, cmap="Blues", vmin=0, vmax=1)
     for row in edge_tables.directed_edges(edges).to_dict("records"):
         place = names.index(row["target"]), names.index(row["source"])
         corner = place[0] - 0.5, place[1] - 0.5
         color = style.EDGES[row["mark"]]
-        ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=color, linewidth=2))
+        ax.add_patch(
+            Rectangle(corner, 1, 1, fill=False, edgecolor=color, linewidth=line)
+        )
     if size <= _FEW:
         style.number_cells(ax, cells)
     small = {"fontsize": 8 if size <= 30 else 6}

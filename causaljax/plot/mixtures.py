@@ -23,7 +23,7 @@ def regimes(estimator: Any, *, ax: Any = None) -> Any:
       ax: matplotlib's Axes; a new figure if None.
 
     Returns:
-      The Axes of the targets; those of the rows are ``ax.child_axes[0]``.
+      The Axes of the targets; those of the rows are the last of ``ax.figure.axes``.
 
     Raises:
       ValueError: if the estimator has no regimes.
@@ -43,6 +43,7 @@ def regimes(estimator: Any, *, ax: Any = None) -> Any:
     rows = estimator.regime_probabilities_[shown].to_numpy().T
     size, count = targets.shape[1], len(shown)
     ax = style.axes(ax, 2 * max(_CELL * size, 2) + 2.6, _CELL * count + 1.9)
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
 
     image = ax.imshow(targets, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     if size <= _FEW:
@@ -56,10 +57,12 @@ def regimes(estimator: Any, *, ax: Any = None) -> Any:
     style.label_ticks(ax.yaxis, texts, most=50, fontsize=8)
     ax.set(xlabel="intervention targets", ylabel="regime: share of rows")
 
-    right = ax.inset_axes((1.04, 0, 1, 1), sharey=ax)
-    right.imshow(rows, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    right.tick_params(labelleft=False)
-    right.set(xlabel="rows, in their order")
-    bar = ax.figure.colorbar(image, ax=[ax, right], shrink=0.8)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
     bar.set_label("probability")
+    right = make_axes_locatable(ax).append_axes("right", "100%", 0.15, sharey=ax)
+    right.imshow(
+        rows, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+    )
+    right.tick_params(labelleft=False)
+    right.set_xlabel("rows, in their order")
     return ax

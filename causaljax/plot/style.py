@@ -14,6 +14,7 @@ TEXT = "#1a1a1a"
 EDGES = {DIRECTED: BLUE, UNDIRECTED: GREEN, CONFOUNDED: VERMILION}
 """The colours of the marks of edges."""
 
+_BLANK = "(blank)"
 _DARK = 0.6  # share from which on a cell's number is white
 
 
@@ -49,6 +50,7 @@ def labels(names: Iterable[Any], most: int = 18) -> list[str]:
         text = "".join(
             " " if unicodedata.category(c)[0] in "CZ" else c for c in str(name)
         )
+        text = text if text.strip() else _BLANK
         if len(text) > most:
             tail = (most - 1) // 3
             text = f"{text[: most - 1 - tail]}…{text[-tail:]}"

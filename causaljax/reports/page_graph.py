@@ -26,6 +26,7 @@ _FOUND = "#E69F00"
 _INK = "#222222"
 _NODE, _HEAD = 12, 11  # pixels
 _BOW = 0.2  # how far the line of a common cause leaves the straight one, by its length
+_MOST_BOW = (0.4, 1.2)  # sideways and upwards
 _SAMPLES = 25  # points of a curve
 _ROW, _LAYER = 26, 60  # pixels between neighbours in a layer, and between layers
 _LEAST, _MOST = 380, 900  # pixels of height
@@ -180,8 +181,8 @@ def _figure(source, view, heads, head_view, nodes):
         height=int(np.clip(tall, _LEAST, _MOST)),
         sizing_mode="stretch_width",
         # To the right there is room for a label.
-        x_range=Range1d(min(x, default=0) - 0.3, max(x, default=0) + 1),
-        y_range=Range1d(min(y, default=0) - 0.7, max(y, default=0) + 0.7),
+        x_range=Range1d(min(x) - 0.3, max(x) + 1),
+        y_range=Range1d(min(y) - 0.7, max(y) + 0.7),
         tools=[PanTool(), wheel, ZoomInTool(), ZoomOutTool(), ResetTool(), SaveTool()],
         toolbar_location="above",
         active_scroll=wheel,
@@ -287,8 +288,7 @@ def _places(edges, names):
     names are written from left to right, and screens of phones are tall.
     """
     drawn = layout.arrange(edges, names)
-    every = np.array([*drawn.places.values()]).reshape(-1, 2)
-    wide, tall = np.ptp(every, axis=0) if len(every) else (0, 0)
+    wide, tall = np.ptp([*drawn.places.values()], axis=0)
     turned = np.array([[0, -1], [-1, 0]]) if wide >= tall else np.eye(2)
     places = {name: turned @ xy for name, xy in drawn.places.items()}
     lines = []
@@ -297,6 +297,7 @@ def _places(edges, names):
         if mark == edge_tables.CONFOUNDED:
             along = places[b] - places[a]
             across = _BOW * np.array([-along[1], along[0]])
+            across = np.clip(across, np.negative(_MOST_BOW), _MOST_BOW)
             bends = [(places[a] + places[b]) / 2 + across]
         lines.append(_smooth(np.array([places[a], *bends, places[b]], float)))
     return places, lines
@@ -355,7 +356,7 @@ def _head_data(edges, lines):
 
 
 def _node_data(names, places, about):
-    x, y = np.array([places[name] for name in names]).reshape(-1, 2).T
+    x, y = np.array([places[name] for name in names]).T
     right = x[None, :] - x[:, None]
     meet = (right > 0) & (np.abs(y[:, None] - y[None, :]) < _APART)
     room = np.where(meet, right, np.inf).min(axis=1, initial=1e3)

@@ -1,0 +1,62 @@
+"""``causaljax plot``: a picture of a graph."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from causaljax import plot as plots
+from causaljax.cli.errors import CommandError, coded
+from causaljax.cli.graph_files import read_graph
+from causaljax.cli.reply import Reply
+from causaljax.reports.page import read_fit
+
+_ENDINGS = (".png", ".pdf", ".svg")
+
+
+def add(commands: Any) -> None:
+    """Adds the command to those of the program."""
+    parser = commands.add_parser("plot", help="draw a graph")
+    parser.set_defaults(command=_plot)
+    parser.add_argument(
+        "graph",
+        help="a folder of results, a .csv or .json file of a graph, or a data set's "
+        "name",
+    )
+    parser.add_argument(
+        "path", metavar="FILE", help=f"of the picture: {', '.join(_ENDINGS)}"
+    )
+
+
+def _plot(options: Any, reply: Reply) -> None:
+    path = Path(options.path)
+    if path.suffix.lower() not in _ENDINGS:
+        raise CommandError(
+            "invalid_option",
+            f"{path}: unknown kind of picture; give one of {list(_ENDINGS)}",
+            given=path.suffix,
+            valid_options=_ENDINGS,
+        )
+    drawn = _graph(options.graph)
+    try:
+        axes = plots.graph(drawn)
+    except ImportError as error:
+        raise CommandError("missing_extra", str(error)) from None
+    with coded("unwritable_output"):
+        try:
+            axes.figure.savefig(path)
+        except OSError as error:
+            raise ValueError(
+                f"{path}: cannot be written ({error.strerror or error})"
+            ) from None
+    reply.run = {"settings": {"graph": options.graph}}
+    reply.result = {"file": str(path)}
+    reply.say(f"Wrote {path}")
+
+
+def _graph(source):
+    """What is drawn: of a folder of results all that is known of the edges."""
+    if Path(source).is_dir():
+        with coded("unreadable_graph"):
+            edges, names, _ = read_fit(source)
+        return SimpleNamespace(edges_=edges, adjacency_=names)
+    return read_graph(source).claims

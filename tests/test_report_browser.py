@@ -1,0 +1,140 @@
+"""The page of a report in a real browser."""
+
+import importlib.util
+import json
+import pathlib
+import shutil
+import time
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "look_at_report.py"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("chromium") is None or shutil.which("chromedriver") is None,
+        reason="no chromium and chromedriver are installed",
+    ),
+    pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
+]
+# What a page shows, by the models of bokeh.
+COUNTS = """
+const models = [...Bokeh.documents[0]._all_models.values()]
+const lines = models.find((it) => it.type == "GlyphRenderer" && it.glyph.type == "MultiLine")
+const table = Bokeh.index.find_one_by_id(models.find((it) => it.type == "DataTable").id)
+const nodes = models.find((it) => it.type == "ColumnDataSource" && it.data.room)
+return {
+  lines: lines.view.indices.count,
+  rows: table.data.getLength(),
+  found: [...nodes.selected.indices].map((k) => nodes.data.name[k]),
+  labels: [...nodes.data.label],
+  said: models.filter((it) => it.type == "Div").map((it) => it.text),
+}
+"""
+INPUT = """
+const models = [...Bokeh.documents[0]._all_models.values()]
+const [type, name] = arguments
+const found = models.find((it) => it.type == type)
+return Bokeh.index.find_one_by_id(found.id).shadow_el.querySelector(name)
+"""
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def look():
+    return load(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def driver(look):
+    with look.browser() as driver:
+        yield driver
+
+
+def test_the_slider_the_search_and_the_console(look, driver, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    edges, names, record = look.example(11)
+    path = tmp_path / "report.html"
+    look.page.write_page(path, edges, names, record)
+    look.open_page(driver, path, 1280)
+    shown = driver.execute_script(COUNTS)
+    assert shown["lines"] == shown["rows"] == len(edges)
+    assert sorted(shown["labels"]) == sorted(names)
+
+    handle = driver.execute_script(INPUT, "Slider", ".noUi-handle")
+    handle.send_keys(Keys.PAGE_UP * 7)
+    cut = float(handle.get_attribute("aria-valuenow"))
+    assert cut > 0.5
+    time.sleep(1)
+    shown = driver.execute_script(COUNTS)
+    left = int((edges["probability"] >= cut).sum())
+    assert 0 < left < len(edges)
+    assert shown["lines"] == shown["rows"] == left
+    assert f"{left} of {len(edges)} lines shown" in shown["said"]
+
+    driver.execute_script(INPUT, "TextInput", "input").send_keys("pip")
+    time.sleep(1)
+    shown = driver.execute_script(COUNTS)
+    assert shown["found"] == ["PIP2", "PIP3"]
+    assert "2 of 11 columns found" in shown["said"]
+    assert_quiet(driver)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_run_nothing(look, driver, tmp_path, width):
+    """Nor does pointing at nodes, lines and cells."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    hostile = load(pathlib.Path(__file__).parent / "test_report_page.py")
+    path = tmp_path / "report.html"
+    look.page.write_page(path, hostile.hostile(), hostile.NAMES, hostile.RECORD)
+    look.open_page(driver, path, width)
+    graph = driver.find_element("id", "graph")
+    high, wide = graph.size["height"], graph.size["width"]
+    for across in range(-4, 5):
+        for down in range(-4, 5):
+            mouse = ActionChains(driver, duration=0)
+            mouse.move_to_element_with_offset(
+                graph, int(across * wide / 10), int(down * high / 10)
+            ).perform()
+    assert driver.title.startswith("Causal graph")
+    assert driver.execute_script("return document.scripts.length") == 5
+    assert driver.execute_script("return document.images.length") == 0
+    assert_quiet(driver)
+
+
+def test_the_policy_stops_what_is_smuggled_in(look, driver, tmp_path):
+    """Even if a name were not escaped, no script would run and nothing be fetched."""
+    path = tmp_path / "report.html"
+    look.page.write_page(path, *look.example(5))
+    smuggled = (
+        "<script>document.title = 'owned'</script>"
+        "<img src='http://192.0.2.1/x' onerror=\"document.title = 'owned'\">"
+    )
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("<h1>", f"{smuggled}<h1>"), encoding="utf-8")
+    look.open_page(driver, path, 1280)
+    assert driver.title.startswith("Causal graph")
+    told = [entry["message"] for entry in driver.get_log("browser")]
+    assert sum("Content Security Policy" in message for message in told) >= 2
+
+
+def assert_quiet(driver):
+    """No error in the console, and no request but to the page itself."""
+    entries = driver.get_log("browser")
+    loud = [entry for entry in entries if entry["level"] in ("WARNING", "SEVERE")]
+    assert loud == []
+    asked = []
+    for entry in driver.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            asked.append(message["params"]["request"]["url"])
+    assert asked
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
