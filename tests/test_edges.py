@@ -73,7 +73,7 @@ def test_every_mark_goes_everywhere(tmp_path):
     assert model.edges_["probability"].tolist() == pytest.approx([0.7, 0.7, 0.8])
     text = model.summary()
     for words in (
-        "Bare(): 2 edges among 4 columns, 1 of open direction, 1 pairs with a likely",
+        "Bare(): 2 edges among 4 columns, 1 of open direction, 1 pair with a likely",
         "converged: yes",
         "loss: 0.25",
         "---: an edge whose direction is not claimed",

@@ -121,10 +121,11 @@ def counted(edges: pd.DataFrame, num_columns: int) -> str:
     words = f"{number} edge{'s' * (number != 1)} among {num_columns} columns"
     for mark, what in (
         (edge_tables.UNDIRECTED, "of open direction"),
-        (edge_tables.CONFOUNDED, "pairs with a likely hidden cause"),
+        (edge_tables.CONFOUNDED, "with a likely hidden cause"),
     ):
-        if counts.get(mark, 0):
-            words += f", {counts[mark]} {what}"
+        if number := counts.get(mark, 0):
+            pairs = f"pair{'s' * (number != 1)} " * (mark == edge_tables.CONFOUNDED)
+            words += f", {number} {pairs}{what}"
     return words
 
 
