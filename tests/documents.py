@@ -2,7 +2,8 @@
 
 `python` blocks are executed. Each line of a `bash` block is a `causaljax` command. A
 `toml` block is written to the file that the next command names after `--knowledge`.
-Blocks of the other languages in `LANGUAGES` are shown and not run.
+Blocks of the languages `SHOWN` are shown and not run; `py` is Python that
+needs packages which do not install beside the tests' own.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ from causaljax.cli import command_line
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LANGUAGES = {"python", "bash", "toml", "text", "mermaid", "{toctree}", "{eval-rst}"}
+SHOWN = {"py", "text", "mermaid", "{toctree}", "{eval-rst}"}
 
 
 def remember(example):
@@ -39,6 +40,7 @@ def run_commands(example):
 
 
 EVALUATORS = {"python": PythonEvaluator(), "bash": run_commands, "toml": remember}
+LANGUAGES = SHOWN | EVALUATORS.keys()
 
 
 def run_page(path, languages=tuple(EVALUATORS), section=""):

@@ -22,6 +22,7 @@ LAYERS = {
     "kernels": 4,
     "tables": 5,
     "compilation_cache": 5,
+    "exchange": 6,
     "plot": 6,
     "reports": 7,
     "effects": 8,
@@ -34,6 +35,7 @@ LAYERS = {
 ONLY = {
     "tables": {"core"},
     "compilation_cache": set(),
+    "exchange": {"core", "graphs", "tables"},
     "plot": {"core", "mechanisms", "tables"},
     "reports": {"core", "graphs", "plot", "simulate", "tables"},
     "effects": {"core", "reports", "tables"},
@@ -58,7 +60,7 @@ DEVICE_MAY = {
 }  # numpy for what is known at tracing
 ALSO = {"networks": {"flax", "optax", "safetensors"}, "kernels": {"optax"}}
 FLAX = {"networks"}
-TABLES = {"tables", "plot", "reports", "effects", "estimators", "cli"}
+TABLES = {"tables", "exchange", "plot", "reports", "effects", "estimators", "cli"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -246,7 +248,9 @@ def test_every_public_name_resolves(name):
     assert name in dir(causaljax)
 
 
-@pytest.mark.parametrize("package", [causaljax, causaljax.estimators])
+@pytest.mark.parametrize(
+    "package", [causaljax, causaljax.estimators, causaljax.exchange]
+)
 def test_names_that_load_late_are_those_that_type_checkers_see(package):
     typed = {}
     tree = ast.parse(pathlib.Path(package.__file__).read_text())

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from causaljax import Knowledge, read_knowledge
+from causaljax.tables.edge_lists import HEADERS
 from causaljax.tables.knowledge import edge_masks
-from causaljax.tables.knowledge_files import HEADERS
 
 NAMES = ["a", "b", "c"]
 
