@@ -1,7 +1,6 @@
 """How Sphinx builds the documentation; `scripts/docs` runs it."""
 
 import os
-import pathlib
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -57,7 +56,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": rf"/({_QUICK})\.py$",
     "ignore_pattern": "walkthrough_tables",  # it writes files into a folder
-    "default_thumb_file": str(pathlib.Path(__file__).parent / "_static/code.svg"),
     "download_all_examples": False,
     "capture_repr": (),  # what is printed, and pictures
     "show_memory": False,
