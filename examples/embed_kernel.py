@@ -1,4 +1,9 @@
-"""A kernel inside another JAX program: a sweep and a gradient, each one compile."""
+"""
+A kernel inside another program
+===============================
+
+A sweep over a setting and a gradient with respect to it. Each of them compiles once.
+"""
 
 import dataclasses
 

@@ -1,4 +1,10 @@
-"""Experiments that nobody wrote down: the protein data, its conditions hidden."""
+"""
+Experiments without labels
+==========================
+
+The protein data come from several experiments. `LatentInterventionDAG` finds them
+without their labels, and then with the labels of every tenth cell.
+"""
 
 import sys
 import warnings

@@ -1,7 +1,10 @@
-"""The kernel behind `LatentInterventionDAG` in a function of yours, for three tables.
+"""
+Hidden regimes inside jit
+=========================
 
-All rounds of the search are compiled by one `jax.jit`, which takes some minutes: nobody
-knows beforehand which parts a table will ask for. The linear search for candidate edges
+The kernel of `LatentInterventionDAG` in a function of yours, for three tables. One
+`jax.jit` compiles all rounds of the search. That takes some minutes, because nobody
+knows beforehand which parts a table will need. The linear search for candidate edges
 works in float64, so the function is traced under `jax.enable_x64(True)`; the rest stays
 in float32.
 """

@@ -1,6 +1,9 @@
-"""The kernel behind `NeuralDAG` inside a function of your own, for three tables.
+"""
+Structural equations inside jit
+===============================
 
-All of it is compiled by one `jax.jit`: the trained network and the linear search that
+The kernel of `NeuralDAG` in a function of yours, for three tables. One `jax.jit`
+compiles all of it: the trained network and the linear search that
 propose edges, the pruning, and the equations. The linear search works in float64, so
 the function is traced under `jax.enable_x64(True)`; the rest stays in float32.
 """

@@ -1,8 +1,14 @@
-"""From a DataFrame to a causal graph: protein signalling in human T cells."""
+"""
+From a DataFrame to a graph
+===========================
+
+Protein signalling in human T cells: a first graph, its distance to the consensus graph,
+and a graph that obeys what is known.
+"""
 
 import numpy as np
 
-from causaljax import Knowledge, LinearDAG, load_sachs
+from causaljax import Knowledge, LinearDAG, load_sachs, plot
 from causaljax.reports.evaluation import compare_graphs
 
 sachs = load_sachs()
@@ -12,6 +18,21 @@ model = LinearDAG().fit(table)
 print(model.graph_)
 print(compare_graphs(sachs.truth, model.adjacency_))
 
+
+# %%
+# Width tells the probability of an edge, and the mark tells its direction.
+plot.graph(model)
+
+# %%
+# The graph beside the consensus graph of the biologists.
+plot.comparison(sachs.truth, model, labels=("consensus", "LinearDAG"))
+
+# %%
+# The cells of one edge, with the line that was fitted.
+edge = model.edges_.iloc[0]
+plot.edge(model, edge["source"], edge["target"], table)
+
+# %%
 # What is known beforehand is obeyed exactly.
 known = Knowledge(required=[("PKA", "Akt")], forbidden=[("P38", "PKC")])
 model.fit(table, knowledge=known)

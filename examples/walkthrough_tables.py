@@ -2,7 +2,7 @@
 
     python examples/walkthrough_tables.py FOLDER
 
-``nhefs.csv.gz`` is real (``examples/data/README.md``). The others are simulated: genes
+``nhefs.csv.gz`` is real (``examples/data/nhefs.md``). The others are simulated: genes
 that regulate each other, batches of which each disturbed something, and a survey.
 """
 

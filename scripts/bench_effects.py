@@ -87,16 +87,14 @@ def answers(method, table, weights, pairs):
 
 
 def measure(method, num_tables):
-    """One row for each effect that was asked about."""
+    """One row for each effect that was asked about; tells of every tenth table."""
     rows, start = [], time.perf_counter()
     for seed in range(num_tables):
-        spent = time.perf_counter() - start
-        print(f"{method}: {seed} tables, {spent:.0f} s", end="\r", file=sys.stderr)
         table, weights, noise = simulate(seed)
         pairs = pairs_of(weights, seed)
         found = answers(method, table, weights, pairs)
         for (_, truth), effect in zip(pairs, found, strict=True):
-            row = {"table": seed, "noise": noise, "truth": truth}
+            row = {"table": seed, "noise": noise, "truth": truth, "covers": None}
             if effect.estimate is not None and effect.interval is not None:
                 low, high = effect.interval
                 row |= {
@@ -105,7 +103,32 @@ def measure(method, num_tables):
                     "error": abs(effect.estimate - truth),
                 }
             rows.append(row)
-    return pd.DataFrame(rows)
+        if (seed + 1) % 10 == 0 or seed + 1 == num_tables:
+            spent = time.perf_counter() - start
+            told = summary(method, pd.DataFrame(rows)) | {"seconds": round(spent, 1)}
+            last = seed + 1 == num_tables
+            print(json.dumps(told), file=None if last else sys.stderr, flush=True)
+
+
+def summary(method, rows):
+    """Shares of the intervals that hold the truth, of effects and of pairs without."""
+    known = rows.dropna(subset="covers").astype({"covers": float})
+    some, none = known[known.truth != 0], known[known.truth == 0]
+    found = {
+        "coverage": known.covers.mean(),
+        "coverage_of_effects": some.covers.mean(),
+        "coverage_of_one_effect_a_table": some.groupby("table").head(1).covers.mean(),
+        "coverage_of_none": none.covers.mean(),
+        "identified": len(known) / len(rows),
+        "mean_width_of_effects": some.width.mean(),
+        "mean_error_of_effects": some.error.mean(),
+    }
+    found |= {
+        f"coverage_of_effects_{name}": part.covers.mean()
+        for name, part in some.groupby("noise")
+    }
+    rounded = {name: round(float(value), 3) for name, value in found.items()}
+    return {"method": method, "tables": int(rows.table.nunique())} | rounded
 
 
 def main():
@@ -117,28 +140,7 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     for method in options.methods:
-        start = time.perf_counter()
-        rows = measure(method, options.tables)
-        known = rows.dropna(subset="covers")
-        some, none = known[known.truth != 0], known[known.truth == 0]
-        first = some.groupby("table").head(1)
-        found = {
-            "method": method,
-            "tables": options.tables,
-            "coverage": round(float(known.covers.mean()), 3),
-            "coverage_of_effects": round(float(some.covers.mean()), 3),
-            "coverage_of_one_effect_a_table": round(float(first.covers.mean()), 3),
-            "coverage_of_none": round(float(none.covers.mean()), 3),
-            "by_noise": {
-                name: round(float(part.covers.mean()), 3)
-                for name, part in some.groupby("noise")
-            },
-            "identified": round(len(known) / len(rows), 3),
-            "mean_width_of_effects": round(float(some.width.mean()), 3),
-            "mean_error_of_effects": round(float(some.error.mean()), 3),
-            "seconds": round(time.perf_counter() - start, 1),
-        }
-        print(json.dumps(found), flush=True)
+        measure(method, options.tables)
 
 
 if __name__ == "__main__":

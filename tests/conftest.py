@@ -176,7 +176,8 @@ def _few_memory_maps():
 
 def assert_edges_agree(model, folder):
     """The same edges in the table, prints, files, matrices and the graph."""
-    from causaljax.tables import files
+    from causaljax import exchange
+    from causaljax.tables import edges, files
 
     names = list(model.adjacency_)
     marks = {(row.source, row.target): row.mark for row in model.edges_.itertuples()}
@@ -189,6 +190,8 @@ def assert_edges_agree(model, folder):
     read = files.read_result(folder / "edges.csv")
     assert {(row.source, row.target): row.mark for row in read.itertuples()} == marks
     np.testing.assert_array_equal(read["probability"], model.edges_["probability"])
+    again, _ = edges.from_networkx(exchange.read_graph(folder / "graph.json"))
+    assert {(row.source, row.target): row.mark for row in again.itertuples()} == marks
     for frame, file in ((model.adjacency_, "adjacency"), (model.cpdag_, "cpdag")):
         again = files.read_result(folder / f"{file}.csv")
         assert (again == frame).all(axis=None)

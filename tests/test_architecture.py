@@ -22,6 +22,7 @@ LAYERS = {
     "kernels": 4,
     "tables": 5,
     "compilation_cache": 5,
+    "exchange": 6,
     "plot": 6,
     "reports": 7,
     "effects": 8,
@@ -34,6 +35,7 @@ LAYERS = {
 ONLY = {
     "tables": {"core"},
     "compilation_cache": set(),
+    "exchange": {"core", "graphs", "tables"},
     "plot": {"core", "mechanisms", "tables"},
     "reports": {"core", "graphs", "plot", "simulate", "tables"},
     "effects": {"core", "reports", "tables"},
@@ -58,7 +60,7 @@ DEVICE_MAY = {
 }  # numpy for what is known at tracing
 ALSO = {"networks": {"flax", "optax", "safetensors"}, "kernels": {"optax"}}
 FLAX = {"networks"}
-TABLES = {"tables", "plot", "reports", "effects", "estimators", "cli"}
+TABLES = {"tables", "exchange", "plot", "reports", "effects", "estimators", "cli"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -180,10 +182,12 @@ def test_print_is_noticed():
 
 REPORT = """
 import json, sys
+before = sorted(sys.modules)
 from jax._src import xla_bridge
 started = xla_bridge.backends_are_initialized()
 import jax
 print(json.dumps({
+    "before": before,
     "modules": sorted(sys.modules),
     "started": started,
     "arrays": len(jax.live_arrays()),
@@ -234,6 +238,11 @@ def test_device_rooms_load_no_tables():
     assert not {"pandas", "networkx", "rich"} & set(report["modules"])
 
 
+def test_the_command_line_starts_without_jax():
+    report = after("import causaljax.cli\n")["before"]
+    assert not {"jax", "flax", "scipy", "matplotlib", "bokeh"} & set(report)
+
+
 def test_the_report_notices_an_array():
     report = after("import jax.numpy as jnp\narray = jnp.zeros(3)\n")
     assert report["started"]
@@ -247,7 +256,8 @@ def test_every_public_name_resolves(name):
 
 
 @pytest.mark.parametrize(
-    "package", [causaljax, causaljax.estimators, causaljax.plot]
+    "package",
+    [causaljax, causaljax.estimators, causaljax.exchange, causaljax.plot],
 )
 def test_names_that_load_late_are_those_that_type_checkers_see(package):
     typed = {}

@@ -69,6 +69,8 @@ def test_every_mark_goes_everywhere(tmp_path):
     marks = model.edges_[["source", "mark", "target"]].to_numpy().tolist()
     assert marks == [["x", "-->", "y"], ["y", "---", "z"], ["x", "<->", "w"]]
     assert_edges_agree(model, tmp_path)
+    (dag,) = model.iter_dags()  # z -> y would be a collider with x -> y
+    assert (list(dag), list(dag.edges)) == (list("xyzw"), [("x", "y"), ("y", "z")])
     assert model.edges_["effect_size"].tolist()[:2] == [1.5, 1.5]
     assert model.edges_["probability"].tolist() == pytest.approx([0.7, 0.7, 0.8])
     text = model.summary()

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from causaljax import Knowledge, read_knowledge
+from causaljax.tables.edge_lists import HEADERS
 from causaljax.tables.knowledge import edge_masks
-from causaljax.tables.knowledge_files import HEADERS
 
 NAMES = ["a", "b", "c"]
 
@@ -217,7 +217,7 @@ def test_edges_between_columns_of_any_name(names, header, turned, data):
 
 
 def test_the_file_of_the_documentation_is_knowledge(tmp_path):
-    docs = pathlib.Path(__file__).parents[1] / "docs" / "methods.md"
+    docs = pathlib.Path(__file__).parents[1] / "docs" / "methods" / "knowledge.md"
     block = docs.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
     known = read_knowledge(written(tmp_path, block, "k.toml"))
     names = ["age", "sex", "gene_1", "gene_10", "dose", "response"]

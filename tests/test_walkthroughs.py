@@ -1,20 +1,12 @@
 """The commands of docs/walkthroughs.md, as a new user would run them."""
 
 import importlib.util
-import re
-import shlex
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from documents import ROOT, run_page
 
-from causaljax.cli import command_line
-
-ROOT = Path(__file__).parents[1]
-SECTIONS = re.split(
-    r"^## ", (ROOT / "docs" / "walkthroughs.md").read_text(), flags=re.M
-)
-TITLES = {section.split("\n")[0].split(":")[0]: section for section in SECTIONS[1:]}
+PAGE = ROOT / "docs" / "walkthroughs.md"
 
 
 @pytest.fixture
@@ -28,21 +20,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def follow(title, folder):
-    """Writes the section's knowledge, runs its commands; gives the graph."""
-    section = TITLES[title]
-    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", section, flags=re.S))
-    commands = blocks["bash"].strip().split("\n")
-    assert len(commands) <= 3
-    for command in commands:
-        program, *words = shlex.split(command)
-        assert program == "causaljax"
-        if "--knowledge" in words:
-            name = words[words.index("--knowledge") + 1]
-            (folder / name).write_text(blocks["toml"])
-        assert command_line.main([*words, "--no-cache"]) == 0
-    out = folder / words[words.index("--out") + 1]
-    return out, pd.read_csv(out / "adjacency.csv", index_col=0)
+def follow(section, folder):
+    """Runs the commands of a section; gives their folder and the graph."""
+    run_page(PAGE, section=section)
+    (graph,) = folder.glob("*/adjacency.csv")
+    return graph.parent, pd.read_csv(graph, index_col=0)
 
 
 @pytest.mark.slow

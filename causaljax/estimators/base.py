@@ -6,12 +6,20 @@ import sys
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -25,6 +33,7 @@ from causaljax.estimators import gaps
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment, run_record, short
 from causaljax.estimators.routing import RoutesMetadata
+from causaljax.exchange import dags
 from causaljax.reports import explanation, page
 from causaljax.reports.summary import Lines, as_html, counted, summary
 from causaljax.tables import edges, frame, model_files, notices, priors
@@ -36,6 +45,10 @@ _SHOWN_STEPS = 100  # of a run's history
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
+_UNTOLD = (
+    "fit knew which cells were set from outside, and of these rows nothing is told: "
+    "give interventions="
+)
 _ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
@@ -103,7 +116,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
         unit of the row's, in the units of the table; 0 off the graph. Only of methods
         that estimate them.
       graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
-        ``undirected``.
+        ``undirected``, and its attribute ``confounded`` holds pairs of mark ``<->``
+        (``tables.edges.to_networkx``). ``exchange`` writes it for other programs.
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
@@ -677,6 +691,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
             values,
             outcome_class,
         )
+        if interventions is None and self._evidence.told_apart.any():
+            asked = asked._replace(cautions=(*asked.cautions, _UNTOLD))
         hidden = (self.posterior_.extra or {}).get("confounder_prob")
         draws, what = self._graph_draws()
         found = estimation.estimate(
@@ -721,6 +737,19 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
         """
         del cells, hit
         return None
+
+    def iter_dags(self) -> Iterator[nx.DiGraph]:
+        """The DAGs that ``cpdag_`` stands for, one by one; see ``exchange.iter_dags``.
+
+        Where a method doubts a direction, ``cpdag_`` leaves open more than the class of
+        ``adjacency_`` does, and ``adjacency_`` need not be among them.
+
+        Raises:
+          ValueError: if there is none.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        return dags.iter_dags(self.graph_)
 
     def report(self, path: str | Path) -> None:
         """Writes one HTML page about the fit, which opens without network.

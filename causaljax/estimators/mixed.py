@@ -33,7 +33,7 @@ class MixedDAG(BaseClassDAG):
         "bdeu" (Bayesian Dirichlet, likelihood equivalent, uniform) and "bic" (of
         multinomial distributions) read classes alone, with any dependence of a class
         on its causes. "auto" is "degenerate_gaussian" for every table, as
-        docs/methods.md explains; ``info_["score"]`` tells which was taken.
+        docs/methods/mixed.md explains; ``info_["score"]`` tells which was taken.
       bic_weight: what a parameter costs by "bic" and "degenerate_gaussian", in units
         of the BIC's log(n)/2; 1 if None.
       equivalent_sample_size: of the prior of "bdeu"; 1 if None. More of it draws more

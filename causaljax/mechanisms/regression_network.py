@@ -77,7 +77,7 @@ def fit(
     num_iterations: int,
     tolerance: ArrayLike = 0.0,
 ) -> tuple[Curve, Array]:
-    """Minimises n/2 log(r) + w/2 |parameters|^2, r the mean squared residual.
+    """Minimises ``n/2 log(r) + w/2 |parameters|^2``, r the mean squared residual.
 
     Args:
       curve: where to begin.

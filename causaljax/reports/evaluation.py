@@ -14,12 +14,14 @@ import pandas as pd
 
 from causaljax.core.compiling import quick_jit
 from causaljax.graphs import metrics
+from causaljax.graphs.members import members
 from causaljax.simulate import erdos_renyi
 
 GraphLike = pd.DataFrame | np.ndarray | nx.DiGraph
 """A 0/1 adjacency matrix, 1 where row -> column, or a directed graph.
 
-An edge without a direction, as ``cpdag_`` has them, is a 1 at both places.
+An edge without a direction, as ``cpdag_`` has them, is a 1 at both places, and in a
+directed graph an edge whose attribute ``undirected`` is set, as in ``graph_``.
 """
 
 _NUM_RANDOM_GRAPHS = 100
@@ -204,8 +206,12 @@ def _matrix(graph, role):
     names = None
     if isinstance(graph, nx.DiGraph):
         names = [str(name) for name in graph]
-        graph = [[graph.has_edge(i, j) for j in graph] for i in graph]
         _reject_duplicates(names, role)
+        both = graph.copy()
+        both.add_edges_from(
+            (j, i) for i, j, about in graph.edges(data=True) if about.get("undirected")
+        )
+        graph = [[both.has_edge(i, j) for j in graph] for i in graph]
     elif isinstance(graph, pd.DataFrame):
         names = [str(name) for name in graph.columns]
         rows = [str(name) for name in graph.index]
@@ -266,29 +272,8 @@ def _graph(matrix, role, names):
 
 
 def _member(graph):
-    """A DAG of the class that a graph stands for, without colliders of its own.
-
-    None if there is none.
-
-    Source: Dor and Tarsi 1992.
-    """
-    if not (graph & graph.T).any():
-        return graph
-    rest, dag = graph.copy(), graph & ~graph.T
-    left = list(range(len(graph)))
-    while left:
-        joined = rest | rest.T | np.eye(len(graph), dtype=bool)
-        for k in left:
-            open_edges, near = rest[k] & rest[:, k], joined[k].nonzero()[0]
-            is_sink = not (rest[k] & ~rest[:, k]).any()
-            if is_sink and joined[np.ix_(open_edges.nonzero()[0], near)].all():
-                break
-        else:
-            return None
-        dag[open_edges, k] = True
-        rest[k] = rest[:, k] = False
-        left.remove(k)
-    return dag
+    """A DAG of the class that a graph stands for; None if there is none."""
+    return next(members(graph), None) if (graph & graph.T).any() else graph
 
 
 @quick_jit(once=True)

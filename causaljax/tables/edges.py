@@ -3,7 +3,9 @@
 Prints, files, pictures and ``graph_`` are made from it, so that they cannot disagree.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -129,12 +131,81 @@ def edge_table(
         "source": [names[place] for place in i.tolist()],
         "target": [names[place] for place in j.tolist()],
     }
+    return _typed(rows)
+
+
+def _typed(rows):
     return pd.DataFrame(
         {
             name: pd.Series(rows[name], dtype=object if name in TEXTS else np.float64)
             for name in COLUMNS
         }
     )
+
+
+def marked_edges(
+    rows: Iterable[tuple[str, str, str, Mapping[str, float]]], names: Sequence[str]
+) -> pd.DataFrame:
+    """The edge table of a graph that was not learned here, checked.
+
+    A pair that is directed both ways has the mark ``---``, as in a matrix that has a 1
+    at both places. The direction of an undirected edge means nothing; where edges as
+    they are given have a cycle, undirected ones are turned so that there is none.
+
+    Args:
+      rows: source, target, mark and what is known of ``NUMBERS``.
+      names: of all nodes.
+
+    Returns:
+      An edge table, its other numbers NaN and its texts "".
+
+    Raises:
+      ValueError: if an edge joins a node to itself, if a pair has two marks, or if
+        directed edges have a cycle.
+
+    Example:
+      >>> rows = [("a", "b", "-->", {}), ("b", "a", "-->", {}), ("b", "c", "<->", {})]
+      >>> marked_edges(rows, "abc")[["source", "mark", "target"]].values.tolist()
+      [['a', '---', 'b'], ['b', '<->', 'c']]
+    """
+    marks: dict[tuple[str, str], str] = {}
+    numbers: dict[tuple[str, str], Mapping[str, float]] = {}
+    for source, target, mark, known in rows:
+        if source == target:
+            raise ValueError(f"an edge joins {source!r} to itself: remove it")
+        pair, turned = (source, target), (target, source)
+        there = turned if turned in marks else pair
+        if there == turned and marks[turned] == mark == DIRECTED:
+            marks[turned] = UNDIRECTED
+        elif marks.setdefault(there, mark) != mark:
+            raise ValueError(
+                f"{source!r} and {target!r} are joined by {marks[there]} and by "
+                f"{mark}: keep one of them"
+            )
+        numbers.setdefault(there, known)
+    directed = nx.DiGraph()
+    directed.add_nodes_from(names)
+    directed.add_edges_from(pair for pair, mark in marks.items() if mark == DIRECTED)
+    try:
+        place = {name: k for k, name in enumerate(nx.topological_sort(directed))}
+    except nx.NetworkXUnfeasible:
+        cycle = [source for source, _ in nx.find_cycle(directed)]
+        shown = " -> ".join(map(repr, [*cycle, cycle[0]]))
+        raise ValueError(f"the edges have a cycle: {shown}; remove one") from None
+    joined = [pair for pair, mark in marks.items() if mark != CONFOUNDED]
+    sound = nx.is_directed_acyclic_graph(nx.DiGraph(joined))
+    ends = [
+        pair
+        if sound or marks[pair] == CONFOUNDED
+        else sorted(pair, key=lambda name: place[name])
+        for pair in marks
+    ]
+    table: dict[str, Any] = dict.fromkeys(TEXTS, [""] * len(marks))
+    table |= {
+        name: [k.get(name, math.nan) for k in numbers.values()] for name in NUMBERS
+    }
+    table |= {"source": [a for a, _ in ends], "target": [b for _, b in ends]}
+    return _typed(table | {"mark": [*marks.values()]})
 
 
 def directed_edges(edges: pd.DataFrame) -> pd.DataFrame:
@@ -173,28 +244,100 @@ def _framed(matrix, names):
 
 
 def to_networkx(edges: pd.DataFrame, names: Sequence[str]) -> nx.DiGraph:
-    """The one graph found as a DiGraph whose edges carry what is known of them.
+    """The one graph found as a DiGraph that carries what is known of its edges.
 
     Args:
       edges: an edge table.
       names: of all columns.
 
     Returns:
-      ``networkx.DiGraph`` over all columns, edges with ``probability``, ``weight`` (if
-      there is one) and ``undirected``, its ``kind`` "cpdag" if an edge is undirected
-      and "dag" otherwise; all of Python's own types, which every networkx writer
-      accepts. Pairs of mark ``<->`` have no edge.
+      ``networkx.DiGraph`` over all columns, edges with ``undirected``, and with
+      ``probability`` and ``weight`` where they are known. Its ``kind`` is "cpdag" if an
+      edge is undirected and "dag" otherwise. Pairs of mark ``<->`` have no edge: if
+      there are any, its attribute ``confounded`` holds them, a JSON text of lists
+      ``[source, target, probability]``, probability null if unknown. All values are of
+      Python's own types, which every networkx writer accepts.
     """
-    edges = directed_edges(edges)
-    undirected = edges["mark"] == UNDIRECTED
-    result = nx.DiGraph(kind="cpdag" if undirected.any() else "dag")
+    result = nx.DiGraph(kind="dag")
     result.add_nodes_from(names)
+    confounded = []
     for row in edges.to_dict("records"):
-        result.add_edge(
-            row["source"],
-            row["target"],
-            probability=float(row["probability"]),
-            **({} if np.isnan(row["weight"]) else {"weight": float(row["weight"])}),
-            undirected=row["mark"] == UNDIRECTED,
-        )
+        source, target, undirected = row["source"], row["target"], False
+        known = {
+            name: float(row[name])
+            for name in ("probability", "weight")
+            if not math.isnan(row[name])
+        }
+        if row["mark"] == CONFOUNDED:
+            confounded.append([source, target, known.get("probability")])
+            continue
+        if row["mark"] == UNDIRECTED:
+            result.graph["kind"], undirected = "cpdag", True
+        result.add_edge(source, target, **known, undirected=undirected)
+    if confounded:
+        result.graph["confounded"] = json.dumps(confounded)
     return result
+
+
+def from_networkx(graph: nx.Graph) -> tuple[pd.DataFrame, list[str]]:
+    """The edge table of a graph; undoes ``to_networkx``.
+
+    Graphs of other origin are read, too: edges of an undirected graph have the mark
+    ``---``, and an arc without the attribute ``undirected`` is directed.
+
+    Args:
+      graph: its names are the texts of its nodes. Attributes that ``to_networkx`` does
+        not name are left out.
+
+    Returns:
+      What ``marked_edges`` makes, and all names.
+
+    Raises:
+      ValueError: as ``marked_edges``; if an attribute is not of its kind, or if two
+        nodes have the same text.
+    """
+    names = [str(node) for node in graph]
+    if len(set(names)) < len(names):
+        twice = max(names, key=names.count)
+        raise ValueError(f"two nodes are called {twice!r}: rename one")
+    rows = []
+    for source, target, about in graph.edges(data=True):
+        pair = str(source), str(target)
+        undirected = about.get("undirected", False)
+        if undirected not in (False, True):
+            raise ValueError(f"undirected of {pair} is {undirected!r}: write 0 or 1")
+        mark = DIRECTED if graph.is_directed() and not undirected else UNDIRECTED
+        known = {
+            name: _number(about[name], name, pair)
+            for name in ("probability", "weight")
+            if about.get(name) is not None
+        }
+        rows.append((*pair, mark, known))
+    rows += _confounded(graph.graph.get("confounded", "[]"), set(names))
+    return marked_edges(rows, names), names
+
+
+def _number(value, name, pair):
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} of {pair} is {value!r}: write a finite number")
+    return number
+
+
+def _confounded(text, names):
+    try:
+        for source, target, probability in json.loads(text):
+            pair, known = (str(source), str(target)), {}
+            if not set(pair) <= names:
+                raise ValueError
+            if probability is not None:
+                known["probability"] = _number(probability, "probability", pair)
+            yield *pair, CONFOUNDED, known
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"confounded is {text!r}: write a JSON text of lists [source, target, "
+            "probability] of nodes"
+        ) from None

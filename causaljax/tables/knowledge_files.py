@@ -1,27 +1,12 @@
 """Knowledge from files: TOML of its fields, and tables of edges."""
 
-import csv
-import gzip
-import io
 import tomllib
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from causaljax.tables.files import read_table
-from causaljax.tables.knowledge import Knowledge, as_knowledge, matching, suggest
-
-HEADERS = (
-    ("cause", "effect"),
-    ("source", "target"),
-    ("from", "to"),
-    ("parent", "child"),
-)
-"""What the columns of a table of edges may be called, in any case and order."""
-
-_KINDS = ("required", "forbidden")
-_DELIMITERS = {".csv": (",", ";", "\t"), ".tsv": ("\t",)}
+from causaljax.tables.edge_lists import KINDS, read_edge_list, unreadable
+from causaljax.tables.knowledge import Knowledge, as_knowledge
 
 
 def read_knowledge(
@@ -30,7 +15,8 @@ def read_knowledge(
     """Reads knowledge from a file.
 
     A .toml file has the fields of ``Knowledge`` for keys. A .csv, .tsv (either may end
-    in .gz) or .parquet file is a table of edges, its header one of ``HEADERS``. Its
+    in .gz) or .parquet file is a table of edges, its header one of
+    ``edge_lists.HEADERS``. Its
     column ``kind``, if there is one, says "required" or "forbidden"; without it all
     edges are required. A text file may lack the header if the cells of its first line
     are columns of the table. Where that cannot be decided, an error says what to do,
@@ -53,8 +39,13 @@ def read_knowledge(
             )
         return _read_toml(path)
     listed = None if names is None else [str(name) for name in names]
-    edges: dict[str, list[tuple[str, str]]] = {word: [] for word in _KINDS}
-    for edge in _read_edges(path, listed):
+    edges: dict[str, list[tuple[str, str]]] = {word: [] for word in KINDS}
+    for edge in read_edge_list(path, listed):
+        if edge.mark != "-->":
+            raise ValueError(
+                f"{path}: {edge.where} has the mark {edge.mark!r}, which is no "
+                "directed edge: remove it, or write --> if its direction is known"
+            )
         of = edge.kind or kind or "required"
         if kind not in (None, of):
             raise ValueError(
@@ -70,144 +61,6 @@ def _read_toml(path):
         with path.open("rb") as file:
             return as_knowledge(tomllib.load(file))
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     except ValueError as error:  # of the parser, too
         raise ValueError(f"{path}: {error}") from None
-
-
-def _unreadable(path, error):
-    return ValueError(f"{path}: {(error.strerror or str(error)).lower()}; give a file")
-
-
-class _Edge(NamedTuple):
-    where: str  # it stands
-    cause: str
-    effect: str
-    kind: str | None
-
-
-class _Places(NamedTuple):
-    """Of the columns of a table of edges."""
-
-    cause: int
-    effect: int
-    kind: int | None = None
-    mark: int | None = None  # of an edge table that was written
-
-
-def _read_edges(path: Path, names: Sequence[str] | None) -> Iterator[_Edge]:
-    (place, first), *rows = _read_rows(path)
-    text = place is not None
-    places = _header(path, first, names if text else None)
-    if places is None:
-        places = _Places(0, 1, _headerless_kind(path, first))
-        rows = [(place, first), *rows]
-    if not rows:
-        raise ValueError(f"{path}: the file holds no rows")
-    for number, (line, cells) in enumerate(rows):
-        where = f"row {number}" if line is None else f"line {line}"
-        if len(cells) > len(first):
-            raise ValueError(
-                f"{path}: {where} has {len(cells)} cells, the first line {len(first)}: "
-                'put names that hold a comma between "'
-            )
-        padded = [*cells, *[""] * (len(first) - len(cells))]
-        cause, effect = padded[places.cause], padded[places.effect]
-        if not cause or not effect:
-            raise ValueError(f"{path}: {where} lacks a cause or an effect: complete it")
-        mark = "-->" if places.mark is None else padded[places.mark].strip()
-        if mark != "-->":
-            raise ValueError(
-                f"{path}: {where} has the mark {mark!r}, which is no directed edge: "
-                "remove it, or write --> if its direction is known"
-            )
-        kind = None
-        if places.kind is not None:
-            kind = padded[places.kind].strip().lower()
-            if kind not in _KINDS:
-                raise ValueError(
-                    f"{path}: {where} is of kind {padded[places.kind]!r}: write "
-                    "required or forbidden"
-                )
-        yield _Edge(where, cause, effect, kind)
-
-
-def _read_rows(path):
-    """The cells of each row as they stand, and its line; of Parquet there is none."""
-    zipped = path.suffix.lower() == ".gz"
-    ending = (path.with_suffix("") if zipped else path).suffix.lower()
-    if ending == ".parquet":
-        table = read_table(path)
-        cells = table.astype(object).where(table.notna(), "").astype(str)
-        rows = cells.itertuples(index=False, name=None)
-        return [(None, list(row)) for row in (table.columns, *rows)]
-    if ending not in _DELIMITERS:
-        raise ValueError(
-            f"{path}: unknown kind of file; give .csv, .tsv, .parquet or .toml"
-        )
-    rows = []
-    try:
-        opened = gzip.open if zipped else open
-        with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
-            lines = file.read()
-        for delimiter in _DELIMITERS[ending]:
-            text = io.StringIO(lines, newline="")
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            rows = [(reader.line_num, row) for row in reader if any(row)]
-            if rows and len(rows[0][1]) > 1:
-                return rows
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    except (ValueError, EOFError, csv.Error, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read as {ending[1:]}: {error}") from None
-    what = "two columns are needed, the cause and the effect"
-    raise ValueError(f"{path}: {what if rows else 'the file is empty'}")
-
-
-def _header(path, first, names):
-    """The places that a header gives, or None if the first line is an edge."""
-    cells = [cell.strip().lower() for cell in first]
-    found = [pair for pair in HEADERS if set(pair) <= set(cells)]
-    shown, free = ",".join(first), _free_header(names)
-    unknown = [cell for cell in first[:2] if names and not matching(cell, names)]
-    is_edge = names is not None and not unknown
-    if is_edge and found:
-        raise ValueError(
-            f"{path}: the first line, {shown}, may be a header or an edge between "
-            f"columns of these names: write {free} above the edges, in place of the "
-            "header if there is one"
-        )
-    if len(found) > 1 or any(cells.count(cell) > 1 for pair in found for cell in pair):
-        raise ValueError(
-            f"{path}: the header, {shown}, names more than one cause and effect: keep "
-            "one pair of columns"
-        )
-    if found:
-        extra = (cells.index(c) if c in cells else None for c in ("kind", "mark"))
-        return _Places(*map(cells.index, found[0]), *extra)
-    if is_edge:
-        return None
-    hint = ""
-    if unknown:
-        hint = f"; the table has no {unknown[0]!r}, {suggest(unknown[0], names)}"
-    raise ValueError(
-        f"{path}: the first line, {shown}, is neither a header nor an edge between "
-        f"columns of the table: write {free} above the edges{hint}"
-    )
-
-
-def _free_header(names):
-    """A header that can be no edge of the table, if there is one."""
-    free = (pair for pair in HEADERS if not names or not set(pair) <= set(names))
-    return ",".join(next(free, HEADERS[0]))
-
-
-def _headerless_kind(path, first):
-    if len(first) == 2:
-        return None
-    if len(first) == 3 and first[2].strip().lower() in _KINDS:
-        return 2
-    raise ValueError(
-        f"{path}: has {len(first)} columns and no header: write one that names cause "
-        "and effect above the edges"
-    )
