@@ -62,8 +62,9 @@ for (let k = 0; k < x.length; k++) {
 }
 heads.change.emit()
 nodes.data.label = nodes.data.name.map((name, k) => {
-  const room = Math.min(nodes.data.room[k], x_range.end - nodes.data.x[k])
-  const letters = [...name], most = Math.floor((room * right - 18) / 7)  // pixels
+  const {room: rooms, x: lefts, offset} = nodes.data
+  const room = Math.min(rooms[k], x_range.end - lefts[k])
+  const letters = [...name], most = Math.floor((room * right - offset[k] - 10) / 7)
   if (letters.length <= most || nodes.selected.indices.includes(k)) return name
   if (most < 4 || up < 11) return ""
   const tail = Math.floor((most - 1) / 3)
@@ -100,7 +101,7 @@ def interactive(
     places, lines = _places(edges, names)
     source = ColumnDataSource(_edge_data(edges, lines))
     heads = ColumnDataSource(_head_data(edges, lines))
-    nodes = ColumnDataSource(_node_data(names, places, about))
+    nodes = ColumnDataSource(_node_data(names, places, about, heads.data))
     shown = IndexFilter(indices=list(range(len(edges))))
     shown_heads = IndexFilter(indices=list(range(len(heads.data["edge"]))))
     view = CDSView(filter=shown)
@@ -203,7 +204,7 @@ def _figure(source, view, heads, head_view, nodes):
         "y",
         "label",
         source=nodes,
-        x_offset=_NODE / 2 + 2,
+        x_offset="offset",
         text_baseline="middle",
         text_color=style.TEXT,
         text_font_size="12px",
@@ -357,18 +358,26 @@ def _head_data(edges, lines) -> Any:
     return {name: list(column) for name, column in (data | places).items()}
 
 
-def _node_data(names, places, about) -> Any:
+def _node_data(names, places, about, heads) -> Any:
     x, y = np.array([places[name] for name in names]).T
     right = x[None, :] - x[:, None]
     meet = (right > 0) & (np.abs(y[:, None] - y[None, :]) < _APART)
     room = np.where(meet, right, np.inf).min(axis=1, initial=1e3)
     shown = [spelled(name) for name in names]
+    # A head that comes from the right stands between a node and its name.
+    ends = zip(heads["to_x"], heads["to_y"], heads["from_x"], strict=True)
+    taken = {(at, high) for at, high, come in ends if come > at}
+    least = _NODE / 2 + 2
     return {
         "x": x.tolist(),
         "y": y.tolist(),
         "name": shown,
         "label": [""] * len(shown),  # until there is a width
         "room": room.tolist(),
+        "offset": [
+            least + _HEAD * (place in taken)
+            for place in zip(x.tolist(), y.tolist(), strict=True)
+        ],
         "about": [about.get(name, "") for name in names],
     }
 
