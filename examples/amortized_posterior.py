@@ -7,6 +7,7 @@ whole graphs, and a required edge changes the probabilities of the others.
 """
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -24,7 +25,8 @@ print("edges found:", sorted(model.graph_.edges))
 print("true edges: ", [("abcdef"[i], "abcdef"[j]) for i, j in np.argwhere(truth)])
 
 # %%
-plot.edge_probabilities(model)
+_, axes = plt.subplots(layout="constrained")
+plot.edge_probabilities(model, ax=axes)
 
 # %%
 # Samples are whole graphs, so they say which edges go together.
