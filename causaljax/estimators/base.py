@@ -767,7 +767,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
-        page.write_page(path, self.edges_, list(self.adjacency_), run_record(self))
+        names = [str(name) for name in self.adjacency_]
+        page.write_page(path, self.edges_, names, run_record(self))
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator to a file that ``causaljax.load`` reads.
