@@ -7,7 +7,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 
 import causaljax
 
-# `reference/index.md` shows the names of these packages; their own pages do not repeat them.
+# `reference/index.md` shows their names; the pages of the packages do not repeat them.
 causaljax.__all__ = causaljax.plot.__all__ = []
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the examples of the gallery
 
