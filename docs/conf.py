@@ -7,6 +7,8 @@ from docutils.utils.math.latex2mathml import tex2mathml
 
 import causaljax
 
+# `reference/index.md` shows their names; the pages of the packages do not repeat them.
+causaljax.__all__ = causaljax.plot.__all__ = []
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the examples of the gallery
 
 # What a build needs is on disk: no page or object is fetched.
@@ -44,8 +46,7 @@ apidoc_modules = [
         "destination": "reference/modules",
         # `reference/index.md` shows what these hold for users.
         "exclude_patterns": ["../causaljax/estimators", "../causaljax/cli"],
-        # A package shows no names that its modules show already.
-        "automodule_options": {"members", "show-inheritance", "ignore-module-all"},
+        "automodule_options": {"members", "show-inheritance"},
     }
 ]
 
