@@ -56,8 +56,10 @@ def test_a_linear_graph_comes_back(linear, tmp_path):
 def test_other_searches_come_back(tmp_path):
     table = rows().assign(d=np.random.default_rng(1).choice(["x", "y"], 120))
     table.index = pd.MultiIndex.from_arrays([np.arange(120) % 7, np.arange(120)])
-    assert_saved_alike(MixedDAG(num_steps=2).fit(table), tmp_path)
-    assert_saved_alike(ContinuousDAG(num_steps=20).fit(rows()), tmp_path)
+    mixed = MixedDAG(num_steps=2).fit(table)
+    for model in (mixed, ContinuousDAG(num_steps=20).fit(rows())):
+        assert_saved_alike(model, tmp_path)
+        assert_edges_agree(model, tmp_path / type(model).__name__)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -70,6 +72,7 @@ def test_a_network_comes_back_with_its_table(tmp_path):
         lambda model: model.sample_graphs(5),
         lambda m: m.explain("a", "b"),
     )
+    assert_edges_agree(model, tmp_path)
     assert repr(again.pretrained) == "Weights('random')"
     assert_same(model.fit(rows()).sample_graphs(3), again.fit(rows()).sample_graphs(3))
     save_weights(tmp_path / "net.safetensors", network)
