@@ -389,13 +389,14 @@ def fine_tune(options):
     apart = ~np.eye(20, dtype=bool)
     before = _amortized(options)
     after = before.fine_tune(gene_table, minutes=options.minutes)
+    # pyrefly: ignore [missing-attribute]
     card = after.pretrained.card["fine_tuning"]
     print(f"{card['tables']} tables in {card['minutes']:g} minutes")
     for name, model in (("before", before), ("after", after)):
         strengths = _strengths(model, frames)
         stated, true = strengths[:, apart], np.asarray(graphs)[:, apart]
         areas = [methods.ranking_area(t, s) for t, s in zip(true, stated, strict=True)]
-        error = methods.reliability(stated.ravel(), true.ravel()).error
+        error = reliability(stated.ravel(), true.ravel()).error
         print(f"{name:7} AUROC {np.mean(areas):.3f}, ECE {error:.3f}", flush=True)
 
 

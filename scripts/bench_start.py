@@ -105,7 +105,7 @@ def measure(method: str, rows: int, columns: int) -> dict:
         header = ",".join(f"x{k}" for k in range(columns))
         np.savetxt(data, table, delimiter=",", header=header, comments="")
         environ = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{scratch}/command"}
-        command = [sys.executable, "-m", "causaljax.cli", "fit", str(data)]
+        command = [sys.executable, "-m", "causaljax", "fit", str(data)]
         command += ["--method", METHOD_NAMES.get(method, method)]
         command += ["--out", f"{scratch}/results"]
         first, second = (whole_process(command, environ) for _ in range(2))

@@ -39,7 +39,7 @@ def example(d, seed=0):
     rng = np.random.default_rng(seed)
     if d == 11:
         graph = causaljax.load_sachs().truth
-        names, graph = list(graph), graph.to_numpy() > 0
+        names, graph = [str(name) for name in graph], graph.to_numpy() > 0
     else:
         names = [f"{WORDS[k % len(WORDS)]}_{k}" for k in range(d)]
         rank = rng.permutation(d)

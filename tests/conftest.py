@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import pkgutil
@@ -205,10 +206,33 @@ def assert_edges_agree(model, folder):
     assert found == marks
     page = model._repr_html_()
     assert page.count("<tr>") == len(marks) + 1
+    model.report(folder / "report.html")
+    drawn = drawn_edges((folder / "report.html").read_text(encoding="utf-8"))
+    ends = zip(drawn["source"], drawn["target"], strict=True)
+    assert dict(zip(ends, drawn["mark"], strict=True)) == marks
     for pair in marks:
         told = model.explain(*pair)
         assert {told.source, told.target} == set(pair)
         assert told.mark == marks[pair]
+
+
+def drawn_edges(page):
+    """What bokeh draws of the edges on a page of ``reports.page``, column by column."""
+    model = json.loads(re.search(r'id="model">(.*?)</script>', page)[1])
+    found = []
+
+    def walk(node):
+        if isinstance(node, dict):
+            if node.get("name") == "ColumnDataSource":
+                found.append(dict(node["attributes"]["data"]["entries"]))
+            node = list(node.values())
+        if isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(model)
+    (edges,) = (data for data in found if "mark" in data)
+    return edges
 
 
 def assert_same(one, other, where=""):

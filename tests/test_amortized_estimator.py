@@ -104,6 +104,7 @@ def test_tables_together_are_tables_one_by_one():
             np.testing.assert_allclose(actual, expected, atol=1e-5)
         assert (model.adjacency_ == alone.adjacency_).all(axis=None)
         assert model.info_.keys() == alone.info_.keys()
+        assert model._table_columns.names == alone._table_columns.names
     np.testing.assert_array_equal(model.sample_graphs(5), alone.sample_graphs(5))
     with pytest.raises(ValueError, match="table 1 has 3 columns and table 0 has 6"):
         MODEL.fit_many([table(), table(d=3)])

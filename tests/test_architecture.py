@@ -182,10 +182,12 @@ def test_print_is_noticed():
 
 REPORT = """
 import json, sys
+before = sorted(sys.modules)
 from jax._src import xla_bridge
 started = xla_bridge.backends_are_initialized()
 import jax
 print(json.dumps({
+    "before": before,
     "modules": sorted(sys.modules),
     "started": started,
     "arrays": len(jax.live_arrays()),
@@ -236,6 +238,11 @@ def test_device_rooms_load_no_tables():
     assert not {"pandas", "networkx", "rich"} & set(report["modules"])
 
 
+def test_the_command_line_starts_without_jax():
+    report = after("import causaljax.cli\n")["before"]
+    assert not {"jax", "flax", "scipy", "matplotlib", "bokeh"} & set(report)
+
+
 def test_the_report_notices_an_array():
     report = after("import jax.numpy as jnp\narray = jnp.zeros(3)\n")
     assert report["started"]
@@ -249,7 +256,8 @@ def test_every_public_name_resolves(name):
 
 
 @pytest.mark.parametrize(
-    "package", [causaljax, causaljax.estimators, causaljax.exchange]
+    "package",
+    [causaljax, causaljax.estimators, causaljax.exchange, causaljax.plot],
 )
 def test_names_that_load_late_are_those_that_type_checkers_see(package):
     typed = {}

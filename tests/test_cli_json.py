@@ -1,5 +1,6 @@
 """What the command line says to programs: envelopes, their schema, codes of errors."""
 
+import dataclasses
 import io
 import json
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from causaljax import estimators
 from causaljax.cli import command_line, completion, errors, reply, schema
+from causaljax.effects.result import Effect
 from causaljax.tables import datasets, files
 from causaljax.tables.edges import COLUMNS
 
@@ -434,3 +436,8 @@ def test_every_code_is_raised_here_and_listed_in_the_docs():
 def test_every_command_is_listed_in_the_docs():
     listed = re.findall(r"^\| `([a-z]+)[^`]*` \|", DOCS.read_text(), re.M)
     assert _names_of_commands() <= set(listed)
+
+
+def test_the_schema_knows_all_that_an_effect_says():
+    told = [field.name for field in dataclasses.fields(Effect)]
+    assert list(schema.RESULTS["effect"]["properties"]) == told

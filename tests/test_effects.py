@@ -330,7 +330,11 @@ def test_an_effect_is_that_of_a_regression_on_the_set(table):
     assert wider.interval[0] < 2 * low
     none = model.effect("c", "a", table)
     assert (none.estimate, none.interval, none.adjusted_for) == (0.0, (0.0, 0.0), None)
-    assert "no directed path" in str(none)
+    assert str(none).splitlines()[1:] == [
+        "In the graph no directed path leads from cause to outcome.",
+        "Estimated by the graph alone, from 400 rows.",
+        "The interval covers nothing: in this graph the effect is 0 whatever the rows.",
+    ]
 
 
 def test_values_outside_the_table_are_warned_of(table):
@@ -385,6 +389,9 @@ def test_rows_that_do_not_count_are_told_of(table):
         found = clean.effect("a", "c", rows, interventions=targets)
     assert found.estimate == pytest.approx(expected)
     assert found.rows == 300
+    knowing = Given(CHAIN, CHAIN).fit(rows, interventions=targets)
+    with pytest.warns(UserWarning, match="nothing is told: give interventions="):
+        knowing.effect("d", "a", rows)
     # Other columns than those on the way may be set.
     targets = ["d"] * 100 + ["a"] * 300
     assert clean.effect("a", "c", table, interventions=targets).rows == 400
@@ -454,6 +461,7 @@ def test_names_are_no_markup():
         change=name,
         unit=name,
         identified=True,
+        reaches=True,
         estimate=1.0,
         interval=(0.0, 2.0),
         level=0.9,

@@ -267,6 +267,10 @@ def test_noise_is_chosen_and_told(chain):
     normal = LinearDAG(noise="auto", num_steps=3).fit(chain)
     assert normal.info_["noise"] == "gaussian"
     assert normal.info_["nongaussian_evidence"] < 0
+    history = normal.info_["history"]
+    assert history["step"] == [1, 2, 3]
+    assert history["loss"][-1] == pytest.approx(normal.info_["loss"], rel=1e-5)
+    assert "accepted" not in history  # which is no number
     assert normal.info_["nongaussian_columns"] == []
     assert not any(edge["claimed"] for edge in normal.info_["directions"])
     assert "Not claimed, as noise near to Gaussian" in " ".join(normal._notes())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from causaljax.core.types import make_problem
-from causaljax.mechanisms import mlp
+from causaljax.mechanisms import last_layer, mlp
 
 N, D, R = 7, 3, 3
 CHAIN = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], np.float32)
@@ -275,3 +275,35 @@ def test_means_of_wide_networks_start_of_one_size(key):
 def test_impossible_sizes_are_named(key, options, message):
     with pytest.raises(ValueError, match=message):
         mlp.init(key, D, **({"hidden": 4, "layers": 1} | options))
+
+
+def test_draws_of_last_layers_are_as_sure_as_a_regression():
+    """x -> y -> z of straight lines: the standard error of least squares."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 3))
+    x[:, 1] += x[:, 0]
+    x[:, 2] += 2 * x[:, 1]
+    counted = np.ones((400, 3), np.float32)
+    counted[:200, 1] = 0  # cells that were set tell nothing of y
+    params = mlp.init(jax.random.key(0), 3, hidden=1, layers=0)
+    weights = np.zeros((1, 3, 3, 1), np.float32)
+    weights[0, 1, 0], weights[0, 2, 1] = 1, 2
+    params = params._replace(weights=(jnp.asarray(weights),))
+    graph = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+    draw = jax.jit(last_layer.effect_draws, static_argnames=("num_draws", "num_rows"))
+    draws = draw(
+        jax.random.key(1),
+        params,
+        graph,
+        x.astype(np.float32),
+        counted,
+        np.arange(3) == 0,
+        np.array([0, 1], np.float32),
+        num_draws=300,
+        num_rows=10,
+    )
+    np.testing.assert_allclose(draws.mean(axis=0), [1, 1, 2], atol=0.03)
+    errors = [1 / np.linalg.norm(x[200:, 0]), 1 / np.linalg.norm(x[:, 1])]
+    both = np.hypot(2 * errors[0], errors[1])  # the product of both slopes
+    np.testing.assert_allclose(draws.std(axis=0)[1:], [errors[0], both], rtol=0.15)
+    assert draws[:, 0].std() < 1e-6

@@ -121,6 +121,17 @@ def test_marks_widths_and_patterns_are_those_of_the_edge_table():
     assert legend[:3] == list(edge_tables.MARKS.values())
 
 
+def test_an_open_edge_is_as_wide_as_it_is_stable():
+    """Its probability is that of one of two directions."""
+    edges = drawn(11).edges_
+    edges["stability"] = 0.6
+    ax = plot.graph(edges)
+    for line, mark in zip(artists(ax, "edge"), edges["mark"], strict=True):
+        if mark == "---":
+            assert line.get_linewidth() == pytest.approx(0.8 + 2.4 * 0.6)
+            assert line.get_linestyle() == ":"
+
+
 def test_arrowheads_are_at_effects():
     """Also where an effect stands above its cause."""
     edges = drawn(5).edges_.iloc[:0]

@@ -155,7 +155,7 @@ def start_command(tmp_path, method):
     table.to_csv(tmp_path / "t.csv", index=False)
     command = ["fit", str(tmp_path / "t.csv"), "--method", method, "--no-cache"]
     return subprocess.Popen(
-        [sys.executable, "-m", "causaljax.cli", *command, "--out", "made/here"],
+        [sys.executable, "-m", "causaljax", *command, "--out", "made/here"],
         cwd=tmp_path,
         env={k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"},
         stdout=subprocess.PIPE,

@@ -2,11 +2,11 @@
 
 import html.parser
 import json
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import drawn_edges
 
 from causaljax import LinearDAG, load
 from causaljax.cli import command_line
@@ -62,6 +62,8 @@ RECORD = {
     },
     "data": {"source": MARKUP, "sha256": "00"},
     "command": ["causaljax", "fit", MARKUP],
+    "regimes_column": MARKUP,
+    "knowledge": {"roots": [MARKUP]},
     "timings": {"fit_seconds": 1.0},
     "seed": 3,
 }
@@ -104,30 +106,9 @@ def written():
     return page.page(hostile(), NAMES, RECORD)
 
 
-def columns_of(model):
-    """The columns of all data sources in bokeh's JSON."""
-    found = []
-
-    def walk(node):
-        if isinstance(node, dict):
-            if node.get("name") == "ColumnDataSource":
-                entries = node["attributes"]["data"]["entries"]
-                found.append(dict(entries))
-            for value in node.values():
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
-
-    walk(model)
-    return found
-
-
 def edges_of(text):
     """The edges that a page draws, and those that it shows without scripts."""
-    json_text = re.search(r'id="model">(.*?)</script>', text)[1]
-    (drawn,) = (data for data in columns_of(json.loads(json_text)) if "mark" in data)
-    return drawn, Tags(text).rows[0][1:]
+    return drawn_edges(text), Tags(text).rows[0][1:]
 
 
 def test_the_page_holds_the_edges_of_the_table(written):
@@ -148,7 +129,7 @@ def test_names_are_text(written):
     tags = Tags(written)
     assert MARKUP not in written
     assert not {"img", "link", "iframe"} & {tag for tag, _ in tags.tags}
-    # Bokeh's three, the one that starts it, and its data.
+    # Bokeh's data, bokeh, and what starts it.
     assert [attrs for tag, attrs in tags.tags if tag == "script"] == [
         {"type": "application/json", "id": "model"},
         *[{}] * (len(tags.scripts) - 1),
@@ -177,7 +158,8 @@ def test_nothing_is_fetched(written):
 def test_the_page_tells_what_a_record_knows(written):
     text = Tags(written).text
     for words in (
-        "6 edges among 6 columns",
+        "6 edges among 6 columns, 1 of open direction, 1 pair with a likely",
+        "knowledge: roots",
         "SHA-256 of the data",
         "left out",
         "share of refits",

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import causaljax
 from causaljax.cli.errors import coded
 from causaljax.cli.graph_files import ReadGraph, read_graph
 from causaljax.cli.reply import Reply
-from causaljax.reports.evaluation import compare_graphs
 from causaljax.tables.edges import DIRECTED, UNDIRECTED
 
 _SHARES = ("precision", "recall", "f1")
@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
 def _compare(options: Any, reply: Reply) -> None:
     truth, graph = _over_the_same(read_graph(options.truth), read_graph(options.graph))
     with coded("graphs_differ"):
-        scores = compare_graphs(truth.claims, graph.claims)
+        scores = causaljax.compare_graphs(truth.claims, graph.claims)
     names = [str(name) for name in truth.claims.columns]
     differences = _differences(truth.claims, graph.claims)
     reply.run = {"settings": {"truth": options.truth, "graph": options.graph}}

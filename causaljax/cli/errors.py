@@ -86,17 +86,11 @@ def coded(code: str) -> Generator[None]:
       code: a key of ``CODES``.
 
     Raises:
-      CommandError: in the place of a ValueError or a TypeError; it takes over
-        ``valid_options`` and ``did_you_mean`` where the error has them.
+      CommandError: in the place of a ValueError or a TypeError.
     """
     try:
         yield
     except CommandError:
         raise
     except (ValueError, TypeError) as error:
-        raise CommandError(
-            code,
-            str(error),
-            given=getattr(error, "given", None),
-            valid_options=getattr(error, "valid_options", ()),
-        ) from error
+        raise CommandError(code, str(error)) from error

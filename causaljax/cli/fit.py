@@ -14,7 +14,6 @@ from causaljax.cli.errors import CommandError, coded, unknown
 from causaljax.cli.interrupts import shielded
 from causaljax.cli.methods import METHODS, make, method_name, parameter_names
 from causaljax.cli.reply import Reply
-from causaljax.estimators.record import run_record
 
 _MEASURES = {
     "SHD": "shd",
@@ -219,7 +218,7 @@ def _regime_tables(estimator):
 
 def _record(options, estimator, loaded, knowledge):
     """What run.json holds."""
-    return run_record(estimator) | {
+    return causaljax.estimators.record.run_record(estimator) | {
         "command": ["causaljax", *options.arguments],
         "data": loading.described(loaded),
         "interventions_column": options.interventions_column,

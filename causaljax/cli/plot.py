@@ -4,11 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import causaljax
 from causaljax import plot as plots
 from causaljax.cli.errors import CommandError, coded
 from causaljax.cli.graph_files import read_graph
 from causaljax.cli.reply import Reply
-from causaljax.reports.page import read_fit
 
 _ENDINGS = (".png", ".pdf", ".svg")
 
@@ -57,6 +57,6 @@ def _graph(source):
     """What is drawn: of a folder of results all that is known of the edges."""
     if Path(source).is_dir():
         with coded("unreadable_graph"):
-            edges, names, _ = read_fit(source)
+            edges, names, _ = causaljax.reports.page.read_fit(source)
         return SimpleNamespace(edges_=edges, adjacency_=names)
     return read_graph(source).claims

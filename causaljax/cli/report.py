@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import causaljax
 from causaljax.cli.errors import CommandError, coded
 from causaljax.cli.reply import Reply
-from causaljax.reports import page
 
 NAME = "report.html"
 """Of the page, where none is given."""
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 def _report(options: Any, reply: Reply) -> None:
     path = Path(options.file or Path(options.folder) / NAME)
     with coded("unreadable_graph"):
-        fit = page.read_fit(options.folder)
+        fit = causaljax.reports.page.read_fit(options.folder)
     check(path)
     reply.run = {"settings": {"folder": options.folder}}
     reply.result = {"file": write(path, *fit)}
@@ -56,9 +56,9 @@ def check(path: Path, out: str | None = None) -> None:
     try:
         with coded("unwritable_output"):
             if out is not None and path.parent == Path(out) and not path.is_dir():
-                page.check_libraries()
+                causaljax.reports.page.check_libraries()
             else:
-                page.check_page(path)
+                causaljax.reports.page.check_page(path)
     except ImportError as error:
         raise CommandError("missing_extra", str(error)) from None
 
@@ -66,5 +66,5 @@ def check(path: Path, out: str | None = None) -> None:
 def write(path: Path, edges: Any, names: list[str], record: dict[str, Any]) -> str:
     """Writes a page, and returns its path."""
     with coded("unwritable_output"):
-        page.write_page(path, edges, names, record)
+        causaljax.reports.page.write_page(path, edges, names, record)
     return str(path)

@@ -108,6 +108,7 @@ RESULTS: dict[str, Any] = {
             "change": {**_TEXT, "description": "of the cause, in words"},
             "unit": {**_TEXT, "description": "of the estimate, in words"},
             "identified": _FLAG,
+            "reaches": {**_FLAG, "description": "whether a directed path leads there"},
             "estimate": _NUMBER,
             "interval": _maybe(_list(_NUMBER)),
             "level": {"type": "number"},

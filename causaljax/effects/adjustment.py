@@ -11,7 +11,8 @@ def reachable(graph: np.ndarray) -> np.ndarray:
     """
     found = np.asarray(graph, bool) | np.eye(len(graph), dtype=bool)
     while True:
-        longer = found @ found
+        steps = found.astype(np.float32)  # which is multiplied faster than bool is
+        longer = steps @ steps > 0
         if (longer == found).all():
             return found
         found = longer

@@ -74,6 +74,7 @@ def estimate(
         "change": question.change,
         "unit": question.unit,
         "identified": found.identified,
+        "reaches": any(one.reaches for one in found.possible) or not found.possible,
         "level": level,
         "values": question.named,
         "outcome_class": question.outcome_class,
@@ -97,19 +98,18 @@ def estimate(
     else:
         fit, rows = regressions.fit(first)
     fits, weights, covers = [fit], np.ones(1), "the sampling of rows, given the graph"
-    cautions = list(question.cautions)
-    cautions += regressions.cautions(first) if equations is None else []
+    cautions, adjusted, method = list(question.cautions), None, "linear regression"
+    if equations is None:
+        cautions += regressions.cautions(first)
+        if first.given is not None:
+            adjusted = tuple(table.names[k] for k in sorted(first.given))
     if graphs.draws:
         fits, weights, covers, more = _over_draws(question, table, graphs, regressions)
         cautions += more
+        method = "linear regression in each graph"
     elif not first.reaches:
         covers = "nothing: in this graph the effect is 0 whatever the rows"
-    adjusted = None
-    if first.given is not None and equations is None:
-        adjusted = tuple(table.names[k] for k in sorted(first.given))
-    method = "linear regression"
-    if not first.reaches:
-        method = "the graph, in which no directed path leads to the outcome"
+        method = "the graph alone"
     elif equations is not None:
         method = "the structural equations"
     return Effect(

@@ -79,7 +79,7 @@ def identify(
     if np.count_nonzero(claims[cause] & claims[:, cause]) > _MOST_OPEN:
         return Identification((), f"too many edges at {names[cause]!r} are open")
     is_class = _is_class(claims, graph)
-    members = list(_members(claims, cause, is_class))
+    members = list(_members(claims, graph, cause, is_class))
     possible = []
     for member in members:
         causes = frozenset(np.flatnonzero(member[:, cause]).tolist())
@@ -100,7 +100,7 @@ def identify(
     return Identification(tuple(possible), reason)
 
 
-def _members(claims, cause, is_class) -> Iterator[np.ndarray]:
+def _members(claims, graph, cause, is_class) -> Iterator[np.ndarray]:
     """For each way to direct the open edges at the cause, a DAG of the class.
 
     Where there is no class, the other open edges stay open: directions that close no
@@ -109,6 +109,9 @@ def _members(claims, cause, is_class) -> Iterator[np.ndarray]:
     free = np.flatnonzero(claims[cause] & claims[:, cause])
     known = np.flatnonzero(claims[:, cause] & ~claims[cause])
     adjacent = claims | claims.T
+    if is_class and not len(free):
+        yield graph
+        return
     for into in itertools.product((False, True), repeat=len(free)):
         into = np.array(into, bool)
         directed = claims.copy()

@@ -23,6 +23,7 @@ class Effect:
       change: of the cause, in words.
       unit: of the estimate, in words.
       identified: whether the graph tells the effect.
+      reaches: whether a directed path leads from cause to outcome in the graph, or may.
       estimate: E[outcome | do(cause = b)] - E[outcome | do(cause = a)]; of an outcome
         of classes the difference of the probabilities of ``outcome_class``. None if the
         effect is not identified.
@@ -31,9 +32,8 @@ class Effect:
       reason: why the effect is not identified, or "".
       possible: the effects that members of the class of graphs give, rising, where open
         directions are the reason; else empty.
-      adjusted_for: the columns held fixed, in the one graph found; None where the
-        effect is 0 as no directed path leads from cause to outcome, or where structural
-        equations answer.
+      adjusted_for: the columns held fixed, in the one graph found; None where no
+        directed path leads from cause to outcome, or where structural equations answer.
       method: what estimated the effect.
       covers: what the interval takes into account.
       values: (a, b), if they were given or follow from the column.
@@ -47,6 +47,7 @@ class Effect:
     change: str
     unit: str
     identified: bool
+    reaches: bool
     estimate: float | None
     interval: tuple[float, float] | None
     level: float
@@ -75,6 +76,10 @@ class Effect:
                 f"{what}: {self.estimate:.4g} ({100 * self.level:g} % interval "
                 f"{low:.4g} to {high:.4g})."
             ]
+            if not self.reaches:
+                said.append(
+                    "In the graph no directed path leads from cause to outcome."
+                )
             if self.adjusted_for is not None:
                 held = ", ".join(repr(name) for name in self.adjusted_for) or "nothing"
                 said.append(f"Adjusted for: {held}.")

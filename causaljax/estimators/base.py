@@ -45,6 +45,10 @@ _SHOWN_STEPS = 100  # of a run's history
 _SEEDS = 2**32  # how many there are
 _GAPS = 2  # folded into the key of the draws that fill gaps
 _NUM_IMPUTATIONS = 5
+_UNTOLD = (
+    "fit knew which cells were set from outside, and of these rows nothing is told: "
+    "give interventions="
+)
 _ASSUMED = "missing at random: given the other columns, a cell's value is no reason"
 _VARIABLE_AXES = {
     "weights": (1, 2),
@@ -687,6 +691,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
             values,
             outcome_class,
         )
+        if interventions is None and self._evidence.told_apart.any():
+            asked = asked._replace(cautions=(*asked.cautions, _UNTOLD))
         hidden = (self.posterior_.extra or {}).get("confounder_prob")
         draws, what = self._graph_draws()
         found = estimation.estimate(
@@ -732,6 +738,19 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
         del cells, hit
         return None
 
+    def iter_dags(self) -> Iterator[nx.DiGraph]:
+        """The DAGs that ``cpdag_`` stands for, one by one; see ``exchange.iter_dags``.
+
+        Where a method doubts a direction, ``cpdag_`` leaves open more than the class of
+        ``adjacency_`` does, and ``adjacency_`` need not be among them.
+
+        Raises:
+          ValueError: if there is none.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        return dags.iter_dags(self.graph_)
+
     def report(self, path: str | Path) -> None:
         """Writes one HTML page about the fit, which opens without network.
 
@@ -748,20 +767,8 @@ class BaseGraphEstimator(RoutesMetadata, ABC):
           AttributeError: if the estimator has not been fitted.
         """
         self._check_fitted()
-        page.write_page(path, self.edges_, list(self.adjacency_), run_record(self))
-
-    def iter_dags(self) -> Iterator[nx.DiGraph]:
-        """The DAGs that ``cpdag_`` stands for, one by one; see ``exchange.iter_dags``.
-
-        Where a method doubts a direction, ``cpdag_`` leaves open more than the class of
-        ``adjacency_`` does, and ``adjacency_`` need not be among them.
-
-        Raises:
-          ValueError: if there is none.
-          AttributeError: if the estimator has not been fitted.
-        """
-        self._check_fitted()
-        return dags.iter_dags(self.graph_)
+        names = [str(name) for name in self.adjacency_]
+        page.write_page(path, self.edges_, names, run_record(self))
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator to a file that ``causaljax.load`` reads.

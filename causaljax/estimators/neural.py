@@ -275,11 +275,12 @@ class NeuralDAG(BaseGraphEstimator):
     def _structural_effect(self, cells, hit):
         networks, graph, columns = self._equations()
         whole = ~np.isnan(cells).any(axis=1)
-        size = padded_size(whole.sum())
+        number = int(whole.sum())
 
         def padded(rows):
-            filled = np.zeros((size, cells.shape[1]), networks.log_scale.dtype)
-            filled[: whole.sum()] = rows[whole]
+            size = padded_size(number), cells.shape[1]
+            filled = np.zeros(size, networks.log_scale.dtype)
+            filled[:number] = rows[whole]
             return filled
 
         def fit(asked: Question) -> Fit:

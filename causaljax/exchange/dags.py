@@ -16,9 +16,9 @@ def iter_dags(source: Source) -> Iterator[nx.DiGraph]:
     They are all ways to direct the edges ``---`` such that there is no cycle and no
     collider a -> c <- b, a and b apart, but those that the graph has directed. Of a
     CPDAG they are its Markov equivalence class. A graph may leave open more than a
-    CPDAG does, as ``LinearDAG`` does where it doubts a direction; if it doubts a
-    collider, no DAG that is given has it, not even ``adjacency_``. Pairs ``<->`` are
-    left out.
+    CPDAG does, as ``LinearDAG`` does where it doubts a direction. If it doubts a
+    collider, no DAG given here has it, and ``adjacency_`` is not among them. Pairs
+    ``<->`` are left out.
 
     Args:
       source: a fitted estimator or a networkx graph.

@@ -75,7 +75,8 @@ def effect_draws(
 
         def mean(value):
             set_to = jnp.where(cause, value, 0)
-            rows = mlp.sample(noise_key, changed, graph, num_rows, cause, set_to)
+            same = jax.random.clone(noise_key)
+            rows = mlp.sample(same, changed, graph, num_rows, cause, set_to)
             return rows.mean(axis=0)
 
         low, high = jax.lax.map(mean, values)

@@ -69,8 +69,7 @@ def draw(
       The Axes. Its artists have ids (``get_gid``): "node k" is the text of the k-th
       name, "edge k" the k-th line.
     """
-    ax = style.axes(ax, 1, 1) if ax is None else ax
-    own = ax.figure.get_size_inches().tolist() == [1, 1]
+    own, ax = ax is None, style.axes(ax, 1, 1)
     names = list(names)
     texts = style.labels(names, _LONGEST[len(names) > _FEW])
     halves = {name: _half(text) for name, text in zip(names, texts, strict=True)}

@@ -26,10 +26,10 @@ def graph(graph: Any, *, ax: Any = None) -> Any:
 
     Every row of the edge table is one line. Its mark gives colour and arrowheads:
     ``-->`` blue, ``---`` green and without arrowheads, ``<->`` vermilion, dashed, with
-    two. Its width is ``0.8 + 2.4 p`` points, p the probability of the row. A line is
-    dotted where p is below 0.75; of ``---``, whose probability is that of one of two
-    directions, where the share of refits that join the two is. Names without an edge
-    stand below.
+    two. Its width is ``0.8 + 2.4 p`` points, p the row's ``probability``; of ``---``
+    its ``stability`` where there is one, as the probability is that of one of two
+    directions. A line is dotted where p is below 0.75, but for ``---`` without a
+    stability. Names without an edge stand below.
 
     Args:
       graph: a fitted estimator, its ``edges_``, or a 0/1 frame like its ``adjacency_``
@@ -111,17 +111,23 @@ def _of_matrix(matrix, what):
 
 
 def _line(row):
-    mark, probability = row["mark"], row["probability"]
-    sure = row["stability"] if mark == UNDIRECTED else probability
+    mark, strength = row["mark"], _strength(row)
+    told = mark != UNDIRECTED or not np.isnan(row["stability"])
     pattern = "--" if mark == CONFOUNDED else "-"
     return drawing.Line(
         source=row["source"],
         target=row["target"],
         heads=HEADS[mark],
         color=style.EDGES[mark],
-        width=line_width(probability),
-        pattern=":" if sure < UNCERTAIN else pattern,
+        width=line_width(strength),
+        pattern=":" if told and strength < UNCERTAIN else pattern,
     )
+
+
+def _strength(row):
+    """How sure an edge is; without its direction where none is claimed."""
+    open_edge = row["mark"] == UNDIRECTED and not np.isnan(row["stability"])
+    return row["stability" if open_edge else "probability"]
 
 
 def _legend(edges, lines):
@@ -137,10 +143,10 @@ def _legend(edges, lines):
     if any(line.pattern == ":" for line in lines):
         sample = drawing.Line("", "", (False, False), style.TEXT, pattern=":")
         entries.append((f"uncertain: probability below {UNCERTAIN}", sample))
-    told = edges["probability"].notna()
-    if told.any():
-        meanings = "; ".join(dict.fromkeys(edges["meaning"][told]))
-        low, high = edges["probability"].min(), edges["probability"].max()
+    strengths = np.array([_strength(row) for row in edges.to_dict("records")])
+    if np.isfinite(strengths).any():
+        meanings = "; ".join(dict.fromkeys(edges["meaning"][np.isfinite(strengths)]))
+        low, high = np.nanmin(strengths), np.nanmax(strengths)
         sample = drawing.Line("", "", (False, False), style.TEXT, line_width(high))
         span = f"{low:.2f} to {high:.2f}" if high - low > 0.005 else f"{high:.2f}"
         entries.append((f"width: {meanings}, here {span}", sample))

@@ -70,13 +70,12 @@ def edge(estimator: Any, cause: Any, effect: Any, table: Any, *, ax: Any = None)
             where = np.arange(len(levels[0])) if levels[0] else _grid(x)
             y, curve = _partial(mechanism, cells, (i, j), parents, where)
             kind = {"marker": "D", "linestyle": "none"} if levels[0] else {}
+            kind["label"] = _name(estimator, columns.names[i], columns.names[j])
             ax.plot(where, curve, color=style.VERMILION, linewidth=2, zorder=3, **kind)
+            ax.legend(frameon=False, labelcolor=style.TEXT, fontsize=8)
             labels[1] += ", other parents held fixed" * (len(parents) > 1)
         else:
-            ax.set_title(
-                f"{type(estimator).__name__} estimates no mechanism: cells as they are",
-                fontsize=9,
-            )
+            ax.set_title("no mechanism is estimated: cells as they are", fontsize=9)
         if levels[0]:
             _boxes(ax, x, y, levels[0])
         else:
@@ -109,6 +108,12 @@ def _mechanism(estimator, cells, j, parents):
     weights = estimator.weights_.to_numpy()[:, j][parents]
     constant = cells[:, j].mean() - cells[:, parents].mean(axis=0) @ weights
     return lambda rows: constant + rows[:, parents] @ weights
+
+
+def _name(estimator, cause, effect):
+    if hasattr(estimator, "networks_"):
+        return "fitted equation"
+    return f"fitted, weight {estimator.weights_.loc[cause, effect]:.3g}"
 
 
 def _equation(estimator, j, parents):

@@ -42,8 +42,8 @@ def labels(names: Iterable[Any], most: int = 18) -> list[str]:
     Long names lose their middle, and get a number where two became one.
 
     Example:
-      >>> labels(["income per head, men", "income per head, boys", "age"], 12)
-      ['income … men', 'income …boys', 'age']
+      >>> labels(["income of men", "income of women", "age"], 12)
+      ['income o…men', 'income o…men #1', 'age']
     """
     found = []
     for number, name in enumerate(names):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from causaljax.plot import style
 from causaljax.reports import page_graph
 from causaljax.reports.summary import counted, diagnostics, shown_edges, spelled
 from causaljax.tables import edges as edge_tables
@@ -66,6 +67,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
     """
     check_libraries()
     import jinja2
+    from bokeh.core.types import ID
     from bokeh.embed import json_item
     from bokeh.resources import Resources
 
@@ -73,7 +75,9 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
     columns = record.get("columns", [])
     about = {row["name"]: _in_words(row) for row in columns}
     resources = Resources(
-        mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]
+        mode="inline",
+        components=["bokeh", "bokeh-widgets", "bokeh-tables"],
+        log_level="warn",
     )
     scripts = [*resources.js_raw, _LOADER]
     present = [mark for mark in edge_tables.MARKS if (edges["mark"] == mark).any()]
@@ -93,11 +97,8 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
         record=record,
         hashes=[_hash(script) for script in scripts],
         scripts=scripts,
-        model=json_item(page_graph.interactive(edges, names, about), "graph"),
-        marks={
-            mark: (edge_tables.MARKS[mark], page_graph.COLOURS[mark])
-            for mark in present
-        },
+        model=json_item(page_graph.interactive(edges, names, about), ID("graph")),
+        marks={mark: (edge_tables.MARKS[mark], style.EDGES[mark]) for mark in present},
         meanings={
             kind: MEANINGS.get(kind, "") for kind in edges["meaning"].unique().tolist()
         },
@@ -107,7 +108,7 @@ def page(edges: pd.DataFrame, names: Sequence[str], record: Mapping[str, Any]) -
         diagnostics=diagnostics(convergence),
         settings={
             name: spelled(json.dumps(value, default=repr, ensure_ascii=False))
-            for name, value in record.get("config", {}).items()
+            for name, value in _settings(record)
         },
         advice=convergence.get("advice", {}),
     )
@@ -205,6 +206,16 @@ def check_libraries() -> None:
             raise ImportError(
                 f"a report needs {library}: pip install 'causaljax[report]'"
             )
+
+
+def _settings(record):
+    """The settings, and what was told of the table if anything was."""
+    yield from record.get("config", {}).items()
+    for name in ("interventions_column", "regimes_column", "weights_column"):
+        if record.get(name) is not None:
+            yield name.replace("_", " "), record[name]
+    for kind, stated in record.get("knowledge", {}).items():
+        yield f"knowledge: {kind}", stated
 
 
 def _refusal(path, error):

@@ -7,23 +7,15 @@ import numpy as np
 import pandas as pd
 import scipy.interpolate
 
-from causaljax.plot import layout
+from causaljax.plot import layout, style
 from causaljax.reports.summary import spelled
 from causaljax.tables import edges as edge_tables
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-COLOURS = {
-    edge_tables.DIRECTED: "#0072B2",
-    edge_tables.UNDIRECTED: "#555555",
-    edge_tables.CONFOUNDED: "#D55E00",
-}
 _DASHES = {
     edge_tables.DIRECTED: [],
-    edge_tables.UNDIRECTED: [6, 4],
-    edge_tables.CONFOUNDED: [2, 3],
+    edge_tables.UNDIRECTED: [],
+    edge_tables.CONFOUNDED: [6, 4],
 }
-_FOUND = "#E69F00"
-_INK = "#222222"
 _NODE, _HEAD = 12, 11  # pixels
 _BOW = 0.2  # how far the line of a common cause leaves the straight one, by its length
 _MOST_BOW = (0.4, 1.2)  # sideways and upwards
@@ -40,7 +32,7 @@ _NUMBERS = {
 """The columns of numbers that the table shows, and how."""
 
 _CUT = """
-const p = edges.data.probability
+const p = edges.data.strength
 const of = [...heads.data.edge]
 shown.indices = [...p.keys()].filter((k) => p[k] >= cut.value)
 shown_heads.indices = [...of.keys()].filter((k) => p[of[k]] >= cut.value)
@@ -70,10 +62,13 @@ for (let k = 0; k < x.length; k++) {
 }
 heads.change.emit()
 nodes.data.label = nodes.data.name.map((name, k) => {
-  const room = Math.min(nodes.data.room[k], x_range.end - nodes.data.x[k])
-  const letters = [...name], most = Math.floor((room * right - 18) / 6.5)
+  const {room: rooms, x: lefts, offset} = nodes.data
+  const room = Math.min(rooms[k], x_range.end - lefts[k])
+  const letters = [...name], most = Math.floor((room * right - offset[k] - 10) / 7)
   if (letters.length <= most || nodes.selected.indices.includes(k)) return name
-  return most < 3 || up < 11 ? "" : letters.slice(0, most - 1).join("") + "…"
+  if (most < 4 || up < 11) return ""
+  const tail = Math.floor((most - 1) / 3)
+  return [...letters.slice(0, most - 1 - tail), "…", ...letters.slice(-tail)].join("")
 })
 nodes.change.emit()
 """
@@ -106,7 +101,7 @@ def interactive(
     places, lines = _places(edges, names)
     source = ColumnDataSource(_edge_data(edges, lines))
     heads = ColumnDataSource(_head_data(edges, lines))
-    nodes = ColumnDataSource(_node_data(names, places, about))
+    nodes = ColumnDataSource(_node_data(names, places, about, heads.data))
     shown = IndexFilter(indices=list(range(len(edges))))
     shown_heads = IndexFilter(indices=list(range(len(heads.data["edge"]))))
     view = CDSView(filter=shown)
@@ -201,7 +196,20 @@ def _figure(source, view, heads, head_view, nodes):
         line_width="width",
         line_alpha=0.8,
         nonselection_line_alpha=0.15,
-        hover_line_color=_FOUND,
+        hover_line_color=style.ORANGE,
+    )
+    behind: Any = {"background_fill_color": "#fff", "background_fill_alpha": 0.75}
+    picture.text(
+        "x",
+        "y",
+        "label",
+        source=nodes,
+        x_offset="offset",
+        text_baseline="middle",
+        text_color=style.TEXT,
+        text_font_size="12px",
+        **behind,
+        nonselection_text_alpha=0.3,
     )
     picture.scatter(
         "x",
@@ -219,23 +227,10 @@ def _figure(source, view, heads, head_view, nodes):
         source=nodes,
         size=_NODE,
         fill_color="#ffffff",
-        line_color=_INK,
+        line_color=style.TEXT,
         line_width=1.5,
-        selection_fill_color=_FOUND,
+        selection_fill_color=style.ORANGE,
         nonselection_alpha=0.3,
-    )
-    picture.text(
-        "x",
-        "y",
-        "label",
-        source=nodes,
-        x_offset=_NODE / 2 + 2,
-        text_baseline="middle",
-        text_color=_INK,
-        text_font_size="12px",
-        background_fill_color="#ffffff",
-        background_fill_alpha=0.75,
-        nonselection_text_alpha=0.3,
     )
     facts = [("", "@edge"), ("", "@numbers"), ("", "@why")]
     picture.add_tools(
@@ -248,7 +243,7 @@ def _figure(source, view, heads, head_view, nodes):
 def _table(source, view, edges):
     from bokeh.models import DataTable, NumberFormatter, StringFormatter, TableColumn
 
-    widths = {"source": 130, "mark": 50, "target": 130, "why": 600}
+    widths = {"source": 130, "mark": 50, "target": 130, "why": 540}
     columns = []
     for name in ("source", "mark", "target", *_NUMBERS, "why"):
         numeric = name in _NUMBERS
@@ -312,7 +307,7 @@ def _smooth(points):
     return spline(np.linspace(0, 1, _SAMPLES))
 
 
-def _edge_data(edges, lines):
+def _edge_data(edges, lines) -> Any:
     data: dict[str, list[Any]] = {
         name: [spelled(cell) for cell in edges[name]]
         for name in ("source", "mark", "target", "why")
@@ -320,15 +315,23 @@ def _edge_data(edges, lines):
     data |= {name: edges[name].tolist() for name in _NUMBERS}
     data["xs"] = [line[:, 0].round(4).tolist() for line in lines]
     data["ys"] = [line[:, 1].round(4).tolist() for line in lines]
-    data["colour"] = [COLOURS[mark] for mark in edges["mark"]]
+    data["colour"] = [style.EDGES[mark] for mark in edges["mark"]]
     data["dash"] = [_DASHES[mark] for mark in edges["mark"]]
-    data["width"] = [1 + 2 * p for p in edges["probability"]]
+    rows = edges.to_dict("records")
+    data["strength"] = [_strength(row) for row in rows]
+    data["width"] = [1 + 2 * p for p in data["strength"]]
     data["edge"] = [
         f"{isolated(a)} {mark} {isolated(b)}"
         for a, mark, b in zip(data["source"], data["mark"], data["target"], strict=True)
     ]
-    data["numbers"] = [_numbers(row) for row in edges.to_dict("records")]
+    data["numbers"] = [_numbers(row) for row in rows]
     return data
+
+
+def _strength(row):
+    """How sure an edge is; without its direction where none is claimed."""
+    stable = row["mark"] == edge_tables.UNDIRECTED and not np.isnan(row["stability"])
+    return row["stability" if stable else "probability"]
 
 
 def _numbers(row):
@@ -339,7 +342,7 @@ def _numbers(row):
     return ", ".join(told)
 
 
-def _head_data(edges, lines):
+def _head_data(edges, lines) -> Any:
     """Of each arrowhead its edge, its node, and a point that its line comes from."""
     data: dict[str, list[Any]] = {
         name: [] for name in ("edge", "colour", "to_x", "to_y", "from_x", "from_y")
@@ -348,25 +351,33 @@ def _head_data(edges, lines):
     for k, (mark, line) in enumerate(zip(edges["mark"], lines, strict=True)):
         for end in ends.get(mark, ()):
             come = line[2 if end == 0 else -3]
-            row = (k, COLOURS[mark], *line[end].tolist(), *come.tolist())
+            row = (k, style.EDGES[mark], *line[end].tolist(), *come.tolist())
             for column, value in zip(data.values(), row, strict=True):
                 column.append(value)
     places = {"x": data["to_x"], "y": data["to_y"], "angle": [0.0] * len(data["edge"])}
     return {name: list(column) for name, column in (data | places).items()}
 
 
-def _node_data(names, places, about):
+def _node_data(names, places, about, heads) -> Any:
     x, y = np.array([places[name] for name in names]).T
     right = x[None, :] - x[:, None]
     meet = (right > 0) & (np.abs(y[:, None] - y[None, :]) < _APART)
     room = np.where(meet, right, np.inf).min(axis=1, initial=1e3)
     shown = [spelled(name) for name in names]
+    # A head that comes from the right stands between a node and its name.
+    ends = zip(heads["to_x"], heads["to_y"], heads["from_x"], strict=True)
+    taken = {(at, high) for at, high, come in ends if come > at}
+    least = _NODE / 2 + 2
     return {
         "x": x.tolist(),
         "y": y.tolist(),
         "name": shown,
         "label": [""] * len(shown),  # until there is a width
         "room": room.tolist(),
+        "offset": [
+            least + _HEAD * (place in taken)
+            for place in zip(x.tolist(), y.tolist(), strict=True)
+        ],
         "about": [about.get(name, "") for name in names],
     }
 

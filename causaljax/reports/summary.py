@@ -13,12 +13,8 @@ from causaljax.tables import edges as edge_tables
 _MANY_COLUMNS = 30  # from which on columns of plain numbers are not shown one by one
 _MANY_CLASSES = 5  # of a column that are shown
 _WIDEST = 100_000  # characters of a table's line
-_ELSEWHERE = (
-    "nonfinite",
-    "seconds",
-    "rows",
-    "edge_probabilities",
-)  # of info_, in words
+# Numbers and words of info_ that are told elsewhere.
+_ELSEWHERE = ("nonfinite", "seconds", "rows", "edge_probabilities")
 _NO_ESTIMATE = "share of class members"  # who are as likely as each other
 
 
@@ -123,7 +119,7 @@ def counted(edges: pd.DataFrame, num_columns: int) -> str:
         (edge_tables.UNDIRECTED, "of open direction"),
         (edge_tables.CONFOUNDED, "with a likely hidden cause"),
     ):
-        if number := counts.get(mark, 0):
+        if number := int(counts.get(mark, 0)):
             pairs = f"pair{'s' * (number != 1)} " * (mark == edge_tables.CONFOUNDED)
             words += f", {number} {pairs}{what}"
     return words

@@ -93,10 +93,10 @@ def draw_realisation(key: Array, num_variables: int) -> Realisation:
     In an eighth of the draws no column is discrete, in three eighths all are, else a
     random share; in half of them they are of one kind, else of all in random shares.
     Classes are 2 to 8, rather few, in half of the draws of one number. In half of the
-    draws a random share of them is drawn given the parents; in seven of ten, the others are
-    cut for the table alone. A quarter of the counts
-    have more zeros. In a quarter of the draws half of the columns of numbers are
-    rounded, in a fifth some saturate, in a fifth they are read with error.
+    draws a random share of them is drawn given the parents; in seven of ten, the others
+    are cut for the table alone. A quarter of the counts have more zeros. In a quarter
+    of the draws half of the columns of numbers are rounded, in a fifth some saturate,
+    in a fifth they are read with error.
 
     Args:
       key: consumed.

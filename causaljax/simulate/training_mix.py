@@ -72,7 +72,7 @@ _MECHANISMS = {
     "linear": 0.34, "network": 0.21, "gaussian_process": 0.23, "additive": 0.16,
     "nonadditive_network": 0.06,
 }  # fmt: skip
-_VARIED_MECHANISMS = ("product", "threshold", "curves")  # of a quarter of the columns
+_VARIED_MECHANISMS = ("product", "threshold", "curves")  # of some of the columns
 _NUM_FEATURES = 48  # of a Gaussian process, and of a sum of functions of one parent
 _NUM_HIDDEN = 16  # units of a network
 _BLOCK_BONUS = 2.3  # log of the odds of an edge within a block to one between two
@@ -485,7 +485,10 @@ def _columns(
     noise_scale = noise_scale * variety.noise_factor
     varying = jax.random.bernoulli(next(keys), jnp.where(variety.is_varied, 0.25, 0.15))
     column_key = next(keys)
-    other = jax.random.bernoulli(next(keys), 0.25, (d,)) & variety.is_varied
+    # Not in every table, or classes would never follow equations that are all linear.
+    other_key, some_key = jax.random.split(next(keys))
+    some = jax.random.bernoulli(some_key, 0.3) & variety.is_varied
+    other = jax.random.bernoulli(other_key, 0.4, (d,)) & some
     which = jax.random.randint(next(keys), (d,), 0, len(_VARIED_MECHANISMS))
     family = jnp.where(other, len(_MECHANISMS) + which, family)
     is_plain = is_plain & ~other

@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 
 _kept: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar(
     "kept", default=None
@@ -24,7 +24,7 @@ def warn(text: str, *, stacklevel: int) -> None:
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[list[str]]:
+def keeping() -> Generator[list[str]]:
     """Collects the texts of ``warn``, whatever Python's filters do with them.
 
     Example:
