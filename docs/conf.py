@@ -38,6 +38,7 @@ html_css_files = ["tables.css"]
 
 napoleon_use_ivar = True
 napoleon_numpy_docstring = False
+autodoc_typehints = "none"  # docstrings tell shapes; aliases of numpy are pages long
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 apidoc_modules = [
@@ -61,7 +62,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),  # what is printed, and pictures
     "show_memory": False,
     "show_signature": False,
-    "min_reported_time": 60,
+    "write_computation_times": False,  # their page asks for scripts of others
     "abort_on_example_error": True,
 }
 
@@ -78,10 +79,16 @@ def keep_equations(app, what, name, obj, options, lines):
             lines[k - 1 : k - 1] = ["", " " * depth(said) + "::"]
 
 
+def skip_fields(app, what, name, obj, skip, options):
+    """Leaves out fields of tuples that have no words of their own."""
+    return str(getattr(obj, "__doc__", "")).startswith("Alias for field") or None
+
+
 def setup(app):
     """Equations become MathML, which browsers show without a script."""
     # Before napoleon, which sets the sections of a docstring apart.
     app.connect("autodoc-process-docstring", keep_equations, priority=400)
+    app.connect("autodoc-skip-member", skip_fields)
 
     def inline(translator, node):
         translator.body.append(tex2mathml(node.astext()))

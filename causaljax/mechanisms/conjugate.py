@@ -95,8 +95,11 @@ def pad(sums: Statistics, number: int) -> Statistics:
 def fit(given: Statistics) -> tuple[Fit, Array]:
     """The posterior, and the log marginal likelihood ``[...]``, nats; differentiable.
 
-    log p(x) = -N/2 log(2 pi) + 1/2 log(|L0| / |L|) + s0 log r0 - s log r
-               + lgamma(s) - lgamma(s0)
+        log p(x) = -N/2 log(2 pi) + 1/2 log(|L0| / |L|) + s0 log r0 - s log r
+                   + lgamma(s) - lgamma(s0)
+
+    with L the precision of the coefficients, s the shape and r the rate of the noise
+    precision; those of the prior have a 0.
     """
     m = given.product.shape[-1]
     # Features can be collinear up to rounding, each by its own size: those that are

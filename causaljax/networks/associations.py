@@ -61,8 +61,8 @@ def regressions(precision):
 def first_order(correlation):
     """What one other variable does to a correlation, ``[d, d, 3]``.
 
-    The least and the greatest of |rho_ij.k| - |rho_ij| over k, and the least
-    |rho_ij.k|.
+    The least and the greatest of ``|rho_ij.k| - |rho_ij|`` over k, and the least
+    ``|rho_ij.k|``.
     """
     d = correlation.shape[0]
     off = ~jnp.eye(d, dtype=bool)
@@ -94,8 +94,8 @@ def first_order(correlation):
 def least_dependence(matrices):
     """How little i and j depend on each other given a few variables, or all but a few.
 
-    Of a correlation matrix, the least |partial correlation| when one, two and three
-    other variables are conditioned on, chosen one after another; of a precision
+    Of a correlation matrix, the least absolute partial correlation when one, two and
+    three other variables are conditioned on, chosen one after another; of a precision
     matrix, when they are taken out of the conditioning set, as a common effect must
     be. Both are the same elimination.
 

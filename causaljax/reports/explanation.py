@@ -128,8 +128,8 @@ class Association(NamedTuple):
     """What joins two columns beside others, by a Gaussian model.
 
     ``nats`` is the log-likelihood ratio -n/2 log(1 - r^2), r the partial correlation;
-    of blocks of classes n/2 log(|S_aP| |S_bP| / (|S_abP| |S_P|)). Twice it is compared
-    with chi squared of k_a k_b degrees of freedom.
+    of blocks of classes ``n/2 log(|S_aP| |S_bP| / (|S_abP| |S_P|))``. Twice it is
+    compared with chi squared of k_a k_b degrees of freedom.
     """
 
     correlation: float | None  # partial; None where one of the two is of classes

@@ -121,7 +121,7 @@ def least_squares(weights: Array, stats: Statistics) -> Array:
 def profile_likelihood(weights: Array, stats: Statistics) -> Array:
     """Negative Gaussian log-likelihood with the variances at their optimum.
 
-    1/2 sum_j s_j log v_j - log |det(I - W)|, up to a constant; the determinant is
+    ``1/2 sum_j s_j log v_j - log |det(I - W)|``, up to a constant; the determinant is
     1 on acyclic graphs.
 
     Args:
@@ -178,7 +178,8 @@ def bic(
 ) -> Array:
     """Local scores of a graph by the Bayesian information criterion.
 
-    b_j = -n_j/2 log v_j - penalty log(n_j)/2 |pa_j|,  v_j = C_jj - C_jP C_PP^-1 C_Pj
+        b_j = -n_j/2 log v_j - penalty log(n_j)/2 |pa_j|,
+        v_j = C_jj - C_jP C_PP^-1 C_Pj
 
     with n_j = s_j num_rows, the number of rows in which j was not intervened on.
     Larger is better; the constant -n_j/2 (1 + log 2 pi) and the price of means and

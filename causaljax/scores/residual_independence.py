@@ -52,7 +52,7 @@ def p_values(parents: Array, tableaux: Array, counts: Array, table: Rows) -> Arr
     The first kind sees noise that depends on a parent, the second curvature. The terms
     that are taken off keep the error of the estimated coefficients out, so that z is
     nearly standard normal if r and x are independent. The fitted value is tested as a
-    parent is, which sees products of parents (RESET). The largest |z| of an edge
+    parent is, which sees products of parents (RESET). The largest ``|z|`` of an edge
     counts, with Bonferroni's correction for the number of functions; what the fitted
     value tells is told of every parent.
 

@@ -1,6 +1,6 @@
 """Differentiable linear DAG scoring along a path of ever stricter acyclicity.
 
-The weights W minimise  mu (f(W) + l1 * sum |W|) + h(W)  while mu falls from
+The weights W minimise ``mu (f(W) + l1 * sum |W|) + h(W)`` while mu falls from
 1 to ``_LAST_MU``: f is a linear Gaussian score, h an acyclicity penalty. Which two
 is what tells NOTEARS (least squares, trace-exponential), GOLEM (likelihood) and
 DAGMA (least squares, log-determinant) apart; all follow DAGMA's path, as one
@@ -45,8 +45,8 @@ class Config:
 
     ``l1`` is in nats per row and unit of weight (squared units of the
     columns for equal variances). Above 0, ``concavity`` turns the absolute value
-    into the minimax concave penalty, l1 |w| - concavity w^2 / 2 up to
-    |w| = l1 / concavity and level beyond, which leaves large weights alone
+    into the minimax concave penalty, ``l1 |w| - concavity w^2 / 2`` up to
+    ``|w| = l1 / concavity`` and level beyond, which leaves large weights alone
     (Zhang 2010). The first weights are normal, of deviation ``start_scale``; edges
     of absolute weight ``threshold`` or less are dropped at the end;
     ``learning_rate`` is the first step's size in units of weight.
