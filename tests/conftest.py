@@ -176,7 +176,7 @@ def _few_memory_maps():
 
 def assert_edges_agree(model, folder):
     """The same edges in the table, prints, files, matrices and the graph."""
-    from causaljax import exchange
+    from causaljax import exchange, plot
     from causaljax.tables import edges, files
 
     names = list(model.adjacency_)
@@ -211,6 +211,8 @@ def assert_edges_agree(model, folder):
     drawn = drawn_edges((folder / "report.html").read_text(encoding="utf-8"))
     ends = zip(drawn["source"], drawn["target"], strict=True)
     assert dict(zip(ends, drawn["mark"], strict=True)) == marks
+    artists = (patch.get_gid() or "" for patch in plot.graph(model).patches)
+    assert sum(name.startswith("edge ") for name in artists) == len(marks)
     for pair in marks:
         told = model.explain(*pair)
         assert {told.source, told.target} == set(pair)

@@ -3,12 +3,18 @@
 import importlib.util
 import json
 import pathlib
+import re
 import shutil
+import subprocess
+import sys
 import time
 
+import pandas as pd
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "look_at_report.py"
+ROOT = pathlib.Path(__file__).parents[1]
+SCRIPT = ROOT / "scripts" / "look_at_report.py"
+START = ROOT / "docs" / "start.md"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -157,3 +163,32 @@ def assert_quiet(driver):
             asked.append(message["params"]["request"]["url"])
     assert asked
     assert [url for url in asked if not url.startswith(OWN)] == []
+
+
+def test_the_path_of_a_stranger(look, driver, tmp_path, capsys):
+    """Installation, the main job with its page, ten lines of Python to a picture."""
+    here, bin_ = tmp_path / "here", tmp_path / "venv" / "bin"
+    here.mkdir()
+
+    def run(what, *command):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [*map(str, command)], cwd=here, capture_output=True, text=True, check=False
+        )
+        with capsys.disabled():
+            print(f"{what}: {time.perf_counter() - start:.0f} s")  # noqa: T201
+        assert done.returncode == 0, done.stderr
+
+    run("environment", sys.executable, "-m", "venv", tmp_path / "venv")
+    run("installation", bin_ / "pip", "install", "-q", f"{ROOT}[report]")
+    command = re.search(r"^causaljax (fit sachs .*)$", START.read_text(), re.M)
+    run("fit", bin_ / "causaljax", *command[1].split())
+    edges = pd.read_csv(here / "proteins" / "edges.csv")
+    look.open_page(driver, here / "proteins" / "report.html", 1280)
+    shown = driver.execute_script(COUNTS)
+    assert shown["lines"] == shown["rows"] == len(edges) > 0
+    assert_quiet(driver)
+    code = re.search(r"```python\n(.*?)```", START.read_text(), re.S)[1]
+    assert len([line for line in code.split("\n") if line]) <= 10
+    run("picture", bin_ / "python", "-c", code)
+    assert (here / "proteins.png").stat().st_size > 10_000
