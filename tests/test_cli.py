@@ -648,11 +648,12 @@ def test_how_a_table_was_read_is_shown_and_recorded(survey, bare, tmp_path, caps
 )
 @pytest.mark.filterwarnings("ignore")
 def test_columns_and_kinds_reach_the_fit(survey, monkeypatch, options, columns, kinds):
+    if "a,b" in options[1]:
+        kinds = {"a,b=c": "binary", "w": "count"}
+        survey.write_text(survey.read_text().replace("on", '"a,b=c"', 1))
     table, known = told(monkeypatch, ["fit", str(survey), *LINEAR, *options], LinearDAG)
     if columns:
         assert [*table] == columns
-    if "a,b" in options[1]:
-        kinds = {"a,b=c": "binary", "w": "count"}
     assert known["kinds"] == kinds
     assert known["columns"] is None
     chosen = ["fit", str(survey), *LINEAR, "--columns", "income,visits"]

@@ -105,8 +105,9 @@ def test_other_frames_are_read_alike(table, form):
     table["grade"] = table.grade.astype(str)
     before, names = to_problem(table, lenient=True)
     after, others = to_problem(form(table), lenient=True)
+    np.testing.assert_array_equal(others.ranges, names.ranges)
     assert others == frame.dataclasses.replace(
-        names, means=others.means, scales=others.scales
+        names, means=others.means, scales=others.scales, ranges=others.ranges
     )
     for one, two in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, two)

@@ -193,7 +193,7 @@ def to_rows(table: Any, columns: Columns, *, interventions: Any = None) -> Probl
     Raises:
       ValueError: as ``to_problem``, or if the columns are not those of the fit.
     """
-    values, hit = to_cells(table, columns, interventions=interventions)
+    values, hit = _cells(table, columns, interventions)
     _judge_finite(values, columns.names, gaps=False)
     problem = make_problem(
         (values - columns.means) / columns.scales,
@@ -220,6 +220,13 @@ def to_cells(
     Raises:
       ValueError: as ``to_rows``, but for gaps.
     """
+    values, hit = _cells(table, columns, interventions)
+    _judge_finite(values, columns.names, gaps=True)
+    return values, hit
+
+
+def _cells(table, columns, interventions):
+    """As ``to_cells``, with cells that are not finite."""
     series, all_names = _series(table)
     _check_size(table, series, least_rows=1)
     kept = [name for name in all_names if name not in columns.left_out]
@@ -237,7 +244,6 @@ def to_cells(
     if wrong:
         raise ValueError("; ".join(wrong))
     values = np.stack(read, axis=1)
-    _judge_finite(values, columns.names, gaps=True)
     hit = _intervened(interventions, (len(values), len(all_names)), all_names)
     return values, hit[:, [all_names.index(name) for name in kept]]
 
