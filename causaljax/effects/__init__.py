@@ -1,4 +1,4 @@
-"""What is said about a result: comparisons with a truth, diagnostics of a table.
+"""Total effects of a cause: adjustment sets, identification, regressions, intervals.
 
 Modules load on first use.
 """
