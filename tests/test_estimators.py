@@ -160,7 +160,7 @@ def test_an_array_of_unknown_axes_is_named_and_not_left_in_another_order(chain):
             posterior = learned.posterior._replace(extra=extra)
             return learned._replace(posterior=posterior)
 
-    with pytest.raises(NotImplementedError, match=r"extra\['strength'\]") as error:
+    with pytest.raises(TypeError, match=r"extra\['strength'\]") as error:
         Strength().fit(chain)
     assert "add it to _VARIABLE_AXES" in str(error.value)
 

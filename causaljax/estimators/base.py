@@ -395,11 +395,11 @@ class BaseGraphEstimator(Fitted, ABC):
         gives the rest to this one, which knows the keys of ``_VARIABLE_AXES`` alone.
 
         Raises:
-          NotImplementedError: for a key that is not declared there.
+          TypeError: for a key that is not declared there.
         """
         for name in extra:
             if name not in _VARIABLE_AXES:
-                raise NotImplementedError(
+                raise TypeError(
                     f"{type(self).__name__}: extra[{name!r}] has no declared axes; "
                     "add it to _VARIABLE_AXES in causaljax/estimators/base.py with "
                     "the axes that variables are along, () if there are none, or "
