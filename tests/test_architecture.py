@@ -27,9 +27,10 @@ LAYERS = {
     "reports": 7,
     "effects": 8,
     "estimators": 9,
-    "cli": 10,
-    "__init__": 10,
-    "__main__": 10,
+    "batch": 10,
+    "cli": 11,
+    "__init__": 11,
+    "__main__": 11,
 }
 # What a room may import from the package, where lower is not enough.
 ONLY = {

@@ -1,0 +1,11 @@
+"""Many fits: over devices, over processes, and of tables with millions of rows.
+
+Modules load on first use.
+"""
+
+import pkgutil
+
+import lazy_loader
+
+_FILES = [module.name for module in pkgutil.iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _FILES)
