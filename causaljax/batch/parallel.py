@@ -18,7 +18,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from causaljax.core import run
 from causaljax.core.compiling import quick_jit
 from causaljax.core.problem import pad_rows, padded_size
-from causaljax.core.types import Array, Kernel, Problem, PyTree
+from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
+
+_ROWS = "x", "observed", "intervened", "regime", "weight"  # leaves with a place a row
 
 
 def local_mesh() -> Mesh:
@@ -100,6 +102,85 @@ def run_sharded(
         for place, number in enumerate(numbers):
             answers[number] = jax.tree.map(lambda leaf, k=place: leaf[k], found)
     return answers
+
+
+def run_on_rows(
+    kernel: Kernel,
+    key: Array,
+    problem: Problem,
+    config: PyTree,
+    mesh: Mesh | None = None,
+) -> tuple[Posterior, PyTree]:
+    """Fits one problem whose rows lie on all devices of a mesh.
+
+    Each device holds its part of the rows and sums over it; the sums are added up. All
+    else is done by each device for itself. This is for kernels that read weighted sums
+    of the rows and nothing else (``kernel.sums_rows``): the descent and the search
+    over orders with Gaussian noise. Other methods sort rows or draw some of them, for
+    which each device would have to have all.
+
+    Several processes: with a mesh over devices of several processes, each of them must
+    call with the same table and reads its part of the rows; ``problem.x`` may be a
+    memory map.
+
+    Args:
+      kernel: the method.
+      key: typed key.
+      problem: the table.
+      config: the kernel's ``Config``.
+      mesh: its devices share the rows, along all axes; None is all devices of this
+        process.
+
+    Returns:
+      What ``core.run.run`` returns, of numpy arrays. Sums over parts differ from sums
+      over all rows by rounding.
+
+    Raises:
+      ValueError: if the kernel does more with rows than sum them.
+    """
+    if not kernel.sums_rows(config):
+        raise ValueError(
+            "this method does more with rows than sum them, so each device would need "
+            "all of them: fit it on one device (core.run.run); rows can be shared by "
+            'the kernels continuous, and order_search with noise="gaussian"'
+        )
+    mesh = local_mesh() if mesh is None else mesh
+    rows, axes, whole = len(problem.x), PartitionSpec(mesh.axis_names), PartitionSpec()
+    parts = Problem(*[axes if leaf in _ROWS else whole for leaf in Problem._fields])
+    problem = pad_rows(problem, -(-rows // mesh.size) * mesh.size)
+
+    def dealt(leaf, spec):
+        return jax.make_array_from_callback(
+            leaf.shape, NamedSharding(mesh, spec), lambda index: leaf[index]
+        )
+
+    with _floats_of(kernel):
+        placed = jax.tree.map(dealt, problem, parts)
+        config = jax.tree.map(_on_host, config)
+        whole = NamedSharding(mesh, whole)
+        key = jax.random.wrap_key_data(
+            dealt(np.asarray(jax.random.key_data(key)), PartitionSpec()),
+            impl=jax.random.key_impl(key),
+        )
+        return jax.tree.map(_gathered, _fit_on_rows(kernel, key, placed, config, whole))
+
+
+@quick_jit(static_argnames=("kernel", "everywhere"))
+def _fit_on_rows(kernel, key, problem, config, everywhere):
+    """The compiler adds up sums of rows that lie on several devices."""
+    answer = run.run(kernel, key, problem, config)
+    return jax.lax.with_sharding_constraint(answer, everywhere)
+
+
+def _floats_of(kernel):
+    """The mode in which jax traces a kernel, as ``core.run.run`` asks for it."""
+    double = kernel.precision != "single" or jax.config.values["jax_enable_x64"]
+    return jax.enable_x64(double)
+
+
+def _on_host(leaf):
+    """A setting that every process and device can be given."""
+    return np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf
 
 
 def _check_numbers(total, num_keys, num_configs):
@@ -184,6 +265,7 @@ def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
 
     def dealt(leaf, rows):
         leaf = np.asarray(leaf)
+        leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
         return jax.make_array_from_callback(
             (len(rows), *leaf.shape[1:]),
             NamedSharding(mesh, axes),
@@ -191,13 +273,9 @@ def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
         )
 
     counts = np.clip(total - share * np.arange(mesh.size), 0, share)
-    # Of double precision: as ``run`` does it, while jax traces it.
-    double = kernel.precision != "single" or jax.config.values["jax_enable_x64"]
-    with jax.enable_x64(double):
+    with _floats_of(kernel):
         leaves = [
-            dealt(leaf, order)
-            if number in varied
-            else (np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf)
+            dealt(leaf, order) if number in varied else _on_host(leaf)
             for number, leaf in enumerate(jax.tree.leaves(config))
         ]
         answers = _fit_on_mesh(
@@ -210,13 +288,11 @@ def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
             varied=varied,
             size=size,
             mesh=mesh,
-            impl=str(jax.random.key_impl(keys)),
+            impl=jax.random.key_impl(keys),
         )
-        return (
-            jax.tree.map(lambda leaf: _gathered(leaf)[:total], answers)
-            if gather
-            else answers
-        )
+        if not gather:
+            return answers
+        return jax.tree.map(lambda leaf: _gathered(leaf)[:total], answers)
 
 
 @quick_jit(static_argnames=("kernel", "structure", "varied", "size", "mesh", "impl"))
