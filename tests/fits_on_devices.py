@@ -56,7 +56,7 @@ def main(num_devices, distributed, names):
             np.testing.assert_array_equal(answers[1][where], leaf, err_msg=where)
             assert len(leaf) == NUM_FITS
         assert len(np.unique(answers[0]["[0].edge_prob"], axis=0)) > 1
-        print(index, name, "same", flush=True)
+        sys.stdout.write(f"{index} {name} same\n")
 
 
 if __name__ == "__main__":

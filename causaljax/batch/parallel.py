@@ -145,29 +145,35 @@ def run_on_rows(
             'the kernels continuous, and order_search with noise="gaussian"'
         )
     mesh = local_mesh() if mesh is None else mesh
-    rows, axes, whole = len(problem.x), PartitionSpec(mesh.axis_names), PartitionSpec()
-    parts = Problem(*[axes if leaf in _ROWS else whole for leaf in Problem._fields])
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    with _floats_of(kernel):
+        placed = _place_rows(problem, mesh)
+        config = jax.tree.map(_on_host, config)
+        words = np.asarray(jax.random.key_data(key))
+        answer = _fit_on_rows(
+            kernel, words, placed, config, jax.random.key_impl(key), everywhere
+        )
+        return jax.tree.map(_gathered, answer)
+
+
+def _place_rows(problem, mesh):
+    """The problem with its rows dealt out and all else everywhere."""
+    rows, axes = len(problem.x), PartitionSpec(mesh.axis_names)
     problem = pad_rows(problem, -(-rows // mesh.size) * mesh.size)
 
-    def dealt(leaf, spec):
+    def dealt(leaf, by_rows):
+        spec = axes if by_rows else PartitionSpec()
         return jax.make_array_from_callback(
             leaf.shape, NamedSharding(mesh, spec), lambda index: leaf[index]
         )
 
-    with _floats_of(kernel):
-        placed = jax.tree.map(dealt, problem, parts)
-        config = jax.tree.map(_on_host, config)
-        whole = NamedSharding(mesh, whole)
-        key = jax.random.wrap_key_data(
-            dealt(np.asarray(jax.random.key_data(key)), PartitionSpec()),
-            impl=jax.random.key_impl(key),
-        )
-        return jax.tree.map(_gathered, _fit_on_rows(kernel, key, placed, config, whole))
+    return jax.tree.map(dealt, problem, Problem(*[f in _ROWS for f in Problem._fields]))
 
 
-@quick_jit(static_argnames=("kernel", "everywhere"))
-def _fit_on_rows(kernel, key, problem, config, everywhere):
+@quick_jit(static_argnames=("kernel", "impl", "everywhere"))
+def _fit_on_rows(kernel, key, problem, config, impl, everywhere):
     """The compiler adds up sums of rows that lie on several devices."""
+    key = jax.random.wrap_key_data(key, impl=impl)
     answer = run.run(kernel, key, problem, config)
     return jax.lax.with_sharding_constraint(answer, everywhere)
 
