@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from causaljax.batch import parallel
+from causaljax.batch import parallel, row_sharding
 from causaljax.core import run
 from causaljax.core.types import Kernel, Posterior, make_problem
 from causaljax.kernels import continuous, order_search
+
+# Of the contract, a kernel each.
+ROWS = "dagma-gaussian-expm", "order-gaussian", "amortized-3", "neural"
 
 
 @jax.tree_util.register_dataclass
@@ -122,7 +125,7 @@ def test_problems_of_several_sizes_share_programs(programs):
     configs = [Config(rate=0.1 * k) for k in range(6)]
     answers = parallel.run_sharded(MEANS, keys_of(6), problems, configs, mesh_of(2))
     # Rows are padded to 128 or 224; columns are not.
-    assert sorted(programs) == [(1, 128, 4), (1, 224, 3), (2, 128, 3)]
+    assert sorted(shape[1:] for shape in programs) == [(128, 3), (128, 4), (224, 3)]
     for k, (posterior, _) in enumerate(answers):
         expected, _ = run.run(MEANS, keys_of(6)[k], problems[k], configs[k])
         np.testing.assert_allclose(posterior.edge_prob, expected.edge_prob, rtol=1e-5)
@@ -169,7 +172,9 @@ def test_kernels_of_double_precision_keep_the_dtype_of_the_problem():
 
 def test_rows_lie_on_two_devices():
     problem = problem_of(0, rows=41)
-    posterior, last = parallel.run_on_rows(MEANS, jax.random.key(0), problem, Config())
+    posterior, last = row_sharding.run_on_rows(
+        MEANS, jax.random.key(0), problem, Config()
+    )
     expected = run.run(MEANS, jax.random.key(0), problem, Config())
     np.testing.assert_allclose(posterior.edge_prob, expected[0].edge_prob, rtol=1e-5)
     assert isinstance(last, np.ndarray)
@@ -182,7 +187,7 @@ def test_rows_are_summed_where_they_lie():
         (continuous.KERNEL, continuous.Config(num_steps=2, interventional=False)),
         (MEANS, Config()),
     ):
-        placed = parallel._place_rows(problem_of(0, rows), mesh)
+        placed = row_sharding._place_rows(problem_of(0, rows), mesh)
         assert placed.x.addressable_shards[0].data.shape == (rows // 2, 3)
         compiled = jax.jit(kernel.init).lower(jax.random.key(0), placed, config)
         text = compiled.compile().as_text()
@@ -195,7 +200,7 @@ def test_rows_are_summed_where_they_lie():
 def test_rows_of_other_kernels_are_not_shared():
     config = order_search.Config(noise="auto")
     with pytest.raises(ValueError, match=r'noise="gaussian"'):
-        parallel.run_on_rows(
+        row_sharding.run_on_rows(
             order_search.KERNEL, jax.random.key(0), problem_of(0), config
         )
 
@@ -225,10 +230,55 @@ def test_a_batch_that_does_not_fit_together_is_refused(change, message):
     assert "\n" not in str(error.value)
 
 
+# Export
+
+
+class Exported(Exception):
+    """Ends a batch before its program is compiled."""
+
+
+def exported(monkeypatch, kernel, problems, config):
+    """The program of a batch over two devices, for other platforms."""
+    plain = parallel._fit_on_mesh.__wrapped__
+
+    def export(kernel, *arrays, **static):
+        program = jax.jit(lambda *arrays: plain(kernel, *arrays, **static))
+        made = jax.export.export(program, platforms=["cuda", "tpu"])(*arrays)
+        raise Exported(made)
+
+    monkeypatch.setattr(parallel, "_fit_on_mesh", export)
+    with pytest.raises(Exported) as caught:
+        parallel.run_sharded(
+            kernel, keys_of(len(problems.x)), problems, config, mesh_of(2)
+        )
+    return caught.value.args[0]
+
+
+def check_export(program):
+    assert program.platforms == ("cuda", "tpu")
+    assert program.nr_devices == 2
+    # Devices never wait for each other.
+    assert not re.search(r"stablehlo\.(all_|collective)", program.mlir_module())
+
+
+def test_a_batch_exports_for_other_devices(monkeypatch):
+    problems = stack([problem_of(seed) for seed in range(3)])
+    check_export(exported(monkeypatch, MEANS, problems, Config()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_batches_of_each_kernel_export_for_other_devices(monkeypatch, name):
+    import test_contract
+
+    row = test_contract.REGISTRY[name]
+    problems = stack([row.problem(seed) for seed in range(3)])
+    check_export(exported(monkeypatch, row.kernel, problems, row.config))
+
+
 # Processes of their own
 
 FITS = pathlib.Path(__file__).with_name("fits_on_devices.py")
-ROWS = "dagma-gaussian-expm", "order-gaussian", "amortized-3", "neural"
 
 
 def begin(*arguments):
