@@ -62,7 +62,12 @@ SAID = {
 
 
 # Searches that are compiled as a whole, and one of two fits.
-SLOW = {"latent_interventions_sachs", "latent_kernel_in_jit", "neural_kernel_in_jit"}
+SLOW = {
+    "kernel_in_shard_map",
+    "latent_interventions_sachs",
+    "latent_kernel_in_jit",
+    "neural_kernel_in_jit",
+}
 EXAMPLES = [
     pytest.param(
         path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem

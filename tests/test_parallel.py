@@ -119,6 +119,20 @@ def test_a_batch_is_a_loop_over_run():
         )
 
 
+def test_a_batch_has_derivatives():
+    problems = stack([problem_of(seed) for seed in range(2)])
+
+    def joined(rates):
+        posterior, _ = run.run_many(
+            MEANS, keys_of(2), problems, Config(rate=rates), 1, stacked=(0,)
+        )
+        return posterior.edge_prob[0].sum()
+
+    slopes = jax.grad(joined)(jnp.array([0.1, 0.1]))
+    assert slopes[0] != 0
+    assert slopes[1] == 0  # of the other problem
+
+
 def test_problems_of_several_sizes_share_programs(programs):
     shapes = [(40, 3), (100, 3), (40, 4), (128, 3), (200, 3), (41, 4)]
     problems = [problem_of(k, *shape) for k, shape in enumerate(shapes)]
@@ -277,6 +291,16 @@ def test_batches_of_each_kernel_export_for_other_devices(monkeypatch, name):
 
 
 # Processes of their own
+
+CHECK = pathlib.Path(__file__).parent.parent / "scripts" / "check_device.py"
+
+
+@pytest.mark.slow
+def test_a_cpu_gives_the_stored_answers():
+    done = subprocess.run([sys.executable, CHECK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 kernels differ" in done.stdout
+
 
 FITS = pathlib.Path(__file__).with_name("fits_on_devices.py")
 

@@ -34,7 +34,7 @@ def deal(tree: PyTree, order: np.ndarray, mesh: Mesh) -> PyTree:
         return jax.make_array_from_callback(
             (len(order), *leaf.shape[1:]),
             NamedSharding(mesh, PartitionSpec(mesh.axis_names)),
-            lambda index: leaf[order[index[0]]],
+            lambda index: leaf[order[index[0]]],  # pyrefly: ignore[unsupported-operation]
         )
 
     return jax.tree.map(dealt, tree)
