@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from causaljax import estimators
-from causaljax.cli import command_line, completion, errors, reply, schema
+from causaljax.cli import command_line, completion, reply, schema
 from causaljax.effects.result import Effect
-from causaljax.tables import datasets, files
+from causaljax.tables import datasets, errors, files
 from causaljax.tables.edges import COLUMNS
 
 DOCS = Path(__file__).parents[1] / "docs" / "cli.md"

@@ -19,10 +19,10 @@ from causaljax.cli import (
     report,
     schema,
 )
-from causaljax.cli.errors import CommandError
 from causaljax.cli.interrupts import INTERRUPTED, leave, prompt_interrupts
-from causaljax.cli.methods import METHODS as METHODS
 from causaljax.cli.reply import Reply, line
+from causaljax.estimators.methods import METHODS as METHODS
+from causaljax.tables.errors import CodedError
 from causaljax.tables.knowledge import closest, suggest
 
 COMMANDS = (
@@ -119,7 +119,7 @@ class _Parser(argparse.ArgumentParser):
         known = sorted(self._option_string_actions)
         hint = closest(words[0], known) if words[0].startswith("-") else None
         self._stop(
-            CommandError(
+            CodedError(
                 "usage",
                 f"unrecognized arguments: {' '.join(words)}"
                 + (f"; did you mean {hint}?" if hint else ""),
@@ -137,7 +137,7 @@ class _Parser(argparse.ArgumentParser):
             about = {"given": cause.given, "valid_options": cause.valid_options}
         elif isinstance(cause, argparse.ArgumentError):
             code = "invalid_option"
-        self._stop(CommandError(code, message, **about))
+        self._stop(CodedError(code, message, **about))
 
     def _stop(self, error):
         if "--json" in self._words:

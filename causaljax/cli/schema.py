@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from causaljax.cli.errors import CODES
 from causaljax.cli.reply import SCHEMA_VERSION, Reply
 from causaljax.tables.edges import MARKS
+from causaljax.tables.errors import CODES
 
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}

@@ -1,4 +1,4 @@
-"""Errors of the command line: each has a code that programs can rely on."""
+"""Mistakes of users: each has a code that programs can rely on."""
 
 import contextlib
 from collections.abc import Generator, Sequence
@@ -27,8 +27,8 @@ CODES = {
 """The codes of errors, and what each means; docs/cli.md lists them."""
 
 
-class CommandError(ValueError):
-    """A mistake that the command line reports in one line, or as an object.
+class CodedError(ValueError):
+    """A mistake that the command line reports in one line, or as an object of JSON.
 
     Attributes:
       code: a key of ``CODES``.
@@ -64,7 +64,7 @@ class CommandError(ValueError):
 
 def unknown(
     code: str, what: str, given: Any, valid_options: Sequence[str]
-) -> CommandError:
+) -> CodedError:
     """An error about a name that is none of those there are.
 
     Args:
@@ -75,7 +75,7 @@ def unknown(
     """
     options = [str(option) for option in valid_options]
     message = f"{what}; {suggest(given, options)}"
-    return CommandError(code, message, given=given, valid_options=options)
+    return CodedError(code, message, given=given, valid_options=options)
 
 
 @contextlib.contextmanager
@@ -86,11 +86,11 @@ def coded(code: str) -> Generator[None]:
       code: a key of ``CODES``.
 
     Raises:
-      CommandError: in the place of a ValueError or a TypeError.
+      CodedError: in the place of a ValueError or a TypeError.
     """
     try:
         yield
-    except CommandError:
+    except CodedError:
         raise
     except (ValueError, TypeError) as error:
-        raise CommandError(code, str(error)) from error
+        raise CodedError(code, str(error)) from error
