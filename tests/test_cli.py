@@ -20,7 +20,7 @@ from causaljax import (
     NeuralDAG,
     estimators,
 )
-from causaljax.cli import command_line, fit, loading, reply
+from causaljax.cli import command_line, fit, reply
 from causaljax.core.types import Posterior
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.networks import weights

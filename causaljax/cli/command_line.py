@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import causaljax
 from causaljax.cli import (
     advise,
+    batch,
     compare,
     completion,
     datasets,
@@ -26,7 +27,7 @@ from causaljax.tables.errors import CodedError
 from causaljax.tables.knowledge import closest, suggest
 
 COMMANDS = (
-    *(fit, report, plot, effect, compare),
+    *(fit, batch, report, plot, effect, compare),
     *(advise, methods, datasets),
     *(schema, completion),
 )
@@ -48,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-      0; 2 after one line, or one object with ``--json``, on a user's mistake; 130 after
-      Ctrl-C.
+      0; 2 after one line, or one object with ``--json``, on a user's mistake; 75 after
+      SIGTERM, of a batch job whose work is kept; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             reply.end()
     except (ValueError, TypeError) as error:
         reply.fail(error)
-        return 2
+        return 75 if getattr(error, "code", None) == "preempted" else 2
     except KeyboardInterrupt:
         reply.interrupted()
         return INTERRUPTED

@@ -34,6 +34,17 @@ def add_data_options(parser: Any) -> None:
         "--number", type=int, help="which table of a folder to take, 1 if left out"
     )
     parser.add_argument(
+        "--with-interventions",
+        action="store_true",
+        help="of a shipped data set: its known targets, and its conditions as regimes",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: Any) -> None:
+    """How files are read, by the names of ``tables.reading.Reading``."""
+    parser.add_argument(
         "--interventions-column",
         metavar="C",
         help="column that names each row's intervention targets, separated by ';'",
@@ -45,11 +56,6 @@ def add_data_options(parser: Any) -> None:
         "--weights-column",
         metavar="C",
         help="column that says how many rows each row stands for",
-    )
-    parser.add_argument(
-        "--with-interventions",
-        action="store_true",
-        help="of a shipped data set: its known targets, and its conditions as regimes",
     )
     for option, text in (
         ("columns", "columns to take, separated by ','"),
@@ -83,7 +89,6 @@ def add_data_options(parser: Any) -> None:
             metavar="FILE",
             help=f"table of {kind} edges: cause, effect; * in a name is any text",
         )
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--no-cache",
         action="store_true",
@@ -100,8 +105,8 @@ def check_seed(options: Any) -> None:
         )
 
 
-def settings(given: Sequence[str]) -> dict[str, Any]:
-    """What ``--set KEY=VALUE`` says, by the keys.
+def settings(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """What ``--set KEY=VALUE``, or another option, says, by the keys.
 
     Raises:
       CodedError: for an entry of another form.
@@ -110,7 +115,7 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
     for setting in given:
         name, separator, text = setting.partition("=")
         if not separator:
-            raise CodedError("invalid_setting", f"--set {setting}: write KEY=VALUE")
+            raise CodedError("invalid_setting", f"{option} {setting}: write KEY=VALUE")
         try:
             found[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

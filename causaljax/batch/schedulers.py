@@ -1,0 +1,79 @@
+"""The tasks of a job by schedulers that people have: Dask and Ray."""
+
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from causaljax.batch import summary
+from causaljax.batch.job import Job, read_job
+from causaljax.batch.output import Output, Record
+from causaljax.batch.tasks import Task, list_tasks
+from causaljax.batch.worker import check_libraries, keep_records, run_task
+
+
+def submit(
+    job: Job | str | Path, client: Any, tell: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Does a job by the workers of a scheduler, with the results of ``run_job``.
+
+    Workers fit and this process writes, so workers need to see the inputs and not the
+    output. A job that was stopped goes on from the tasks that were done.
+
+    Args:
+      job: a job, or the path of a job file.
+      client: a ``dask.distributed.Client``, whose workers have one thread each, or the
+        module ``ray`` after ``ray.init``.
+      tell: as ``run_job`` takes it.
+
+    Returns:
+      As ``run_job``.
+
+    Raises:
+      CodedError: as ``run_job``.
+      TypeError: for a client of another kind.
+    """
+    check_libraries()
+    job = job if isinstance(job, Job) else read_job(job)
+    results = _results_of(client)
+    tasks = list_tasks(job)
+    fit = functools.partial(run_task, job)
+    with Output(job.output_folder, job.describe(), (0, 1)) as output:
+        report = keep_records(
+            output, tasks, lambda todo: results(client, fit, todo), tell, (0, 1)
+        )
+    complete = summary.write_if_complete(job.output_folder, len(tasks))
+    return report | {"complete": complete}
+
+
+def _results_of(client):
+    """The adapter for a client, by the package it is of."""
+    kind = client.__name__ if hasattr(client, "__path__") else type(client).__module__
+    adapters = {"distributed": _by_dask, "ray": _by_ray}
+    try:
+        return adapters[kind.split(".")[0]]
+    except KeyError:
+        raise TypeError(
+            f"client is a {type(client).__name__}: give a dask.distributed.Client, or "
+            "the module ray after ray.init()"
+        ) from None
+
+
+def _by_dask(
+    client: Any, fit: Callable[[Task], Record], tasks: list[Task]
+) -> Iterable[Record]:
+    from dask.distributed import as_completed
+
+    futures = client.map(fit, tasks, pure=False)
+    for _, record in as_completed(futures, with_results=True):
+        yield record
+
+
+def _by_ray(
+    client: Any, fit: Callable[[Task], Record], tasks: list[Task]
+) -> Iterable[Record]:
+    remote = client.remote(lambda task: fit(task))
+    waiting = [remote.remote(task) for task in tasks]
+    while waiting:
+        (done,), waiting = client.wait(waiting, num_returns=1)
+        yield client.get(done)
