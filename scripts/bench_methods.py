@@ -53,10 +53,10 @@ def amortized_dag(problems: Problem, name_or_path: str | None = None) -> Answer:
     config = kernel_config(name_or_path)
     num_tables, _, d = np.shape(problems.x)
     size = amortized.tables_at_once(d)
+    keys = run.numbered_keys(jax.random.key(0), np.arange(num_tables))
 
     def read():
-        key = jax.random.key(0)
-        return run.run_many(amortized.KERNEL, key, problems, config, size)
+        return run.run_many(amortized.KERNEL, keys, problems, config, size)
 
     jax.block_until_ready(read())  # compiled once a shape
     start = time.perf_counter()

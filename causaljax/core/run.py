@@ -6,6 +6,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from causaljax.core.compiling import is_traced, quick_jit
 from causaljax.core.precision import in_precision
@@ -175,29 +176,82 @@ def run(
     return _finalise(kernel, final_key, state, problem, config, trace)
 
 
+@quick_jit(once=True)
+def numbered_keys(key: Array, numbers: Array) -> Array:
+    """Keys of several fits, each of which depends on its own number only.
+
+    Args:
+      key: typed key.
+      numbers: ``[b]`` int, of the fits.
+
+    Returns:
+      ``[b]`` typed keys: ``fold_in(key, number)``.
+    """
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+
+
 @in_precision
-@quick_jit(static_argnames=("kernel", "batch_size"))
+@quick_jit(static_argnames=("kernel", "batch_size", "stacked"))
 def run_many(
-    kernel: Kernel, key: Array, problems: Problem, config: PyTree, batch_size: int
+    kernel: Kernel,
+    keys: Array,
+    problems: Problem,
+    config: PyTree,
+    batch_size: int,
+    *,
+    stacked: tuple[int, ...] = (),
+    count: ArrayLike | None = None,
 ) -> tuple[Posterior, PyTree]:
     """Fits problems of one shape in one compiled call.
 
     Args:
       kernel: the method.
-      key: typed key; problem k gets ``fold_in(key, k)``.
+      keys: ``[b]`` typed keys, one a problem; see ``numbered_keys``.
       problems: leaves ``[b, ...]``; tables of fewer rows are padded with weight 0.
       config: of all of them.
       batch_size: how many are worked on together, static; it bounds the memory.
+      stacked: numbers of the config's leaves (``jax.tree.leaves``) that have an axis
+        ``[b]`` in front, static.
+      count: ``[]`` int, how many problems are fitted, from the first on and in whole
+        batches; the rest of the answer is 0. None is all.
 
     Returns:
       What ``run`` returns, stacked along axis 0.
 
-    Differentiable: as ``run``.
+    Differentiable: as ``run``, unless ``count`` is traced.
     """
+    leaves, structure = jax.tree.flatten(config)
+    given = keys, problems, [jnp.asarray(leaves[k]) for k in stacked]
+    total = keys.shape[0]
+    size = min(batch_size, total)
 
-    def one(numbered):
-        number, problem = numbered
-        return run(kernel, jax.random.fold_in(key, number), problem, config)
+    def one(key, problem, values):
+        settings = leaves.copy()
+        for k, value in zip(stacked, values, strict=True):
+            settings[k] = value
+        return run(kernel, key, problem, jax.tree.unflatten(structure, settings))
 
-    numbered = jnp.arange(problems.weight.shape[0]), problems
-    return jax.lax.map(one, numbered, batch_size=batch_size)
+    def batch(index, answers):
+        # The last one may begin earlier: it then fits some problems once more.
+        start = jnp.minimum(index * size, total - size)
+
+        def read(leaf):
+            return jax.lax.dynamic_slice_in_dim(leaf, start, size)
+
+        def write(leaf, some):
+            return jax.lax.dynamic_update_slice_in_dim(leaf, some, start, axis=0)
+
+        fits = jax.tree.map(read, given)
+        if size > 1:
+            found = jax.vmap(one)(*fits)
+        else:
+            found = one(*jax.tree.map(lambda leaf: leaf[0], fits))
+            found = jax.tree.map(lambda leaf: leaf[None], found)
+        return jax.tree.map(write, answers, found)
+
+    shapes = jax.eval_shape(one, *jax.tree.map(lambda leaf: leaf[0], given))
+    empty = jax.tree.map(
+        lambda leaf: jnp.zeros((total, *leaf.shape), leaf.dtype), shapes
+    )
+    count = total if count is None else count
+    return jax.lax.fori_loop(0, -(-count // size), batch, empty)

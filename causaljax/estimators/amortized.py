@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from causaljax.core.problem import pad_rows
-from causaljax.core.run import run, run_many
+from causaljax.core.run import numbered_keys, run, run_many
 from causaljax.estimators import gaps
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
@@ -163,9 +163,9 @@ class AmortizedDAG(BaseGraphEstimator):
         size = min(size, 1 << (len(tables) - 1).bit_length())
         padded += padded[-1:] * (-len(tables) % size)
         together = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
-        key = jax.random.key(seed)
+        keys = numbered_keys(jax.random.key(seed), np.arange(len(padded)))
         with Progress(f"{type(self).__name__}, {len(tables)} tables", self.progress):
-            answers = run_many(amortized.KERNEL, key, together, config, size)
+            answers = run_many(amortized.KERNEL, keys, together, config, size)
             answers = jax.tree.map(np.asarray, answers)
         seconds = (time.perf_counter() - start) / len(tables)
 

@@ -352,4 +352,4 @@ def _sample(key, state, config):
     return jax.lax.map(one_graph, numbers, batch_size=size)[: config.num_graphs]
 
 
-KERNEL = Kernel(init, step, finalise, brief=True)
+KERNEL = Kernel(init, step, finalise, brief=True, fits_at_once=tables_at_once)
