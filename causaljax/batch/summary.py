@@ -81,8 +81,10 @@ def summarise(folder: str | Path, threshold: float = THRESHOLD) -> Summary:
             "invalid_option",
             f"threshold {threshold}: give a number above 0.5 and at most 1",
         )
-    description = read_description(folder)
-    tasks, edges = read_results(folder)
+    return _summary(read_description(folder), *read_results(folder), threshold)
+
+
+def _summary(description, tasks, edges, threshold):
     refits = description["bootstraps"] + description["subsamples"] > 0
     done = tasks[tasks["status"] == "done"]
     counted = done[done["replicate"] > 0] if refits else done
@@ -172,8 +174,8 @@ def write(folder: Path, found: Summary) -> list[str]:
 def write_if_complete(folder: Path, num_tasks: int) -> bool:
     """Writes the summary once all tasks were tried; says whether they were."""
     with alone(folder):
-        tasks, _ = read_results(folder)
+        tasks, edges = read_results(folder)
         complete = len(tasks) == num_tasks
         if complete:
-            write(folder, summarise(folder))
+            write(folder, _summary(read_description(folder), tasks, edges, THRESHOLD))
     return complete
