@@ -335,7 +335,7 @@ def test_a_killed_job_goes_on_with_the_task_it_was_at(folder, quick, monkeypatch
     assert_same_results(folder / "whole", folder / "out")
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "removed"])
+@pytest.mark.parametrize("damage", ["cut", "changed"])
 @pytest.mark.parametrize("kind", ["tasks", "edges", "manifest", "journal", "job"])
 def test_damage_is_noticed_and_mended(folder, quick, monkeypatch, job, kind, damage):
     monkeypatch.setattr(outputs, "_SHARD", 4)
@@ -346,11 +346,9 @@ def test_damage_is_noticed_and_mended(folder, quick, monkeypatch, job, kind, dam
     middle = len(content) // 2
     if damage == "cut":
         path.write_bytes(content[:-9])
-    elif damage == "changed":
-        path.write_bytes(content[:middle] + b"#" + content[middle + 1 :])
     else:
-        path.unlink()
-    if damage != "removed" and (kind, damage) != ("journal", "cut"):
+        path.write_bytes(content[:middle] + b"#" + content[middle + 1 :])
+    if (kind, damage) != ("journal", "cut"):  # which a kill does, too
         for read in (run_job, lambda job: summarise(job.output_folder)):
             with pytest.raises(CodedError, match=path.name) as found:
                 read(job)
@@ -492,18 +490,15 @@ def test_a_folder_of_no_job_has_no_summary(tmp_path, job):
 # On the command line
 
 
-def test_options_say_what_a_job_file_says(folder, quick, capsys, job):
-    tables = sorted(folder.glob("*.csv"))
+def test_options_say_what_a_job_file_says(folder, quick, capsys, job, monkeypatch):
+    monkeypatch.chdir(folder)
+    tables = sorted(path.name for path in folder.glob("*.csv"))
     words = ["--method", "linear", "--set", "noise=gaussian", "--seeds", "0", "3"]
     words += ["--bootstraps", "1", "--sweep", "bic_weight=[1.0,2.5]", "--no-cache"]
     told = ask(capsys, "batch", *tables, *words, "--out", folder / "flags")
     assert told["result"]["work"]["done"] == 16
     run_job(job)
-    edges, same = (
-        results(folder / out)[1].drop(columns="task") for out in ("out", "flags")
-    )
-    # Ids, and so bootstraps, are those of other paths.
-    assert len(edges) == len(same)
+    assert_same_results(folder / "out", folder / "flags")
     told = ask(capsys, "batch", "summary", folder / "flags", "--threshold", "0.6")
     assert told["result"]["summary"]["threshold"] == 0.6
     assert told["result"]["summary"]["tasks"] == 16
