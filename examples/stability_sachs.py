@@ -60,7 +60,10 @@ plot.graph(edges, ax=axes)
 _, axes = plt.subplots(figsize=(6, 8), layout="constrained")
 names = [f"{row.source} - {row.target}" for row in found.edges.itertuples()]
 known = [
-    bool(sachs.truth.loc[row.source, row.target] | sachs.truth.loc[row.target, row.source])
+    bool(
+        sachs.truth.loc[row.source, row.target]
+        or sachs.truth.loc[row.target, row.source]
+    )
     for row in found.edges.itertuples()
 ]
 colors = np.where(known, "#0072b2", "#bbbbbb")

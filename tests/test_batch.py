@@ -372,11 +372,11 @@ class Full:
         self.file, self.room = file, room
 
     def write(self, content):
-        self.file.write(content[: self.room])
-        if len(content) > self.room:
-            self.file.flush()
+        if not self.room:
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.room -= len(content)
+        written = self.file.write(content[: self.room])
+        self.room -= written
+        return written
 
     def __getattr__(self, name):
         return getattr(self.file, name)

@@ -1,12 +1,14 @@
 """A batch job: which tables, by which method and settings, and how often."""
 
 import dataclasses
-import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+import jax
+import numpy as np
 
 import causaljax
 from causaljax.estimators.methods import METHODS, make
@@ -92,13 +94,12 @@ class Job:
                 if not path.is_file():
                     raise CodedError("file_not_found", f"{path}: no such file")
                 told["read"][name] = fingerprint(path)
-        told["version"] = causaljax.__version__
+        told["versions"] = {
+            "causaljax": causaljax.__version__,
+            "jax": jax.__version__,
+            "numpy": np.__version__,
+        }
         return json.loads(json.dumps(told, sort_keys=True))
-
-    def digest(self) -> str:
-        """The SHA-256 of what ``describe`` gives."""
-        text = json.dumps(self.describe(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], folder: Path = Path()) -> Self:

@@ -88,20 +88,22 @@ class Output:
         self.digests: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        with _writing(self._folder), contextlib.ExitStack() as stack:
+        with writing(self._folder), contextlib.ExitStack() as stack:
             (self._folder / _LOCKS).mkdir(parents=True, exist_ok=True)
             with alone(self._folder):
                 self._check_job()
                 stack.enter_context(self._own_place())
             self._take_up()
-            self._file = stack.enter_context(self._journal.open("ab"))
-            self._open = stack.pop_all()
+            self._locked = stack.pop_all()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        with self._open:
-            if exception[0] is None:
-                self._make_shard()
+        with self._locked:
+            try:
+                if exception[0] is None:
+                    self._make_shard()
+            finally:
+                self._file.close()
 
     def add(self, record: Record) -> None:
         """Keeps what a task gave.
@@ -109,9 +111,10 @@ class Output:
         Raises:
           Unwritable: if that cannot be; what was kept before stays.
         """
-        with _writing(self._folder):
-            self._file.write(_line(record))
-            self._file.flush()
+        with writing(self._folder):
+            line = _line(record)
+            while line:  # a disk that is full takes a part
+                line = line[self._file.write(line) :]
         self._note(record)
         self._pending.append(record)
         if len(self._pending) >= _SHARD:
@@ -196,17 +199,17 @@ class Output:
                 self._shards = present
         for path in sorted(self._folder.glob("journal-*.jsonl")):
             found = list(_read_journal(path))
-            for record, _ in found:
+            for record in found:
                 self._note(record)
             if path == self._journal:
-                os.truncate(path, sum(size for _, size in found))
-                self._pending = [record for record, _ in found]
+                self._pending = found
+        self._renew_journal()
 
     def _make_shard(self):
         """The journal as a shard, and an empty journal."""
         if not self._pending:
             return
-        with _writing(self._folder):
+        with writing(self._folder):
             number = _next_number(self._folder, self._name)
             shard: dict[str, Any] = {"num_tasks": len(self._pending)}
             for kind, table in zip(_TABLES, _tables(self._pending), strict=True):
@@ -217,15 +220,20 @@ class Output:
                 shard[kind] = {"file": name, "sha256": _sha256(content.getvalue())}
             self._shards.append(shard)
             write_whole(self._manifest, _sealed({"shards": self._shards}))
-            self._file.truncate(0)
-            os.fsync(self._file.fileno())
-        self._pending = []
+            self._pending = []
+            self._file.close()
+            self._renew_journal()
+
+    def _renew_journal(self):
+        """A journal of what is pending; a new file, as others may read the old one."""
+        write_whole(self._journal, b"".join(map(_line, self._pending)))
+        self._file = self._journal.open("ab", buffering=0)
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Generator[None]:
     """Within, no other process of the job is in such a block."""
-    with filelock.FileLock(folder / _LOCKS / "folder.lock", timeout=60):
+    with filelock.FileLock(folder / _LOCKS / "folder.lock"):
         yield
 
 
@@ -236,6 +244,15 @@ def read_description(folder: Path) -> dict[str, Any]:
             "file_not_found", f"{folder}: holds no {JOB}: is no folder of a batch job"
         )
     return _unsealed(folder / JOB)
+
+
+def count_tasks(folder: Path) -> int:
+    """How many records there are, which is soon told; a task may have several."""
+    in_shards = sum(
+        shard["num_tasks"] for _, shards in _manifests(folder) for shard in shards
+    )
+    journals = folder.glob("journal-*.jsonl")
+    return in_shards + sum(path.read_bytes().count(b"\n") for path in journals)
 
 
 def read_results(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -253,7 +270,7 @@ def read_results(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         if _is_there(folder, shard)
     ]
     for path in sorted(folder.glob("journal-*.jsonl")):
-        tables.append(_tables([record for record, _ in _read_journal(path)]))
+        tables.append(_tables(list(_read_journal(path))))
     tasks, edges = (
         pd.concat([*of_kind, empty], ignore_index=True)
         for of_kind, empty in zip(
@@ -291,7 +308,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Generator[None]:
+def writing(folder: Path) -> Generator[None]:
     """Within, what the disk refuses becomes an error of one line."""
     try:
         yield
@@ -338,20 +355,18 @@ def _line(record):
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _read_journal(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """The records of a journal and the bytes of each; a begun last line is none.
+def _read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a journal; a line that was begun and not ended is none.
 
     Raises:
       CodedError: for a whole line that was changed.
     """
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            checksum, _, text = line.rstrip(b"\n").partition(b" ")
-            if checksum != b"%08x" % zlib.crc32(text):
-                raise _damaged(path)
-            yield json.loads(text), len(line)
+    *lines, _ = path.read_bytes().split(b"\n")
+    for line in lines:
+        checksum, _, text = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(text):
+            raise _damaged(path)
+        yield json.loads(text)
 
 
 def _manifests(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:

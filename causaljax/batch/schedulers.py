@@ -1,6 +1,8 @@
 """The tasks of a job by schedulers that people have: Dask and Ray."""
 
+import dataclasses
 import functools
+import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 from causaljax.batch import summary
 from causaljax.batch.job import Job, read_job
 from causaljax.batch.output import Output, Record
-from causaljax.batch.tasks import Task, list_tasks
+from causaljax.batch.tasks import Inputs, Task, list_tasks
 from causaljax.batch.worker import check_libraries, keep_records, run_task
 
 
@@ -37,7 +39,8 @@ def submit(
     job = job if isinstance(job, Job) else read_job(job)
     results = _results_of(client)
     tasks = list_tasks(job)
-    fit = functools.partial(run_task, job)
+    job = dataclasses.replace(job, folder=job.folder.absolute())
+    fit = functools.partial(_fit, job)
     with Output(job.output_folder, job.describe(), (0, 1)) as output:
         report = keep_records(
             output, tasks, lambda todo: results(client, fit, todo), tell, (0, 1)
@@ -46,9 +49,22 @@ def submit(
     return report | {"complete": complete}
 
 
+_inputs: dict[str, Inputs] = {}
+"""Of the job that a worker is at, by its ``repr``: tables are read once a worker."""
+
+
+def _fit(job, task):
+    name = repr(job)
+    if name not in _inputs:
+        _inputs.clear()
+        _inputs[name] = Inputs(job)
+    return run_task(job, task, _inputs[name])
+
+
 def _results_of(client):
     """The adapter for a client, by the package it is of."""
-    kind = client.__name__ if hasattr(client, "__path__") else type(client).__module__
+    module = isinstance(client, types.ModuleType)
+    kind = client.__name__ if module else type(client).__module__
     adapters = {"distributed": _by_dask, "ray": _by_ray}
     try:
         return adapters[kind.split(".")[0]]
@@ -72,8 +88,11 @@ def _by_dask(
 def _by_ray(
     client: Any, fit: Callable[[Task], Record], tasks: list[Task]
 ) -> Iterable[Record]:
-    remote = client.remote(lambda task: fit(task))
+    del client  # ray has one for each process
+    import ray
+
+    remote = ray.remote(fit)
     waiting = [remote.remote(task) for task in tasks]
     while waiting:
-        (done,), waiting = client.wait(waiting, num_returns=1)
-        yield client.get(done)
+        (done,), waiting = ray.wait(waiting, num_returns=1)
+        yield ray.get(done)

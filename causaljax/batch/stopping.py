@@ -39,22 +39,32 @@ def hearing_sigterm() -> Iterator[Callable[[], bool]]:
     ends at once: all tasks that were done are on disk. In other threads than the main
     one signals cannot be heard.
     """
-    asked = threading.Event()
+    asked, done = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    timer = threading.Timer(_GRACE, lambda: os._exit(PREEMPTED))
-    timer.daemon = True
+    # Python's handler waits for the compiler to return; a byte in a pipe does not.
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
 
-    def hear(number, frame):
-        del number, frame
-        if not asked.is_set():
-            asked.set()
-            timer.start()
+    def watch():
+        while number := os.read(source, 1):
+            if number[0] == signal.SIGTERM:
+                asked.set()
+                if not done.wait(_GRACE):
+                    os.write(2, b"causaljax: told to stop by SIGTERM\n")
+                    os._exit(PREEMPTED)
 
-    before = signal.signal(signal.SIGTERM, hear)
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    wakes = signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
     try:
         yield asked.is_set
     finally:
-        timer.cancel()
+        done.set()
+        signal.set_wakeup_fd(wakes)
         signal.signal(signal.SIGTERM, before)
+        os.close(sink)
+        watching.join()
+        os.close(source)

@@ -10,9 +10,11 @@ import pandas as pd
 
 from causaljax.batch.output import (
     alone,
+    count_tasks,
     read_description,
     read_results,
     write_whole,
+    writing,
 )
 from causaljax.tables.edges import CONFOUNDED, DIRECTED, UNDIRECTED
 from causaljax.tables.errors import CodedError
@@ -167,13 +169,16 @@ def write(folder: Path, found: Summary) -> list[str]:
         text = io.StringIO()
         # Quotes keep a carriage return in a name from ending its row.
         table.to_csv(text, index=False, quoting=csv.QUOTE_NONNUMERIC)
-        write_whole(folder / name, text.getvalue().encode())
+        with writing(folder):
+            write_whole(folder / name, text.getvalue().encode())
     return list(FILES)
 
 
 def write_if_complete(folder: Path, num_tasks: int) -> bool:
     """Writes the summary once all tasks were tried; says whether they were."""
-    with alone(folder):
+    if count_tasks(folder) < num_tasks:
+        return False
+    with writing(folder), alone(folder):
         tasks, edges = read_results(folder)
         complete = len(tasks) == num_tasks
         if complete:

@@ -170,8 +170,7 @@ def _summarise(options: Any, reply: Reply) -> None:
     reply.run = {"settings": {"folder": str(folder), "threshold": threshold}}
     reply.result = {"folder": str(folder), "work": None}
     _show(found, threshold, reply)
-    with coded("unwritable_output"):
-        reply.result["files"] = summary.write(folder, found)
+    reply.result["files"] = summary.write(folder, found)
 
 
 def _show(found: Any, threshold: float, reply: Reply) -> None:
