@@ -17,7 +17,7 @@ from causaljax.batch import Job, run_job, summarise
 
 sachs = load_sachs()
 folder = Path(tempfile.mkdtemp())
-np.log(sachs.observational).to_csv(folder / "sachs.csv", index=False)
+sachs.observational.map(np.log).to_csv(folder / "sachs.csv", index=False)
 
 job = Job(
     inputs=["sachs.csv"],
@@ -59,13 +59,8 @@ plot.graph(edges, ax=axes)
 # How often each pair is joined, and which of the pairs the consensus graph joins.
 _, axes = plt.subplots(figsize=(6, 8), layout="constrained")
 names = [f"{row.source} - {row.target}" for row in found.edges.itertuples()]
-known = [
-    bool(
-        sachs.truth.loc[row.source, row.target]
-        or sachs.truth.loc[row.target, row.source]
-    )
-    for row in found.edges.itertuples()
-]
+truth = sachs.truth | sachs.truth.T
+known = [bool(truth.at[row.source, row.target]) for row in found.edges.itertuples()]
 colors = np.where(known, "#0072b2", "#bbbbbb")
 axes.barh(names[::-1], found.edges["adjacent"][::-1], color=colors[::-1])
 axes.axvline(0.9, color="black", linewidth=1)

@@ -12,7 +12,11 @@ import pandas as pd
 import pytest
 from test_batch import assert_same_results, results
 
-from causaljax.batch import output, read_job, submit, summarise
+from causaljax.batch import Job, output, read_job, submit, summarise
+from causaljax.batch.checkpoints import Checkpoints
+from causaljax.batch.stopping import Preempted
+from causaljax.batch.tasks import list_tasks
+from causaljax.batch.worker import run_task
 
 pytestmark = pytest.mark.slow
 
@@ -256,3 +260,41 @@ def test_schedulers_give_what_the_command_gives(tmp_path, name):
             ray.shutdown()
     assert report["complete"]
     assert_same_results(tmp_path / "whole", tmp_path / "out")
+
+
+LONG = {
+    "neural": {"num_steps": 60},
+    "latent-interventions": {"mechanism": "linear", "max_regimes": 3},
+}
+
+
+@pytest.mark.parametrize("method", LONG)
+def test_a_long_fit_goes_on_from_its_state_to_the_last_bit(tmp_path, method):
+    make_tables(tmp_path, 1)
+    job = Job(
+        inputs=["t00.csv"],
+        method=method,
+        settings=LONG[method],
+        output="out",
+        folder=tmp_path,
+    )
+    (task,) = list_tasks(job)
+    states = tmp_path / "states"
+
+    class Counting(Checkpoints):
+        chunks = 0
+
+        def due(self):
+            self.chunks += 1
+            return super().due()
+
+    stopped = Counting(states, 1e9, lambda: stopped.chunks == 2)
+    with pytest.raises(Preempted):
+        run_task(job, task, checkpoints=stopped)
+    again = run_task(job, task, checkpoints=Checkpoints(states, 1e9, bool))
+    assert not states.exists()
+    whole = run_task(job, task)
+    assert whole["status"] == "done", whole["error"]
+    for record in (whole, again):
+        del record["seconds"]
+    assert json.dumps(again) == json.dumps(whole)

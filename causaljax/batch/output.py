@@ -202,7 +202,7 @@ class Output:
             for record in found:
                 self._note(record)
             if path == self._journal:
-                self._pending = found
+                self._pending = [*found]
         self._renew_journal()
 
     def _make_shard(self):

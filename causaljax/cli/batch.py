@@ -168,9 +168,9 @@ def _summarise(options: Any, reply: Reply) -> None:
     folder = Path(options.job[1])
     found = causaljax.batch.summarise(folder, threshold)
     reply.run = {"settings": {"folder": str(folder), "threshold": threshold}}
-    reply.result = {"folder": str(folder), "work": None}
+    files = summary.write(folder, found)
+    reply.result = {"folder": str(folder), "work": None, "files": files}
     _show(found, threshold, reply)
-    reply.result["files"] = summary.write(folder, found)
 
 
 def _show(found: Any, threshold: float, reply: Reply) -> None:
