@@ -60,7 +60,8 @@ plot.graph(edges, ax=axes)
 _, axes = plt.subplots(figsize=(6, 8), layout="constrained")
 names = [f"{row.source} - {row.target}" for row in found.edges.itertuples()]
 truth = sachs.truth | sachs.truth.T
-known = [bool(truth.at[row.source, row.target]) for row in found.edges.itertuples()]
+ends = zip(found.edges["source"], found.edges["target"], strict=True)
+known = [bool(truth.at[source, target]) for source, target in ends]
 colors = np.where(known, "#0072b2", "#bbbbbb")
 axes.barh(names[::-1], found.edges["adjacent"][::-1], color=colors[::-1])
 axes.axvline(0.9, color="black", linewidth=1)

@@ -16,7 +16,7 @@ from causaljax.tables.errors import CodedError, unknown
 from causaljax.tables.files import fingerprint
 from causaljax.tables.reading import Reading
 
-_PLAIN = (bool, int, float, str)
+_PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,6 +151,8 @@ def _whole(value):
 
 
 def _plain(value):
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
     return isinstance(value, _PLAIN)
 
 
