@@ -17,6 +17,10 @@ _CAUTION = (
 )
 
 
+STREAMED_BYTES = 2**28
+"""The size of a file from which it is read part by part, and not held."""
+
+
 def add_data_options(parser: Any) -> None:
     """What ``fit`` and ``advise`` are told of a table."""
     parser.add_argument(
@@ -101,7 +105,7 @@ def check_seed(options: Any) -> None:
 class Loaded(NamedTuple):
     """What there is to learn from, and what is known of the answer."""
 
-    table: pd.DataFrame
+    table: Any  # DataFrame, or the Scan of a file that is too long to be held
     source: str  # what it is
     interventions: Any = None  # as fit takes them, and so the regimes
     regimes: Any = None
@@ -110,6 +114,12 @@ class Loaded(NamedTuple):
     truth_name: str = ""
     caution: str = ""  # what a comparison with the truth cannot show
     fingerprint: str = ""  # SHA-256 of the file or the values
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The table; of one that is too long, a sample of its rows."""
+        whole = isinstance(self.table, pd.DataFrame)
+        return self.table if whole else self.table.sample
 
 
 def described(loaded: Loaded) -> dict[str, Any]:
@@ -217,6 +227,8 @@ def load(options: Any) -> Loaded:
     else:
         loaded = _load_file(options)
     table = loaded.table
+    if not isinstance(table, pd.DataFrame):
+        return loaded
     interventions = _take(table, options.interventions_column, "interventions")
     regimes = _take(table, options.regimes_column, "regimes")
     weights = _take(table, options.weights_column, "weights")
@@ -245,13 +257,41 @@ def _load_file(options):
             data,
             datasets,
         )
+    form = {
+        "separator": separator,
+        "decimal": options.decimal,
+        "header": not options.no_header,
+    }
+    if not missing and Path(data).stat().st_size > STREAMED_BYTES:
+        return _scan_file(options, form)
     with coded("file_not_found" if missing else "unreadable_data"):
-        table = files.read_table(
+        names = [column for column in columns if column is not None]
+        table = files.read_table(data, names=names, **form)
+        return Loaded(table, data, fingerprint=files.fingerprint(data))
+
+
+def _scan_file(options, form):
+    """A large file, read part by part."""
+    data, files = options.data, causaljax.tables.files
+    for option in ("interventions", "regimes", "weights"):
+        if getattr(options, f"{option}_column") is not None:
+            raise CommandError(
+                "option_not_applicable",
+                f"--{option}-column: {data} is larger than {STREAMED_BYTES // 2**20} "
+                "MiB and read part by part, without such a column: cut it into "
+                "smaller files, or leave the option out",
+            )
+    with coded("unreadable_data"):
+        names = [*next(files.read_parts(data, rows=1, **form))]
+    kept = set(names) - set(_dropped(options.drop, names))
+    columns = _names(options.columns, names) or names
+    kinds = _kinds(options.kinds, names)
+    with coded("unreadable_data"):
+        table = causaljax.tables.scan.scan_file(
             data,
-            names=[column for column in columns if column is not None],
-            separator=separator,
-            decimal=options.decimal,
-            header=not options.no_header,
+            kinds=kinds,
+            columns=[name for name in columns if name in kept or name not in names],
+            **form,
         )
         return Loaded(table, data, fingerprint=files.fingerprint(data))
 
@@ -272,11 +312,7 @@ def _reject_file_options(options):
 
 def _without(loaded, entries):
     """What was loaded, less the columns of ``--drop``."""
-    table, dropped = loaded.table, _names(entries, loaded.table.columns)
-    for name in dropped:
-        if name not in table.columns:
-            what = f"--drop: the table has no {name!r}"
-            raise unknown("unknown_column", what, name, [*table.columns])
+    table, dropped = loaded.table, _dropped(entries, loaded.table.columns)
     if not dropped:
         return loaded
     kept = ~table.columns.isin(dropped)
@@ -284,6 +320,16 @@ def _without(loaded, entries):
     if isinstance(interventions, np.ndarray):
         interventions = interventions[:, kept]
     return loaded._replace(table=table.loc[:, kept], interventions=interventions)
+
+
+def _dropped(entries, columns):
+    """The columns that ``--drop`` names."""
+    dropped = _names(entries, columns)
+    for name in dropped:
+        if name not in columns:
+            what = f"--drop: the table has no {name!r}"
+            raise unknown("unknown_column", what, name, [*columns])
+    return dropped
 
 
 def _load_dataset(options, dataset):

@@ -179,6 +179,16 @@ class Scan:
         self.sample = self._table(sample.cut(sample_rows))
         self.head = self._table(head.cut(HEAD_ROWS))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names, as of a DataFrame."""
+        return self.names
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of rows and of columns."""
+        return self.rows, len(self.names)
+
     def _begin(self, part):
         names = tuple(str(name) for name in part.columns)
         if not self.names:
