@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from causaljax.batch.job import Job
 from causaljax.tables import reading
@@ -163,6 +164,14 @@ class Inputs:
 
     def _read_table(self, task):
         loaded, options = self._read(task.input), self._job.reading
+        whole = isinstance(loaded.table, pd.DataFrame)
+        if not whole and (task.resample or task.group is not None):
+            raise CodedError(
+                "option_not_applicable",
+                f"{loaded.source}: is larger than {reading.STREAMED_BYTES // 2**20} "
+                "MiB and read part by part, without resamples and groups: cut it into "
+                "smaller files, or leave these out",
+            )
         if task.group is not None:
             rows = (self._labels(loaded).map(str) == task.group).to_numpy()
             table = loaded.table[rows].drop(columns=self._job.group_column)

@@ -52,7 +52,7 @@ def _effect(options: Any, reply: Reply) -> None:
             found = model.effect(
                 options.cause,
                 options.outcome,
-                loaded.table,
+                loaded.rows,
                 values=options.values and tuple(options.values),
                 interventions=loaded.interventions,
             )

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -21,6 +22,7 @@ from causaljax.estimators.record import environment
 from causaljax.reports import explanation
 from causaljax.tables import edges, frame, notices, priors
 from causaljax.tables.knowledge import Knowledge
+from causaljax.tables.scan import Scan, scan_file
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
@@ -183,7 +185,11 @@ class BaseGraphEstimator(Fitted, ABC):
 
         Args:
           X: DataFrame of pandas, polars or pyarrow, or array ``[n, d]``, of numbers and
-            classes, NaN or None where a cell is missing; not modified. Text of few
+            classes, NaN or None where a cell is missing; not modified. Or the path of a
+            .csv, .tsv or .parquet file, or a ``tables.scan.Scan``: a table of more rows
+            than ``tables.scan.SAMPLE_ROWS`` is then read part by part and not held, as
+            docs/large_tables.md explains; ``info_["sample"]`` tells what was learned
+            from a sample of its rows. Text of few
             values, categories and booleans are classes. Dates, free text and
             identifiers are left out with a warning. Methods without a model of gaps
             learn from five tables in which they are filled; ``info_["gaps"]`` tells
@@ -216,17 +222,22 @@ class BaseGraphEstimator(Fitted, ABC):
             notices.keeping() as warned,
             Progress(type(self).__name__, self.progress) as bar,
         ):
+            known = {"interventions": interventions, "regimes": regimes}
+            known |= {"kinds": kinds, "columns": columns}
+            scan = None
+            if isinstance(X, str | Path | Scan):
+                bar.stage("reading")
+                scan = self._scanned(X, sample_weight, **known)
+                X = scan.sample
             X, problem, named = self._read_table(
                 X,
                 sample_weight,
-                interventions=interventions,
-                regimes=regimes,
                 knowledge=knowledge,
-                kinds=kinds,
-                columns=columns,
+                scan=scan if scan is not None and scan.rows > len(X) else None,
+                **known,
             )
             ordered, sorted_names, places = frame.sort_variables(problem, named)
-            self._table_columns = named
+            named = self._table_columns = dataclasses.replace(named, scan=None)
             missing = gaps.describe(problem, named.names)
             if missing and not self._accepts_missing():
                 bar.stage("filling gaps")
@@ -244,10 +255,48 @@ class BaseGraphEstimator(Fitted, ABC):
             "rows": int((problem.weight > 0).sum()),
             "warnings": warned,
         }
+        if scan is not None and scan.rows > info["rows"]:
+            whole = "" if ordered.whole is None else self._of_all_rows(info)
+            info["sample"] = {"rows": info["rows"], "of_all_rows": whole}
+            info["rows"] = scan.rows
         if missing:
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
         return self
+
+    def _of_all_rows(self, info: Mapping[str, Any]) -> str:
+        """What is learned from all rows of a file, not from a sample; "" for nothing.
+
+        It begins a sentence, and is several.
+        """
+        del info
+        return ""
+
+    def _scanned(self, table: Any, sample_weight: Any, **known: Any) -> Scan:
+        """Reads a file part by part.
+
+        Args:
+          table: its path, or a ``Scan`` that is there already.
+          sample_weight: as ``fit`` takes it, and so what is ``known``.
+
+        Raises:
+          ValueError: for what cannot be told of a file.
+        """
+        given = {name: known[name] for name in ("interventions", "regimes")}
+        for name, entries in (given | {"sample_weight": sample_weight}).items():
+            if entries is not None:
+                raise ValueError(
+                    f"{name} has one entry a row and X is a file that is read part by "
+                    "part: read it by pandas and give fit the table, or leave it out"
+                )
+        if getattr(self, "n_bootstrap", 0):
+            raise ValueError(
+                "n_bootstrap draws rows and X is a file that is read part by part: "
+                "leave it out, or give fit a table"
+            )
+        if isinstance(table, Scan):
+            return table
+        return scan_file(table, kinds=known["kinds"], columns=known["columns"])
 
     def _gather(self, problem: Problem, places: np.ndarray) -> None:
         """Keeps what ``explain`` asks of a table, of whose columns these are places."""

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from causaljax.tables import datasets, files, knowledge_files
+from causaljax.tables import datasets, files, knowledge_files, scan
 from causaljax.tables.errors import CodedError, coded, unknown
 from causaljax.tables.knowledge import Knowledge
+
+STREAMED_BYTES = 2**28
+"""The size of a file from which it is read part by part, and not held."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Reading:
 class Loaded(NamedTuple):
     """What there is to learn from, and what is known of the answer."""
 
-    table: pd.DataFrame
+    table: Any  # DataFrame, or the Scan of a file that is too long to be held
     source: str  # what it is
     interventions: Any = None  # as fit takes them, and so the regimes
     regimes: Any = None
@@ -58,6 +61,12 @@ class Loaded(NamedTuple):
     truth_name: str = ""
     caution: str = ""  # what a comparison with the truth cannot show
     fingerprint: str = ""  # SHA-256 of the file or the values
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The table; of one that is too long, a sample of its rows."""
+        whole = isinstance(self.table, pd.DataFrame)
+        return self.table if whole else self.table.sample
 
 
 def described(loaded: Loaded) -> dict[str, Any]:
@@ -135,7 +144,7 @@ def _read_knowledge(path, *how):
 
 
 def read_file(path: str, options: Any, names: Sequence[str] = ()) -> Loaded:
-    """A file as a table, all of its columns.
+    """A file as a table, all of its columns; of a large one the ``Scan``.
 
     Args:
       path: of a .csv, .tsv or .parquet file.
@@ -159,13 +168,40 @@ def read_file(path: str, options: Any, names: Sequence[str] = ()) -> Loaded:
             path,
             list(datasets.DATASETS),
         )
+    form = {
+        "separator": separator,
+        "decimal": options.decimal,
+        "header": not options.no_header,
+    }
+    if not missing and Path(path).stat().st_size > STREAMED_BYTES:
+        return _scan_file(path, options, form)
     with coded("file_not_found" if missing else "unreadable_data"):
-        table = files.read_table(
+        known = [column for column in labelled if column is not None]
+        table = files.read_table(path, names=known, **form)
+        return Loaded(table, path, fingerprint=files.fingerprint(path))
+
+
+def _scan_file(path, options, form):
+    """A large file, read part by part."""
+    for option in ("interventions", "regimes", "weights"):
+        if getattr(options, f"{option}_column") is not None:
+            raise CodedError(
+                "option_not_applicable",
+                f"--{option}-column: {path} is larger than {STREAMED_BYTES // 2**20} "
+                "MiB and read part by part, without such a column: cut it into "
+                "smaller files, or leave the option out",
+            )
+    with coded("unreadable_data"):
+        names = [*next(files.read_parts(path, rows=1, **form))]
+    kept = set(names) - set(_dropped(options.drop, names))
+    columns = _names(options.columns, names) or names
+    kinds = _kinds(options.kinds, names)
+    with coded("unreadable_data"):
+        table = scan.scan_file(
             path,
-            names=[column for column in labelled if column is not None],
-            separator=separator,
-            decimal=options.decimal,
-            header=not options.no_header,
+            kinds=kinds,
+            columns=[name for name in columns if name in kept or name not in names],
+            **form,
         )
         return Loaded(table, path, fingerprint=files.fingerprint(path))
 
@@ -176,6 +212,8 @@ def take_columns(loaded: Loaded, options: Any) -> Loaded:
     Raises:
       CodedError: for a column that the table does not have.
     """
+    if not isinstance(loaded.table, pd.DataFrame):
+        return loaded  # which has been read without other columns
     table = loaded.table.copy(deep=False)  # columns are popped
     loaded = loaded._replace(table=table)
     interventions = _take(table, options.interventions_column, "interventions")
@@ -191,11 +229,7 @@ def take_columns(loaded: Loaded, options: Any) -> Loaded:
 
 def without(loaded: Loaded, entries: Sequence[str]) -> Loaded:
     """What was loaded, less the columns of ``--drop``."""
-    table, dropped = loaded.table, _names(entries, loaded.table.columns)
-    for name in dropped:
-        if name not in table.columns:
-            what = f"--drop: the table has no {name!r}"
-            raise unknown("unknown_column", what, name, [*table.columns])
+    table, dropped = loaded.table, _dropped(entries, loaded.table.columns)
     if not dropped:
         return loaded
     kept = ~table.columns.isin(dropped)
@@ -203,6 +237,16 @@ def without(loaded: Loaded, entries: Sequence[str]) -> Loaded:
     if isinstance(interventions, np.ndarray):
         interventions = interventions[:, kept]
     return loaded._replace(table=table.loc[:, kept], interventions=interventions)
+
+
+def _dropped(entries, columns):
+    """The columns that ``--drop`` names."""
+    dropped = _names(entries, columns)
+    for name in dropped:
+        if name not in columns:
+            what = f"--drop: the table has no {name!r}"
+            raise unknown("unknown_column", what, name, [*columns])
+    return dropped
 
 
 def _take(table, column, option):
