@@ -61,7 +61,8 @@ DEVICE_MAY = {
 }  # numpy for what is known at tracing
 ALSO = {"networks": {"flax", "optax", "safetensors"}, "kernels": {"optax"}}
 FLAX = {"networks"}
-TABLES = {"tables", "exchange", "plot", "reports", "effects", "estimators", "cli"}
+TABLES = {"tables", "exchange", "plot", "reports", "effects", "estimators"}
+TABLES |= {"batch", "cli"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

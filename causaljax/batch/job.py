@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-import causaljax
 from causaljax.estimators.methods import METHODS, make
 from causaljax.tables.errors import CodedError, unknown
 from causaljax.tables.files import fingerprint
@@ -95,7 +95,7 @@ class Job:
                     raise CodedError("file_not_found", f"{path}: no such file")
                 told["read"][name] = fingerprint(path)
         told["versions"] = {
-            "causaljax": causaljax.__version__,
+            "causaljax": sys.modules["causaljax"].__version__,
             "jax": jax.__version__,
             "numpy": np.__version__,
         }
