@@ -126,7 +126,14 @@ def _read(path: Path, like: PyTree) -> PyTree | None:
     fits = [(leaf.shape, leaf.dtype) for leaf in leaves] == [
         (np.shape(leaf), np.asarray(leaf).dtype) for leaf in wanted
     ]
-    return jax.tree.unflatten(form, leaves) if whole and fits else None
+    if not whole or not fits:
+        return None
+    # Parts of a kernel that run one by one may tell numpy's arrays from jax's.
+    leaves = [
+        jax.device_put(leaf) if isinstance(asked, jax.Array) else leaf
+        for leaf, asked in zip(leaves, wanted, strict=True)
+    ]
+    return jax.tree.unflatten(form, leaves)
 
 
 def _digest(leaves):
