@@ -6,10 +6,7 @@ import itertools
 import json
 import os
 import shutil
-from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,12 +24,7 @@ from causaljax.batch import (
     worker,
 )
 from causaljax.batch import output as outputs
-from causaljax.batch.checkpoints import Checkpoints
 from causaljax.batch.output import Output
-from causaljax.batch.stopping import Preempted
-from causaljax.core import run
-from causaljax.core.types import Kernel, make_problem
-from causaljax.kernels import order_search
 from causaljax.tables.errors import CodedError
 
 TOML = """
@@ -438,55 +430,6 @@ def test_a_client_of_no_scheduler_is_refused(folder, job):
         schedulers.submit(folder / "job.toml", json)
 
 
-# What it says together
-
-
-def test_a_summary_counts_edges_and_bounds_the_false(tmp_path):
-    """Four subsamples: a-b in all of them, each way in some, a-c in two."""
-    marks = ["-->", "<--", "---", "<--"]
-    description = {"bootstraps": 0, "subsamples": 4}
-    with Output(tmp_path / "out", description, (0, 1)) as output:
-        for number in range(5):
-            mark = marks[number - 1] if number else "-->"
-            ends = "ba" if mark == "<--" else "ab"
-            mark = "-->" if mark == "<--" else mark
-            edges = [
-                dict(zip(("source", "target", "mark"), (*ends, mark), strict=True))
-            ]
-            if number in (0, 1, 4):
-                edges.append({"source": "a", "target": "c", "mark": "-->"})
-            edges.append({"source": "b", "target": "c", "mark": "<->"})
-            nothing = dict.fromkeys(outputs.COLUMNS, None) | {"why": ""}
-            output.add(
-                worker._NOTHING
-                | {"task": f"t?subsample={number}", "input": "t", "group": ""}
-                | {"settings": "{}", "seed": 0, "resample": "", "replicate": number}
-                | {"status": "done", "seconds": 0.5, "candidates": 10, "required": 1}
-                | {"edges_found": len(edges) - 1, "edges": [nothing | e for e in edges]}
-            )
-    found = summarise(tmp_path / "out", 0.9)
-    shown = ["source", "target", "adjacent", "forward", "backward", "open"]
-    rows = found.edges[[*shown, "confounded", "stable"]].to_numpy().tolist()
-    assert rows == [
-        ["b", "a", 1, 0.5, 0.25, 0.25, 0, True],
-        ["a", "c", 0.5, 0.5, 0, 0, 0, False],
-        ["b", "c", 0, 0, 0, 0, 1, False],
-    ]
-    (fits,) = found.fits.to_dict("records")
-    assert (fits["fits"], fits["mean_edges"], fits["stable"]) == (4, 1.5, 1)
-    # q = 1.5 - 1 that is required: .5^2 / (.8 * 10)
-    np.testing.assert_allclose(fits["false_bound"], 0.03125)
-    assert found.bound_holds
-    assert found.seconds == 2.5
-    with pytest.raises(CodedError, match=r"above 0\.5"):
-        summarise(tmp_path / "out", 0.5)
-
-
-def test_a_folder_of_no_job_has_no_summary(tmp_path, job):
-    with pytest.raises(CodedError, match=r"holds no job\.json"):
-        summarise(tmp_path)
-
-
 # On the command line
 
 
@@ -552,79 +495,3 @@ def test_tasks_are_the_fits_of_the_estimator(tmp_path):
     )
     assert found["candidates"].tolist() == [6]
     assert found["rows"].tolist() == [300]
-
-
-class Walk(NamedTuple):
-    step: jax.Array
-    place: jax.Array
-
-
-def walk(key, state, problem, config):
-    """A step of a random walk."""
-    place = state.place + jax.random.normal(key, state.place.shape)
-    return Walk(state.step + 1, place), {"loss": place.sum()}
-
-
-WALK = Kernel(
-    lambda key, problem, config: Walk(jnp.int32(0), jnp.zeros(3)),
-    walk,
-    lambda key, state, problem, config: state.place,
-)
-
-
-def test_a_run_goes_on_from_a_saved_state_to_the_last_bit():
-    problem = make_problem(np.zeros((4, 3), np.float32))
-    config = order_search.Config(num_steps=6)
-
-    class Saver:
-        kept = None
-
-        def restore(self, like):
-            assert isinstance(like, Walk)
-            return self.kept
-
-        def save(self, state):
-            self.kept = jax.tree.map(np.asarray, state)
-            if state.step == 4:
-                raise InterruptedError
-
-    def fit(saver=None, on_chunk=None):
-        key = jax.random.key(0)
-        return run.run(
-            *(WALK, key, problem, config),
-            num_chunks=3,
-            saver=saver,
-            on_chunk=on_chunk,
-        )
-
-    saver, steps = Saver(), []
-    with pytest.raises(InterruptedError):
-        fit(saver)
-    again = fit(saver, lambda number, _: steps.append(number))
-    assert steps == [6]
-    for one, other in zip(*map(jax.tree.leaves, (fit(), again)), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_states_on_disk_are_whole_or_none(tmp_path):
-    state = Walk(np.int32(4), np.arange(3.0))
-    fit = Checkpoints(tmp_path / "states", 0, lambda: False)
-    assert fit("a/b").restore(state) is None
-    fit("a/b").save(state)
-    fit("a/b").save(state._replace(step=np.int32(5)))
-    assert [path.name for path in tmp_path.glob("states/*/*")] == ["00000005"]
-    back = fit("a/b").restore(state)
-    assert back.step == 5
-    np.testing.assert_array_equal(back.place, state.place)
-    assert back.place.dtype == np.float64
-    assert fit("a/b").restore(state._replace(place=np.zeros(2))) is None
-    assert "is cut or was changed" in fit.notices[0]
-    for path in sorted(tmp_path.rglob("d/*")):
-        path.write_bytes(path.read_bytes()[:-20] + bytes(20))
-    assert fit("a/b").restore(state) is None
-    asked = Checkpoints(tmp_path / "states", 1e9, lambda: True)
-    with pytest.raises(Preempted):
-        asked("a/b").save(state._replace(step=np.int32(6)))
-    assert fit("a/b").restore(state).step == 6
-    fit.remove()
-    assert not (tmp_path / "states").exists()
