@@ -91,7 +91,7 @@ def _by_ray(
     del client  # ray has one for each process
     import ray
 
-    remote = ray.remote(fit)
+    remote = ray.remote(lambda task: fit(task))  # it takes functions alone
     waiting = [remote.remote(task) for task in tasks]
     while waiting:
         (done,), waiting = ray.wait(waiting, num_returns=1)
