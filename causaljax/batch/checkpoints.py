@@ -1,7 +1,6 @@
 """States of a fit in progress on disk, by orbax."""
 
 import contextlib
-import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -12,8 +11,11 @@ from urllib.parse import quote
 import jax
 import numpy as np
 
+from causaljax.batch.output import sealed, unsealed, write_whole
 from causaljax.batch.stopping import Preempted, Unwritable
 from causaljax.core.types import PyTree
+from causaljax.tables.errors import CodedError
+from causaljax.tables.files import fingerprint
 
 
 class Checkpoints:
@@ -62,19 +64,23 @@ class Checkpoints:
 
 
 class _RunSaver:
-    """A ``core.run.Saver``: a folder a state, named by its number of steps."""
+    """A ``core.run.Saver``: a folder a state, and its seal beside it.
+
+    Both are named by the number of steps.
+    """
 
     def __init__(self, fit: Checkpoints, folder: Path):
         self._fit, self._folder = fit, folder
 
     def restore(self, like: PyTree) -> PyTree | None:
         """The newest state that is whole, or None."""
-        for path in reversed(self._states()):
-            state = _read(path, like)
+        for seal in reversed(self._seals()):
+            state = _read(seal, like)
             if state is not None:
                 return state
             self._fit.notices.append(
-                f"{path}: is cut or was changed; the fit went on without it"
+                f"{seal}: is cut or was changed, or its folder; the fit went on "
+                "without it"
             )
         return None
 
@@ -82,51 +88,54 @@ class _RunSaver:
         """Keeps a state if one is due; older ones are then removed."""
         if not self._fit.due():
             return
-        before, path = self._states(), self._folder / f"{int(state.step):08d}"
+        before, seal = self._seals(), self._folder / f"{int(state.step):08d}.json"
         try:
-            shutil.rmtree(path, ignore_errors=True)  # one that was damaged
-            _write(path, state)
+            _write(seal, state)
         except Exception as error:  # orbax and its storage have errors of their own
             raise Unwritable(
                 "unwritable_output",
-                f"{path}: the state of a fit cannot be written ({error}); what was "
+                f"{seal}: the state of a fit cannot be written ({error}); what was "
                 "done before is kept: make room, and start again",
             ) from None
         for old in before:
-            if old != path:
-                shutil.rmtree(old, ignore_errors=True)
+            if old != seal:
+                _remove(old)
         self._fit.kept()
 
-    def _states(self):
-        """Those that were written to their end; orbax renames a folder that is."""
-        return sorted(path for path in self._folder.glob("*") if path.name.isdigit())
+    def _seals(self):
+        return sorted(self._folder.glob("*.json"))
 
 
-def _write(path: Path, state: PyTree) -> None:
+def _write(seal: Path, state: PyTree) -> None:
+    """A folder by orbax, and then the checksums of its files, which make it valid."""
     import orbax.checkpoint as ocp
 
+    _remove(seal)  # one that was damaged
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-    numbered = {f"{k:05d}": leaf for k, leaf in enumerate(leaves)}
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path, {"leaves": numbered, "sha256": _digest(leaves)})
+        checkpointer.save(
+            seal.with_suffix(""), {f"{k:05d}": leaf for k, leaf in enumerate(leaves)}
+        )
+    write_whole(seal, sealed(_checksums(seal)))
 
 
-def _read(path: Path, like: PyTree) -> PyTree | None:
+def _read(seal: Path, like: PyTree) -> PyTree | None:
     """A state as ``like`` has it; None if it is not what was written."""
     import orbax.checkpoint as ocp
 
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            kept: Any = checkpointer.restore(path)
-        leaves = [kept["leaves"][name] for name in sorted(kept["leaves"])]
-        whole = np.array_equal(kept["sha256"], _digest(leaves))
-    except Exception:  # of a damaged file orbax and its storage say many things
+        whole = unsealed(seal) == _checksums(seal)
+    except CodedError:
+        whole = False
+    if not whole:  # orbax must not see it: its storage reads on in the background
         return None
+    with ocp.StandardCheckpointer() as checkpointer:
+        kept: Any = checkpointer.restore(seal.with_suffix(""))
+    leaves = [kept[name] for name in sorted(kept)]
     wanted, form = jax.tree.flatten(like)
-    fits = [(leaf.shape, leaf.dtype) for leaf in leaves] == [
+    if [(leaf.shape, leaf.dtype) for leaf in leaves] != [
         (np.shape(leaf), np.asarray(leaf).dtype) for leaf in wanted
-    ]
-    if not whole or not fits:
+    ]:
         return None
     # Parts of a kernel that run one by one may tell numpy's arrays from jax's.
     leaves = [
@@ -136,10 +145,13 @@ def _read(path: Path, like: PyTree) -> PyTree | None:
     return jax.tree.unflatten(form, leaves)
 
 
-def _digest(leaves):
-    """SHA-256 of arrays with their types and shapes, ``[32]`` bytes."""
-    digest = hashlib.sha256()
-    for leaf in leaves:
-        digest.update(f"{leaf.dtype.str}{leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return np.frombuffer(digest.digest(), np.uint8)
+def _remove(seal):
+    seal.unlink(missing_ok=True)
+    shutil.rmtree(seal.with_suffix(""), ignore_errors=True)
+
+
+def _checksums(seal):
+    """SHA-256 of all files of a state, by their paths."""
+    folder = seal.with_suffix("")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): fingerprint(path) for path in files}

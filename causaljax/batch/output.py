@@ -137,9 +137,9 @@ class Output:
                     f"{self._folder}: holds {others[0]}, which is of no job; name "
                     "another folder",
                 )
-            write_whole(path, _sealed(self._description))
+            write_whole(path, sealed(self._description))
             return
-        before = _unsealed(path)
+        before = unsealed(path)
         if before != self._description:
             changed = sorted(
                 key
@@ -219,7 +219,7 @@ class Output:
                 write_whole(self._folder / name, content.getvalue())
                 shard[kind] = {"file": name, "sha256": _sha256(content.getvalue())}
             self._shards.append(shard)
-            write_whole(self._manifest, _sealed({"shards": self._shards}))
+            write_whole(self._manifest, sealed({"shards": self._shards}))
             self._pending = []
             self._file.close()
             self._renew_journal()
@@ -243,7 +243,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise CodedError(
             "file_not_found", f"{folder}: holds no {JOB}: is no folder of a batch job"
         )
-    return _unsealed(folder / JOB)
+    return unsealed(folder / JOB)
 
 
 def count_tasks(folder: Path) -> int:
@@ -325,14 +325,15 @@ def _sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def _sealed(content):
+def sealed(content: Any) -> bytes:
     """JSON with its own checksum."""
     text = json.dumps(content, sort_keys=True)
     whole = {"sha256": _sha256(text.encode()), "content": content}
     return json.dumps(whole, sort_keys=True, indent=1).encode()
 
 
-def _unsealed(path):
+def unsealed(path: Path) -> Any:
+    """What ``sealed`` was given; raises CodedError for another file."""
     try:
         whole = json.loads(path.read_bytes())
         text = json.dumps(whole["content"], sort_keys=True)
@@ -371,7 +372,7 @@ def _read_journal(path: Path) -> Iterator[dict[str, Any]]:
 
 def _manifests(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     for path in sorted(folder.glob("manifest-*.json")):
-        yield path, _unsealed(path)["shards"]
+        yield path, unsealed(path)["shards"]
 
 
 def _is_there(folder, shard):
