@@ -53,3 +53,19 @@ def test_a_summary_counts_edges_and_bounds_the_false(tmp_path):
 def test_a_folder_of_no_job_has_no_summary(tmp_path):
     with pytest.raises(CodedError, match=r"holds no job\.json"):
         summarise(tmp_path)
+
+
+def test_a_job_of_failures_has_a_summary_of_them(tmp_path):
+    description = {"bootstraps": 0, "subsamples": 0}
+    with Output(tmp_path / "out", description, (0, 1)) as output:
+        output.add(
+            worker._NOTHING
+            | {"task": "t?seed=0", "input": "t", "group": "", "settings": "{}"}
+            | {"seed": 0, "resample": "", "replicate": 0, "seconds": 0.5}
+            | {"status": "failed", "error": "t: the file is empty"}
+        )
+    found = summarise(tmp_path / "out")
+    assert found.edges.empty
+    assert found.failures["error"].tolist() == ["t: the file is empty"]
+    (fits,) = found.fits.to_dict("records")
+    assert (fits["fits"], fits["failed"], fits["candidates"]) == (0, 1, 0)
