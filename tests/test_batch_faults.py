@@ -35,7 +35,7 @@ output = "{out}"
 seeds = [0, 1]
 checkpoint_seconds = 0
 [settings]
-num_steps = 400
+num_updates = 200
 """
 LIMIT = 500  # seconds
 
@@ -201,7 +201,7 @@ def test_of_a_hundred_tables_one_is_corrupt(tmp_path):
 def test_a_full_disk_is_told_and_leaves_no_corrupt_shard(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)]
     if (
         os.getuid()
         or subprocess.run(mount, capture_output=True, check=False).returncode
@@ -210,7 +210,7 @@ def test_a_full_disk_is_told_and_leaves_no_corrupt_shard(tmp_path):
     try:
         make_tables(tmp_path, 2)
         text = LINEAR.replace("{out}", str(disk / "out"))
-        (tmp_path / "job.toml").write_text(text.format(bootstraps=100))
+        (tmp_path / "job.toml").write_text(text.format(bootstraps=60))
         _, _, told = finish(tmp_path / "job.toml", code=2)
         assert "No space left on device" in told
         assert "Traceback" not in told
@@ -218,9 +218,7 @@ def test_a_full_disk_is_told_and_leaves_no_corrupt_shard(tmp_path):
         assert kept > 10
         subprocess.run([*mount[:4], "remount,size=64m", str(disk)], check=True)
         finish(tmp_path / "job.toml")
-        text = LINEAR.format(out="whole", bootstraps=100)
-        (tmp_path / "whole.toml").write_text(text)
-        finish(tmp_path / "whole.toml")
+        finish(write_job(tmp_path, out="whole", bootstraps=60))
         assert_same_results(tmp_path / "whole", disk / "out")
     finally:
         subprocess.run(["umount", str(disk)], check=False)
@@ -273,8 +271,8 @@ def test_schedulers_give_what_the_command_gives(tmp_path, name):
 
 
 LONG = {
-    "neural": {"num_steps": 60},
-    "latent-interventions": {"mechanism": "linear", "max_regimes": 3},
+    "neural": {"num_updates": 10},
+    "latent-interventions": {"mechanism": "linear", "max_regimes": 2},
 }
 
 
