@@ -23,7 +23,13 @@ done
 
 code=0
 for pid in "${pids[@]}"; do
+    last=0
+    wait "$pid" || last=$?
+    while kill -0 "$pid" 2>/dev/null; do # a signal to the script ended the wait
+        last=0
+        wait "$pid" || last=$?
+    done
     # The first code that is not 0 is that of the script: 75 means start again.
-    wait "$pid" || { last=$?; ((code)) || code=$last; }
+    ((code)) || code=$last
 done
 exit "$code"
