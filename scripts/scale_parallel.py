@@ -8,6 +8,7 @@ import argparse
 import functools
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -197,9 +198,11 @@ def together(options) -> None:
             fit = functools.partial(parallel.run_sharded, sized, keys, problems, config)
             compiled, warm = (seconds_of(fit, time.process_time) for _ in range(2))
             milliseconds = 1000 * warm / options.fits
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(
                 f"{method:12}{size:4} together {milliseconds:10.2f} ms a fit, "
-                f"compiled in {compiled - warm:.0f} s",
+                f"compiled in {compiled - warm:.0f} s, "
+                f"peak of the process {peak:.2f} GB",
                 flush=True,
             )
 

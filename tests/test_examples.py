@@ -45,6 +45,10 @@ SAID = {
             all(0 < int(number) < 45 for number in edges.split()) and float(slope) < 0
         ),
     ),
+    "kernel_in_shard_map": (
+        r"graph (\d+)\nfound in each table (\d+)\nlosses on 2 devices",
+        lambda edges, found: 0 < int(found) <= int(edges),
+    ),
     "latent_interventions_sachs": (
         r"(?s)Nothing known\n.*'shd': (\d+).*known\n.*'shd': (\d+)",
         lambda hidden, partly: max(int(hidden), int(partly)) < 40,

@@ -12,21 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
+from causaljax.batch import meshes
 from causaljax.core import run
 from causaljax.core.compiling import quick_jit
 from causaljax.core.problem import pad_rows, padded_size
 from causaljax.core.types import Array, Kernel, Problem, PyTree
 
-
-def local_mesh() -> Mesh:
-    """The devices of this process along one axis, "fit"."""
-    devices = jax.local_devices()
-    return jax.make_mesh(
-        (len(devices),), ("fit",), axis_types=(AxisType.Auto,), devices=devices
-    )
+_FITS, _CELLS = 32, 2**22  # that a call has at most, for each device
 
 
 def run_sharded(
@@ -78,7 +72,7 @@ def run_sharded(
       ValueError: if the batch is empty, if keys, problems and configs differ in
         number, or if ``gather=False`` cannot be had.
     """
-    mesh = local_mesh() if mesh is None else mesh
+    mesh = meshes.local_mesh() if mesh is None else mesh
     stacked = isinstance(problems, Problem)
     total = np.shape(problems.x)[0] if stacked else len(problems)
     several = isinstance(configs, list | tuple)
@@ -172,80 +166,112 @@ def _merge(configs):
 
 
 def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
-    """Stacked answers to stacked problems; leaves ``varied`` of the config are, too."""
+    """Stacked answers to stacked problems; leaves ``varied`` of the config are, too.
+
+    A call of the program fits so many problems a device as their size alone says. So
+    one program serves batches of any length, and is the same on any number of devices.
+    """
     if kernel.staged:
         return _one_by_one(kernel, keys, problems, config, varied, mesh)
-    total, _, d = np.shape(problems.x)
-    size = kernel.fits_at_once(d)
-    # Groups of one size whatever the number of devices, so that no bit depends on it.
-    share = -(-total // (mesh.size * size)) * size
-    order = np.minimum(np.arange(mesh.size * share), total - 1)
-    axes = PartitionSpec(mesh.axis_names)
-
-    def dealt(leaf, rows):
-        leaf = np.asarray(leaf)
-        return jax.make_array_from_callback(
-            (len(rows), *leaf.shape[1:]),
-            NamedSharding(mesh, axes),
-            lambda index: leaf[rows[index[0]]],
-        )
-
-    counts = np.clip(total - share * np.arange(mesh.size), 0, share)
-    # Of double precision: as ``run`` does it, while jax traces it.
-    double = kernel.precision != "single" or jax.config.values["jax_enable_x64"]
-    with jax.enable_x64(double):
-        leaves = [
-            dealt(leaf, order)
-            if number in varied
-            else (np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf)
-            for number, leaf in enumerate(jax.tree.leaves(config))
+    total, rows, d = np.shape(problems.x)
+    at_once = kernel.fits_at_once(d)
+    length = at_once * max(1, min(_FITS, _CELLS // (rows * d)) // at_once)
+    share = -(-total // mesh.size)
+    calls = -(-share // length)
+    place = np.arange(calls * length)
+    # [devices, calls, length]: which problem a device fits when.
+    numbers = share * np.arange(mesh.size)[:, None] + place
+    counted = (place < share) & (numbers < total)
+    numbers = np.minimum(numbers, total - 1).reshape(mesh.size, calls, length)
+    counts = counted.reshape(numbers.shape).sum(axis=2).astype(np.int32)
+    leaves, structure = jax.tree.flatten(config)
+    words = np.asarray(jax.random.key_data(keys))
+    with meshes.float_mode(kernel):
+        fixed = [
+            meshes.on_host(leaf) for k, leaf in enumerate(leaves) if k not in varied
         ]
-        answers = _fit_on_mesh(
-            kernel,
-            dealt(jax.random.key_data(keys), order),
-            jax.tree.map(lambda leaf: dealt(leaf, order), problems),
-            leaves,
-            dealt(counts.astype(np.int32), np.arange(mesh.size)),
-            structure=jax.tree.structure(config),
-            varied=varied,
-            size=size,
-            mesh=mesh,
-            impl=str(jax.random.key_impl(keys)),
-        )
-        return (
-            jax.tree.map(lambda leaf: _gathered(leaf)[:total], answers)
-            if gather
-            else answers
-        )
+        parts = []
+        for call in range(calls):
+            given = words, problems, [leaves[k] for k in varied]
+            dealt = meshes.deal(given, numbers[:, call].ravel(), mesh)
+            part = _fit_on_mesh(
+                kernel,
+                *dealt,
+                fixed,
+                meshes.deal(counts[:, call], np.arange(mesh.size), mesh),
+                structure=structure,
+                varied=varied,
+                at_once=at_once,
+                mesh=mesh,
+                impl=jax.random.key_impl(keys),
+            )
+            parts.append(part)
+        if not gather:
+            return _join_on_mesh(parts, share, mesh)
+        parts = jax.tree.map(meshes.gathered, parts)
+
+    def joined(*leaves):
+        rest = leaves[0].shape[1:]
+        leaves = [leaf.reshape(mesh.size, length, *rest) for leaf in leaves]
+        leaf = np.concatenate(leaves, axis=1)[:, :share]
+        return leaf.reshape(-1, *rest)[:total]
+
+    return jax.tree.map(joined, *parts)
 
 
-@quick_jit(static_argnames=("kernel", "structure", "varied", "size", "mesh", "impl"))
+@quick_jit(static_argnames=("kernel", "structure", "varied", "at_once", "mesh", "impl"))
 def _fit_on_mesh(
-    kernel, keys, problems, leaves, counts, *, structure, varied, size, mesh, impl
+    kernel,
+    words,
+    problems,
+    values,
+    fixed,
+    counts,
+    *,
+    structure,
+    varied,
+    at_once,
+    mesh,
+    impl,
 ):
     axes, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
 
-    def fit_share(keys, problems, leaves, count):
-        config = jax.tree.unflatten(structure, leaves)
-        keys = jax.random.wrap_key_data(keys, impl=impl)
+    def fit_share(words, problems, values, fixed, count):
+        varying, constant = iter(values), iter(fixed)
+        leaves = [
+            next(varying) if k in varied else next(constant)
+            for k in range(structure.num_leaves)
+        ]
         return run.run_many(
-            kernel, keys, problems, config, size, stacked=varied, count=count[0]
+            kernel,
+            jax.random.wrap_key_data(words, impl=impl),
+            problems,
+            jax.tree.unflatten(structure, leaves),
+            at_once,
+            stacked=varied,
+            count=count[0],
         )
 
-    placed = [axes if k in varied else everywhere for k in range(len(leaves))]
     return jax.shard_map(
         fit_share,
         mesh=mesh,
-        in_specs=(axes, axes, placed, axes),
+        in_specs=(axes, axes, axes, everywhere, axes),
         out_specs=axes,
         check_vma=False,  # optax.lbfgs and fresh constants in branches fail under it
-    )(keys, problems, leaves, counts)
+    )(words, problems, values, fixed, counts)
 
 
-def _gathered(leaf):
-    if leaf.is_fully_addressable:
-        return np.asarray(leaf)
-    return multihost_utils.process_allgather(leaf, tiled=True)
+@quick_jit(static_argnames=("share", "mesh"), once=True)
+def _join_on_mesh(parts, share, mesh):
+    """The answers of several calls, one after another on each device."""
+    axes = PartitionSpec(mesh.axis_names)
+
+    def join(parts):
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:share], *parts)
+
+    return jax.shard_map(
+        join, mesh=mesh, in_specs=axes, out_specs=axes, check_vma=False
+    )(parts)
 
 
 def _one_by_one(kernel, keys, problems, config, varied, mesh):

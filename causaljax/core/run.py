@@ -221,11 +221,18 @@ def run_many(
     Differentiable: as ``run``, unless ``count`` is traced.
     """
     leaves, structure = jax.tree.flatten(config)
-    given = keys, problems, [jnp.asarray(leaves[k]) for k in stacked]
+    # A loop over keys would count as using all of them each time: it is over numbers.
+    impl = jax.random.key_impl(keys)
+    given = (
+        jax.random.key_data(keys),
+        problems,
+        [jnp.asarray(leaves[k]) for k in stacked],
+    )
     total = keys.shape[0]
     size = min(batch_size, total)
 
-    def one(key, problem, values):
+    def one(words, problem, values):
+        key = jax.random.wrap_key_data(words, impl=impl)
         settings = leaves.copy()
         for k, value in zip(stacked, values, strict=True):
             settings[k] = value

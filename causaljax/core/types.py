@@ -86,6 +86,10 @@ def _one(d: int) -> int:
     return 1
 
 
+def _never(config: PyTree) -> bool:
+    return False
+
+
 class Kernel(NamedTuple):
     """A method as three pure functions; a module constant, so jit caches hit.
 
@@ -104,6 +108,8 @@ class Kernel(NamedTuple):
     is put together from compiled parts: unless jax traces them, its steps are taken one
     by one and each part is compiled by itself, which is sooner done. ``fits_at_once``
     says how many problems of d variables a device should work on side by side.
+    ``sums_rows`` says of a config whether all that is read of the rows are weighted
+    sums over them, so that rows can lie on many devices.
     """
 
     init: Callable[..., PyTree]
@@ -113,6 +119,7 @@ class Kernel(NamedTuple):
     precision: str = "single"
     staged: bool = False
     fits_at_once: Callable[[int], int] = _one
+    sums_rows: Callable[[PyTree], bool] = _never
 
 
 def make_problem(

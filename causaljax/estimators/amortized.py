@@ -158,14 +158,16 @@ class AmortizedDAG(BaseGraphEstimator):
         ]
         most = max(len(problem.x) for problem in problems)
         padded = [pad_rows(problem, most) for problem, _, _ in ordered]
-        size = amortized.tables_at_once(counts[0])
-        # Whole batches, or a power of two: other numbers of tables share the program.
-        size = min(size, 1 << (len(tables) - 1).bit_length())
-        padded += padded[-1:] * (-len(tables) % size)
+        # To a power of two: other numbers of tables share the program.
+        full = 1 << (len(tables) - 1).bit_length()
+        padded += padded[-1:] * (full - len(tables))
         together = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
         keys = numbered_keys(jax.random.key(seed), np.arange(len(padded)))
         with Progress(f"{type(self).__name__}, {len(tables)} tables", self.progress):
-            answers = run_many(amortized.KERNEL, keys, together, config, size)
+            # On a CPU one table after another is 3 to 5 times as fast as side by side.
+            answers = run_many(
+                amortized.KERNEL, keys, together, config, 1, count=len(tables)
+            )
             answers = jax.tree.map(np.asarray, answers)
         seconds = (time.perf_counter() - start) / len(tables)
 

@@ -86,8 +86,8 @@ class Info(NamedTuple):
     nonfinite: Array  # [] bool, the network's answer is not finite
 
 
-def tables_at_once(d: int) -> int:
-    """How many tables, or samples, of d variables the network should see together."""
+def _samples_at_once(d):
+    """How many samples of d variables the network should see together."""
     return max(1, _PAIRS_AT_ONCE // d**2)
 
 
@@ -346,10 +346,10 @@ def _sample(key, state, config):
         return jax.lax.scan(reveal_and_draw, carry, jnp.arange(1, num_rounds))[0][1]
 
     # Batches of one size, so that the network is compiled once.
-    num_batches = -(-config.num_graphs // tables_at_once(d))
+    num_batches = -(-config.num_graphs // _samples_at_once(d))
     size = -(-config.num_graphs // num_batches)
     numbers = jnp.arange(num_batches * size)
     return jax.lax.map(one_graph, numbers, batch_size=size)[: config.num_graphs]
 
 
-KERNEL = Kernel(init, step, finalise, brief=True, fits_at_once=tables_at_once)
+KERNEL = Kernel(init, step, finalise, brief=True)
