@@ -15,7 +15,7 @@ from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
-from causaljax.estimators import gaps
+from causaljax.estimators import cost, gaps
 from causaljax.estimators.fitted import Fitted
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment
@@ -234,6 +234,7 @@ class BaseGraphEstimator(Fitted, ABC):
                 scan=scan if scan is not None and scan.rows > len(X) else None,
                 **known,
             )
+            self._forecast(problem, bar)
             ordered, sorted_names, places = frame.sort_variables(problem, named)
             named = self._table_columns = dataclasses.replace(named, scan=None)
             missing = gaps.describe(problem, named.names)
@@ -261,6 +262,23 @@ class BaseGraphEstimator(Fitted, ABC):
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
         return self
+
+    def _cost(self, rows: int, columns: int) -> cost.Cost | None:
+        """What a fit takes; None where nobody knows."""
+        del rows, columns
+        return None
+
+    def _forecast(self, problem: Problem, bar: Progress) -> None:
+        """Says what the fit of a large table takes.
+
+        Raises:
+          ValueError: if there is too little memory.
+        """
+        rows, columns = problem.x.shape
+        size = f"{columns:,} columns and {int((problem.weight > 0).sum()):,} rows"
+        mend = "choose columns (columns=), or take a machine with more"
+        taken = self._cost(rows, columns)
+        bar.say(cost.told(taken, size, cost.free_gigabytes(), mend))
 
     def _of_all_rows(self, info: Mapping[str, Any]) -> str:
         """What is learned from all rows of a file, not from a sample; "" for nothing.
