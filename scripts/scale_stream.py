@@ -31,6 +31,9 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 LARGEST = {"mixed": 64, "neural": 16, "continuous": 128, "auto": 128, "amortized": 128}
 """Columns up to which a method's cost is measured; 256 of the rest."""
 
+ROWS = 1000, 4000, 16_000, 64_000
+"""Rows at which it is measured, of 10 columns."""
+
 CURVES = Path(__file__).parent.parent / "docs" / "pictures" / "cost_curves.json"
 """What ``curve`` measures and ``make_pictures.py --only costs`` draws."""
 
@@ -63,9 +66,7 @@ def write_parquet(path: Path, rows: int, columns: int, part: int = 500_000) -> N
     import pyarrow as pa
     from pyarrow import parquet
 
-    _, graph = make_table(2, columns)
     schema = pa.schema([(f"x{k}", pa.float64()) for k in range(columns)])
-    del graph
     with parquet.ParquetWriter(path, schema) as file:
         for first in range(0, rows, part):
             # One seed has one graph; its noise goes on from part to part.
@@ -203,7 +204,7 @@ def curve(options: argparse.Namespace) -> None:
         columns = [k for k in (4, 8, 16, 32, 64, 128, 256) if k <= largest]
         grids = {
             "columns": [(k, 1000, k) for k in columns if k <= options.columns],
-            "rows": [(n, n, 10) for n in (1000, 4000, 16_000, 64_000) if n <= options.rows],
+            "rows": [(n, n, 10) for n in ROWS if n <= options.rows],
         }
         for axis, grid in grids.items():
             sizes, seconds, memory = [], [], []

@@ -293,7 +293,8 @@ class BaseGraphEstimator(Fitted, ABC):
 
         Args:
           table: its path, or a ``Scan`` that is there already.
-          sample_weight: as ``fit`` takes it, and so what is ``known``.
+          sample_weight: as ``fit`` takes it.
+          **known: ``interventions``, ``regimes``, ``kinds`` and ``columns``, likewise.
 
         Raises:
           ValueError: for what cannot be told of a file.

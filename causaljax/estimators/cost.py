@@ -84,9 +84,7 @@ def told(cost: Cost | None, size: str, free: float | None, mend: str) -> str:
     if cost.seconds > SAID_SECONDS:
         parts.append(_clock(cost.seconds))
     if free is not None and cost.gigabytes > SAID_SHARE * free:
-        parts.append(
-            f"{_number(cost.gigabytes)} of {_number(free)} GiB of free memory"
-        )
+        parts.append(f"{_number(cost.gigabytes)} of {_number(free)} GiB of free memory")
     return f"about {' and '.join(parts)} for {size}" if parts else ""
 
 

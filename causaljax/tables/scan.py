@@ -378,9 +378,7 @@ class Scan:
         column = self._columns[self.names.index(name)]
         return column.infinite, column.first_infinite
 
-    def whole(
-        self, names: Sequence[str], levels: Sequence[tuple]
-    ) -> Whole | None:
+    def whole(self, names: Sequence[str], levels: Sequence[tuple]) -> Whole | None:
         """Moments of columns over all rows.
 
         Args:
