@@ -88,7 +88,7 @@ def _more_rows(rows, columns, number):
 
 
 def _reading(path: str) -> dict[str, Any]:
-    """Nothing but reading, by pandas' own reader and part by part."""
+    """Nothing but reading, part by part."""
     from causaljax.tables.files import read_parts
 
     start = time.perf_counter()

@@ -270,6 +270,6 @@ def test_other_methods_learn_from_the_sample(table, tmp_path):
 def test_a_long_table_is_read_by_rows_spread_along_it():
     problem = make_problem(np.arange(400.0, dtype=np.float32).reshape(200, 2))
     few = amortized.kernel._thinned(problem, 50)
-    np.testing.assert_array_equal(few.x[:, 0], problem.x[2::4, 0])
+    assert set(np.diff(few.x[:, 0]).tolist()) <= {6, 8, 10}  # each fourth, rounded
     assert few.weight.sum() == 50
     assert amortized.kernel._thinned(problem, 200) is problem

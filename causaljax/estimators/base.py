@@ -102,7 +102,9 @@ class BaseGraphEstimator(Fitted, ABC):
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
-        classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
+        classes by their codes), the number of ``rows``, of a file that was read part by
+        part the ``sample`` (its ``rows``, and what was learned ``of_all_rows``), the
+        ``warnings`` of the fit,
         its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
         ``random_state`` it gives the same answer again; of methods that take steps the
         ``history``, lists of ``step``, ``loss`` and what else is measured on the way.
