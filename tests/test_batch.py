@@ -211,7 +211,8 @@ def test_the_lines_on_progress_name_the_process(folder, quick, monkeypatch, job)
     told = []
     run_job(read_job(folder / "job.toml"), (1, 2), told.append)
     assert len(told) == 9
-    assert told[0].startswith("process 1 of 2: 1 of 8 tasks, 0 s, about ")
+    assert told[0] == "process 1 of 2: 1 of 8 tasks, 0 s"
+    assert told[1].startswith("process 1 of 2: 2 of 8 tasks, 0 s, about ")
     assert told[-1] == "process 1 of 2: 8 tasks, 0 s"
 
 

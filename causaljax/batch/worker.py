@@ -90,15 +90,19 @@ def keep_records(
     """
     todo = [task for task in tasks if output.status.get(task.id) != "done"]
     before, start = len(tasks) - len(todo), time.monotonic()
-    told, failed = start, []
+    first, told, failed = start, start, []
     for number, record in enumerate(records(todo), 1):
         _check_input(output, record)
         output.add(record)
         if record["status"] == "failed":
             failed.append(record)
         now = time.monotonic()
+        if number == 1:
+            first = now  # before it, programs were compiled
         if tell and now - told >= _EVERY:
-            told, left = now, (len(todo) - number) * (now - start) / number
+            told, left = now, None
+            if number > 1:
+                left = (len(todo) - number) * (now - first) / (number - 1)
             done = f"{before + number} of {len(tasks)} tasks"
             tell(_line(process, done, len(failed), now - start, left))
     seconds = time.monotonic() - start

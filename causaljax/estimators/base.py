@@ -15,7 +15,7 @@ from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import Saver, run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
-from causaljax.estimators import gaps
+from causaljax.estimators import cost, gaps
 from causaljax.estimators.fitted import Fitted
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment
@@ -102,7 +102,9 @@ class BaseGraphEstimator(Fitted, ABC):
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
-        classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
+        classes by their codes), the number of ``rows``, of a file that was read part by
+        part the ``sample`` (its ``rows``, and what was learned ``of_all_rows``), the
+        ``warnings`` of the fit,
         its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
         ``random_state`` it gives the same answer again; of methods that take steps the
         ``history``, lists of ``step``, ``loss`` and what else is measured on the way.
@@ -236,6 +238,7 @@ class BaseGraphEstimator(Fitted, ABC):
                 scan=scan if scan is not None and scan.rows > len(X) else None,
                 **known,
             )
+            self._forecast(problem, bar)
             ordered, sorted_names, places = frame.sort_variables(problem, named)
             named = self._table_columns = dataclasses.replace(named, scan=None)
             missing = gaps.describe(problem, named.names)
@@ -264,6 +267,23 @@ class BaseGraphEstimator(Fitted, ABC):
         self._store(learned._replace(info=info), named, X)
         return self
 
+    def _cost(self, rows: int, columns: int) -> cost.Cost | None:
+        """What a fit takes; None where nobody knows."""
+        del rows, columns
+        return None
+
+    def _forecast(self, problem: Problem, bar: Progress) -> None:
+        """Says what the fit of a large table takes.
+
+        Raises:
+          ValueError: if there is too little memory.
+        """
+        rows, columns = problem.x.shape
+        size = f"{columns:,} columns and {int((problem.weight > 0).sum()):,} rows"
+        mend = "choose columns (columns=), or take a machine with more"
+        taken = self._cost(rows, columns)
+        bar.say(cost.told(taken, size, cost.free_gigabytes(), mend))
+
     def _of_all_rows(self, info: Mapping[str, Any]) -> str:
         """What is learned from all rows of a file, not from a sample; "" for nothing.
 
@@ -277,7 +297,8 @@ class BaseGraphEstimator(Fitted, ABC):
 
         Args:
           table: its path, or a ``Scan`` that is there already.
-          sample_weight: as ``fit`` takes it, and so what is ``known``.
+          sample_weight: as ``fit`` takes it.
+          **known: ``interventions``, ``regimes``, ``kinds`` and ``columns``, likewise.
 
         Raises:
           ValueError: for what cannot be told of a file.

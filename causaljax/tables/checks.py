@@ -46,7 +46,7 @@ def doubts(
       untouched: ``[n]`` bool, rows without interventions.
       pooled: whether regimes that nobody recorded explain rows far out.
       in_order: whether the order of the rows may be that of time.
-      head: the first rows of the table, likewise; ``values``, unless these are a sample.
+      head: ``[m, d]``, the first rows of the table, of which values may be a sample.
 
     Yields:
       One line a doubt.

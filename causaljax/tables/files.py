@@ -141,7 +141,7 @@ def _parquet_parts(path, rows, columns):
         # The table that a part is a part of says what is its index.
         names = [*file.schema_arrow.empty_table().to_pandas().columns]
         chosen = [str(names[k]) for k in _places(columns, [*map(str, names)])]
-        for batch in file.iter_batches(rows, columns=chosen, use_threads=False):
+        for batch in file.iter_batches(rows, columns=chosen):
             part = batch.to_pandas()
             part.columns = [str(name) for name in part.columns]
             yield part[chosen]

@@ -649,8 +649,8 @@ def _ranges(read, values, scan):
     ranges = np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)], axis=1)
     if scan is not None:
         for k, (name, column) in enumerate(zip(read.names, read.columns, strict=True)):
-            if not column.levels:
-                ranges[k] = scan.range(name)
+            levels = len(column.levels)
+            ranges[k] = (0, levels - 1) if levels else scan.range(name)
     return ranges
 
 

@@ -278,12 +278,14 @@ class Scan:
             column.witnesses = {of: row for of, row in kept if isinstance(of, str)}
             return
         number = np.bincount(found.codes[found.codes >= 0], minlength=len(found.levels))
-        for code, level in enumerate(found.levels):
-            if level not in column.counts:
-                row = self.rows + int(np.argmax(found.codes == code))
-                column.counts[level] = 0
-                column.witnesses["first", level] = row, level
-            column.counts[level] += int(number[code])
+        if found.levels and not column.counts.keys() >= set(found.levels):
+            first = dict(zip(*np.unique(found.codes, return_index=True), strict=True))
+            for code, level in enumerate(found.levels):
+                if level not in column.counts:
+                    column.counts[level] = 0
+                    column.witnesses["first", level] = self.rows + first[code], level
+        for level, count in zip(found.levels, number.tolist(), strict=True):
+            column.counts[level] += count
 
     def _new_place(self, shift=0.0, exponent=0):
         self._shift = np.append(self._shift, shift)
