@@ -57,7 +57,7 @@ def table(classes: bool = False, rows: int = 256) -> np.ndarray:
 def checks():
     """Name, kernel, config and problem of each check."""
     problem = make_problem(table())
-    kinds = [Kind.BINARY] * 2 + [Kind.CONTINUOUS] * 3
+    kinds = np.array([Kind.BINARY] * 2 + [Kind.CONTINUOUS] * 3)
     mixed = make_problem(table(classes=True), kind=kinds)
     start = np.triu(np.full((5, 5), 0.5, np.float32), 1)
     for noise in ("gaussian", "auto"):

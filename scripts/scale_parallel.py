@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -136,15 +137,16 @@ def processes(options, count: int, loop: bool = False) -> float:
                 preexec_fn=lambda index=index: os.sched_setaffinity(0, {index}),
             )
         )
-    for process in begun:
-        if process.stdout.readline() != "ready\n":
+    pipes: list[Any] = [(process.stdin, process.stdout) for process in begun]
+    for _, output in pipes:
+        if output.readline() != "ready\n":
             raise RuntimeError(f"a process of {options.method} ended with an error")
     start = time.perf_counter()
-    for process in begun:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in begun:
-        process.stdout.readline()
+    for told, _ in pipes:
+        told.write("go\n")
+        told.flush()
+    for _, output in pipes:
+        output.readline()
     seconds = time.perf_counter() - start
     for process in begun:
         process.communicate()
@@ -210,7 +212,7 @@ def together(options) -> None:
 def add(subparsers) -> None:
     """The subcommands of this module."""
     for name, function in (("fits", fits), ("together", together), ("work", work)):
-        parser = subparsers.add_parser(name, help=function.__doc__.splitlines()[0])
+        parser = subparsers.add_parser(name, description=function.__doc__)
         parser.set_defaults(run=function)
         parser.add_argument("--fits", type=int, default=200)
         parser.add_argument("--rows", type=int, default=1000)

@@ -94,7 +94,8 @@ def programs(monkeypatch):
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-def test_an_uneven_batch_is_the_same_on_one_device_and_two(at_once):
+def test_an_uneven_batch_is_the_same_on_one_device_and_two(at_once, monkeypatch):
+    monkeypatch.setattr(parallel, "_FITS", 2)  # so that there are several calls
     kernel = MEANS._replace(fits_at_once=lambda d: at_once)
     problems = stack([problem_of(seed) for seed in range(5)])
     one, two = (
@@ -117,6 +118,20 @@ def test_a_batch_is_a_loop_over_run():
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), together, alone
         )
+
+
+def test_a_batch_has_derivatives():
+    problems = stack([problem_of(seed) for seed in range(2)])
+
+    def joined(rates):
+        posterior, _ = run.run_many(
+            MEANS, keys_of(2), problems, Config(rate=rates), 1, stacked=(0,)
+        )
+        return posterior.edge_prob[0].sum()
+
+    slopes = jax.grad(joined)(jnp.array([0.1, 0.1]))
+    assert slopes[0] != 0
+    assert slopes[1] == 0  # of the other problem
 
 
 def test_problems_of_several_sizes_share_programs(programs):
@@ -142,7 +157,8 @@ def test_configs_with_other_numbers_of_steps_have_programs_of_their_own(programs
     np.testing.assert_allclose(answers[1][0].edge_prob, expected.edge_prob, rtol=1e-5)
 
 
-def test_answers_stay_on_their_devices_if_asked():
+def test_answers_stay_on_their_devices_if_asked(monkeypatch):
+    monkeypatch.setattr(parallel, "_FITS", 1)
     problems = stack([problem_of(seed) for seed in range(4)])
     given = MEANS, keys_of(4), problems, Config(), mesh_of(2)
     left = parallel.run_sharded(*given, gather=False)
@@ -216,6 +232,13 @@ def test_rows_of_other_kernels_are_not_shared():
         ),
         ({"problems": lambda _: []}, "no problem"),
         ({"gather": lambda _: False}, "2 devices share evenly, not 5"),
+        (
+            {
+                "gather": lambda _: False,
+                "problems": lambda _: [problem_of(seed) for seed in range(5)],
+            },
+            "stacked problems",
+        ),
     ],
 )
 def test_a_batch_that_does_not_fit_together_is_refused(change, message):
@@ -277,6 +300,16 @@ def test_batches_of_each_kernel_export_for_other_devices(monkeypatch, name):
 
 
 # Processes of their own
+
+CHECK = pathlib.Path(__file__).parent.parent / "scripts" / "check_device.py"
+
+
+@pytest.mark.slow
+def test_a_cpu_gives_the_stored_answers():
+    done = subprocess.run([sys.executable, CHECK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 kernels differ" in done.stdout
+
 
 FITS = pathlib.Path(__file__).with_name("fits_on_devices.py")
 

@@ -16,25 +16,24 @@ def local_mesh() -> Mesh:
     )
 
 
-def deal(tree: PyTree, order: np.ndarray, mesh: Mesh) -> PyTree:
-    """Entries of arrays along their first axis, dealt out to all devices of a mesh.
+def deal(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Arrays dealt out along their first axis to all devices of a mesh.
 
     Args:
-      tree: of arrays ``[b, ...]``; each process reads what its devices need.
-      order: ``[m]`` int, which entries; m is a multiple of the number of devices.
+      tree: of numpy arrays ``[m, ...]``, the same on each process; m is a multiple of
+        the number of devices.
       mesh: the devices, along all axes.
 
     Returns:
-      Arrays ``[m, ...]``.
+      Arrays of jax's, of the same shapes.
     """
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
     def dealt(leaf):
-        leaf = np.asarray(leaf)
-        leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
+        dtype = jax.dtypes.canonicalize_dtype(leaf.dtype)
+        leaf = leaf.astype(dtype, copy=False)
         return jax.make_array_from_callback(
-            (len(order), *leaf.shape[1:]),
-            NamedSharding(mesh, PartitionSpec(mesh.axis_names)),
-            lambda index: leaf[order[index[0]]],
+            leaf.shape, sharding, lambda index: leaf[index]
         )
 
     return jax.tree.map(dealt, tree)

@@ -77,16 +77,21 @@ def run_sharded(
     total = np.shape(problems.x)[0] if stacked else len(problems)
     several = isinstance(configs, list | tuple)
     _check_numbers(total, len(keys), len(configs) if several else total)
-    _check_mesh(kernel, total, mesh, gather and stacked)
+    if not gather:
+        _check_ungathered(kernel, total, mesh, stacked)
+    if kernel.staged and mesh.size > len(mesh.local_devices):
+        raise ValueError(
+            "the fits of a staged kernel run one after another: leave mesh out and "
+            "give each process its share (batch.processes.share)"
+        )
     if stacked:
+        problems = jax.tree.map(np.asarray, problems)
         configs = _merge(configs) if several else (configs, ())
         return _fit_alike(kernel, keys, problems, *configs, mesh, gather)
     configs = list(configs) if several else [configs] * total
     answers: list[Any] = [None] * total
     for numbers in _buckets(problems, configs).values():
-        most = padded_size(max(np.shape(problems[k].x)[0] for k in numbers))
-        alike = [pad_rows(problems[k], most) for k in numbers]
-        alike = jax.tree.map(lambda *leaves: np.stack(leaves), *alike)
+        alike = [problems[k] for k in numbers]
         config, varied = _merge([configs[k] for k in numbers])
         found = _fit_alike(
             kernel, keys[np.array(numbers)], alike, config, varied, mesh, True
@@ -106,19 +111,15 @@ def _check_numbers(total, num_keys, num_configs):
             )
 
 
-def _check_mesh(kernel, total, mesh, gather):
-    spans = mesh.size > len(mesh.local_devices)
-    if kernel.staged and spans:
-        raise ValueError(
-            "the fits of a staged kernel run one after another: leave mesh out and "
-            "give each process its share (batch.processes.share)"
-        )
-    if gather:
-        return
+def _check_ungathered(kernel, total, mesh, stacked):
     if kernel.staged:
         raise ValueError(
             "the fits of a staged kernel run one after another: gather=False leaves "
             "nothing on the devices, use gather=True"
+        )
+    if not stacked:
+        raise ValueError(
+            "gather=False needs stacked problems, with leaves [b, ...], not a list"
         )
     if total % mesh.size:
         raise ValueError(
@@ -165,6 +166,15 @@ def _merge(configs):
     return jax.tree.unflatten(structures.pop(), leaves), tuple(varied)
 
 
+def _take(problems, numbers):
+    """Some problems, stacked: of a list, or of problems that are stacked already."""
+    if isinstance(problems, Problem):
+        return jax.tree.map(lambda leaf: leaf[numbers], problems)
+    rows = padded_size(len(problems[0].x))
+    chosen = [pad_rows(problems[k], rows) for k in numbers]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *chosen)
+
+
 def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
     """Stacked answers to stacked problems; leaves ``varied`` of the config are, too.
 
@@ -173,7 +183,8 @@ def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
     """
     if kernel.staged:
         return _one_by_one(kernel, keys, problems, config, varied, mesh)
-    total, rows, d = np.shape(problems.x)
+    total = len(keys)
+    rows, d = _take(problems, [0]).x.shape[1:]
     at_once = kernel.fits_at_once(d)
     length = at_once * max(1, min(_FITS, _CELLS // (rows * d)) // at_once)
     share = -(-total // mesh.size)
@@ -192,13 +203,14 @@ def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
         ]
         parts = []
         for call in range(calls):
-            given = words, problems, [leaves[k] for k in varied]
-            dealt = meshes.deal(given, numbers[:, call].ravel(), mesh)
+            chosen = numbers[:, call].ravel()
+            values = [np.asarray(leaves[k])[chosen] for k in varied]
+            given = words[chosen], _take(problems, chosen), values
             part = _fit_on_mesh(
                 kernel,
-                *dealt,
+                *meshes.deal(given, mesh),
                 fixed,
-                meshes.deal(counts[:, call], np.arange(mesh.size), mesh),
+                meshes.deal(counts[:, call], mesh),
                 structure=structure,
                 varied=varied,
                 at_once=at_once,
@@ -206,9 +218,11 @@ def _fit_alike(kernel, keys, problems, config, varied, mesh, gather):
                 impl=jax.random.key_impl(keys),
             )
             parts.append(part)
+            if gather and call:  # two calls at a time are on the devices
+                parts[-2] = jax.tree.map(meshes.gathered, parts[-2])
         if not gather:
             return _join_on_mesh(parts, share, mesh)
-        parts = jax.tree.map(meshes.gathered, parts)
+        parts[-1] = jax.tree.map(meshes.gathered, parts[-1])
 
     def joined(*leaves):
         rest = leaves[0].shape[1:]
@@ -283,7 +297,7 @@ def _one_by_one(kernel, keys, problems, config, varied, mesh):
                 leaf[k] if number in varied else leaf
                 for number, leaf in enumerate(leaves)
             ]
-            problem = jax.tree.map(lambda leaf, k=k: leaf[k], problems)
+            problem = jax.tree.map(lambda leaf: leaf[0], _take(problems, [k]))
             found = run.run(
                 kernel, keys[k], problem, jax.tree.unflatten(structure, settings)
             )

@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+from typing import Any
 
 import jax
 
@@ -46,15 +47,15 @@ def _leave():
         jax.distributed.shutdown()
 
 
-def _parse_distributed(text):
+def _parse_distributed(text: str) -> dict[str, Any] | None:
     """Arguments of ``jax.distributed.initialize``, or None for "off"."""
     if text in {"off", "auto"}:
         return None if text == "off" else {}
     address, *numbers = text.rsplit(",", 2)
     host, colon, port = address.rpartition(":")
     if len(numbers) == 2 and host and colon and port.isdigit():
-        count, index = (_whole(number) for number in numbers)
-        if count is not None and index is not None and index < count:
+        count, index = map(_whole, numbers)
+        if 0 <= index < count:
             return {
                 "coordinator_address": address,
                 "num_processes": count,
@@ -117,7 +118,7 @@ def _array_task(environment):
         _whole(environment.get(f"SLURM_ARRAY_TASK_{name}", default))
         for name, default in names.items()
     )
-    if None in {task, first, last, count, step} or last - first != step * (count - 1):
+    if min(task, first, last, count, step) < 0 or last - first != step * (count - 1):
         raise ValueError(
             "the array of SLURM is no range like --array=0-7 or --array=0-70:10; start "
             "it as one, so that each task knows its share"
@@ -127,7 +128,7 @@ def _array_task(environment):
 
 def _place(environment, names):
     index, count = (_whole(environment.get(name, "")) for name in names)
-    if index is None or count is None or index >= count:
+    if not 0 <= index < count:
         values = ", ".join(f"{name} = {environment.get(name)!r}" for name in names)
         raise ValueError(
             f"{values}: an index from 0 and a count above it are needed, "
@@ -137,4 +138,5 @@ def _place(environment, names):
 
 
 def _whole(text):
-    return int(text) if text.isascii() and text.isdigit() else None
+    """A number of digits only; -1 for any other text."""
+    return int(text) if text.isascii() and text.isdigit() else -1

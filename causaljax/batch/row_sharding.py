@@ -69,13 +69,13 @@ def _place_rows(problem, mesh):
     rows, axes = len(problem.x), PartitionSpec(mesh.axis_names)
     problem = pad_rows(problem, -(-rows // mesh.size) * mesh.size)
 
-    def dealt(leaf, by_rows):
-        spec = axes if by_rows else PartitionSpec()
-        return jax.make_array_from_callback(
-            leaf.shape, NamedSharding(mesh, spec), lambda index: leaf[index]
+    placed = {}
+    for name, leaf in problem._asdict().items():
+        sharding = NamedSharding(mesh, axes if name in _ROWS else PartitionSpec())
+        placed[name] = jax.make_array_from_callback(
+            leaf.shape, sharding, lambda index, leaf=leaf: leaf[index]
         )
-
-    return jax.tree.map(dealt, problem, Problem(*[f in _ROWS for f in Problem._fields]))
+    return Problem(**placed)
 
 
 @quick_jit(static_argnames=("kernel", "impl", "everywhere"))

@@ -260,5 +260,6 @@ def run_many(
     empty = jax.tree.map(
         lambda leaf: jnp.zeros((total, *leaf.shape), leaf.dtype), shapes
     )
-    count = total if count is None else count
-    return jax.lax.fori_loop(0, -(-count // size), batch, empty)
+    # Of whole numbers of Python's, the loop is one that has derivatives.
+    num_batches = -(-(total if count is None else jnp.asarray(count)) // size)
+    return jax.lax.fori_loop(0, num_batches, batch, empty)
