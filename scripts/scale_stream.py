@@ -247,7 +247,7 @@ def add(commands: Any) -> None:
         (large, "large", 2000, 500),
         (curve, "curve", 64_000, 256),
     ):
-        parser = commands.add_parser(name, help=run.__doc__.splitlines()[0])
+        parser = commands.add_parser(name, help=str(run.__doc__).partition("\n")[0])
         parser.set_defaults(run=run)
         parser.add_argument("--rows", type=int, default=rows)
         parser.add_argument("--columns", type=int, default=columns)
@@ -261,7 +261,7 @@ def add(commands: Any) -> None:
             )
         if name == "curve":
             parser.add_argument("--keep", action="store_true", help=f"in {CURVES.name}")
-    parser = commands.add_parser("neural", help=neural.__doc__.splitlines()[0])
+    parser = commands.add_parser("neural", help=str(neural.__doc__).partition("\n")[0])
     parser.set_defaults(run=neural)
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000]

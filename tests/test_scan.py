@@ -176,6 +176,22 @@ def test_a_small_file_is_a_table(table, tmp_path):
     assert "sample" not in found.info_
 
 
+def test_classes_that_a_scan_was_not_told_of_are_left_to_the_sample(table):
+    read = Scan([table], sample_rows=100)
+    problem, _ = frame.to_problem(read.sample, kinds={"ward": "categorical"}, scan=read)
+    assert problem.whole is None
+
+
+@pytest.mark.slow
+def test_ordered_classes_are_read_as_in_the_table(table):
+    size = pd.qcut(table["c"], 4, labels=["s", "m", "l", "xl"])
+    table = table[["a", "two"]].assign(size=size, b=table["b"] > 1e6)
+    model = MixedDAG()
+    expected = edges_of(model.fit(table))
+    read = Scan(cut(table, 11, 1234), sample_rows=200)
+    pd.testing.assert_frame_equal(edges_of(model.fit(read)), expected)
+
+
 @pytest.mark.slow
 def test_gaps_are_left_to_the_sample(table):
     table = table[["a", "b", "c"]].copy()

@@ -41,7 +41,7 @@ class Whole(NamedTuple):
     What is a function of these sums is learned from all rows, all else from the sample.
     """
 
-    rows: Array  # [] float, how many rows there are
+    rows: ArrayLike  # [] float, how many rows there are
     covariance: Array  # [d, d] float, about their mean, divided by ``rows``
     # [d] int32, numbers of classes, where the covariance is that of the indicators that
     # ``scores.degenerate_gaussian.blocks`` reads

@@ -92,8 +92,8 @@ class LinearDAG(BaseLinearDAG):
         return order_search.KERNEL, config
 
     def _cost(self, rows, columns):
-        # scripts/bench_scale.py curve and large: three copies of d tableaux of d^2.
-        memory = 8 * (3 * columns**3 + 6 * rows * columns) / 2**30
+        # scripts/bench_scale.py large: d tableaux of d^2 and what goes with them.
+        memory = 8 * (1.2 * columns**3 + 6 * rows * columns) / 2**30
         seconds = 2.7 * (columns / 100) ** 2.5  # of Gaussian noise
         if self.noise in ("auto", "nongaussian"):
             seconds += 4 * (columns / 100) ** 2 * rows / 1000

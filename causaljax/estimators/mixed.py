@@ -102,8 +102,8 @@ class MixedDAG(BaseClassDAG):
 
     def _fit_problem(self, problem, columns, bar):
         self._check_bootstrap()
-        whole = problem.whole
-        if whole is None or self.score not in ("auto", "degenerate_gaussian"):
+        groups = []
+        if problem.whole is None or self.score not in ("auto", "degenerate_gaussian"):
             problem = problem._replace(whole=None)
             levels, pooled = (np.asarray(leaf) for leaf in _classes(problem))
         else:
@@ -218,9 +218,8 @@ def _groups(counts):
 def _whole_blocks(columns, groups, levels, most_classes):
     """The covariance over all rows of what ``degenerate_gaussian.blocks`` reads."""
     width, scan, parts = max(most_classes - 1, 1), columns.scan, []
-    for name, scale, (group, _) in zip(
-        columns.names, columns.scales, groups, strict=True
-    ):
+    for k, (group, _) in enumerate(groups):
+        name, scale = columns.names[k], columns.scales[k]
         if group:
             known = dict.fromkeys((level for one in group for level in one), 0.0)
             block = [
@@ -228,7 +227,8 @@ def _whole_blocks(columns, groups, levels, most_classes):
                 for one in group[1:]
             ]
         else:
-            factors = scan.combination(name, dict.fromkeys(()))
+            codes = {level: code for code, level in enumerate(columns.levels[k])}
+            factors = scan.combination(name, codes)
             block = [{place: by / scale for place, by in factors.items()}]
         parts += block + [{}] * (width - len(block))
     return Whole(

@@ -182,7 +182,7 @@ def to_problem(
         "required": required,
         "kind": np.array([column.kind for column in read.columns], np.int8),
     }
-    if whole is not None:
+    if scan is not None and whole is not None:
         arrays["whole"] = Whole(
             rows=np.float64(scan.rows),
             covariance=whole.covariance / scales / scales[:, None],

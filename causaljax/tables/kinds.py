@@ -268,7 +268,8 @@ def factors(series: pd.Series, *, counted: bool) -> Factors:
 
 
 def _numbered(values, counted):
-    gaps = int(np.isnan(values).sum())
+    # Only if the least cell is missing, one is.
+    gaps = int(np.isnan(values).sum()) if np.isnan(values.min()) else 0
     if not counted:
         return Factors("numbers", values, None, [], gaps)
     codes, levels = pd.factorize(values)

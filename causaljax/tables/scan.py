@@ -164,7 +164,7 @@ class Scan:
         self._classes = set(classes)
         self._columns: list[_Column] = []
         self._shift = np.zeros(0)  # of places in the moments
-        self._exponent = np.zeros(0, int)  # likewise: of what they are multiplied by
+        self._scale = np.zeros(0)  # likewise, powers of two: before it is subtracted
         self._moments: Moments | None = None
         sample, head = _Rows(), _Rows()
         for part in parts:
@@ -221,6 +221,8 @@ class Scan:
             columns = np.zeros((len(self._shift), len(part)))
             for place, values in rows.items():
                 columns[place] = values
+            columns *= self._scale[:, None]
+            columns -= self._shift[:, None]
             found, before = moments_of(columns), self._moments
             self._moments = found if before is None else merge(before, found)
         return cells
@@ -239,22 +241,23 @@ class Scan:
         column.form, column.order = found.form, column.order or found.order
 
     def _see_numbers(self, column, values):
-        finite = np.isfinite(values)
-        if not finite.all():
+        least, most = values.min(), values.max()
+        rows = None  # all
+        if not (np.isfinite(least) and np.isfinite(most)):
+            finite = np.isfinite(values)
             infinite = np.flatnonzero(np.isinf(values))
             if len(infinite) and not column.infinite:
                 column.first_infinite = self.rows + int(infinite[0])
             column.infinite += len(infinite)
-            values = values[finite]
+            rows, values = np.flatnonzero(finite), values[finite]
             if not len(values):
                 return
-        rows = np.flatnonzero(finite)
+            least, most = values.min(), values.max()
 
         def witness(what, place):
-            row = self.rows + int(rows[place])
+            row = self.rows + int(place if rows is None else rows[place])
             column.witnesses[what] = row, float(values[place])
 
-        least, most = values.min(), values.max()
         if least < column.least:
             column.least = float(least)
             witness("least", values.argmin())
@@ -287,22 +290,21 @@ class Scan:
         for level, count in zip(found.levels, number.tolist(), strict=True):
             column.counts[level] += count
 
-    def _new_place(self, shift=0.0, exponent=0):
+    def _new_place(self, shift=0.0, scale=1.0):
         self._shift = np.append(self._shift, shift)
-        self._exponent = np.append(self._exponent, exponent)
+        self._scale = np.append(self._scale, scale)
         return len(self._shift) - 1
 
     def _of_numbers(self, column, values):
-        """The numbers, by their place in the moments; about 0 and not large."""
-        if not np.isfinite(values).all():  # then no moments are asked for
+        """The numbers, by their place in the moments, whose scale and shift are set."""
+        if column.gaps or column.infinite:  # then no moments are asked for
             return {}
         if column.place < 0:
-            largest = np.abs(values).max(initial=0)
-            exponent = -int(np.frexp(largest)[1])
-            shift = np.ldexp(values, exponent).mean()
-            column.place = self._new_place(shift, exponent)
-        shift, exponent = self._shift[column.place], self._exponent[column.place]
-        return {column.place: np.ldexp(values, exponent) - shift}
+            largest = max(abs(column.least), abs(column.most))
+            # A power of two, so that no digit changes; it must itself be a number.
+            scale = np.ldexp(1.0, -max(int(np.frexp(largest)[1]), -1000))
+            column.place = self._new_place((values * scale).mean(), scale)
+        return {column.place: values}
 
     def _of_classes(self, column, found):
         """Indicators of the classes of the cells, by their places in the moments."""
@@ -389,33 +391,34 @@ class Scan:
           The moments; None if a cell is missing or infinite, or a column has more than
           64 classes.
         """
-        combined = [
-            self.combination(name, dict(zip(codes, range(len(codes)), strict=True)))
-            for name, codes in zip(names, levels, strict=True)
-        ]
-        if self._moments is None or any(one is None for one in combined):
+        combined, moments = [], self._moments
+        for name, codes in zip(names, levels, strict=True):
+            combination = self.combination(name, {k: c for c, k in enumerate(codes)})
+            if combination is None:
+                return None
+            combined.append(combination)
+        if moments is None:
             return None
         weights, covariance = self._combined(combined), self.covariance(combined)
         spread = np.sqrt(covariance.diagonal())
         spread = np.where(spread > 0, spread, 1)
-        mean, shape = weights @ self._moments.mean, np.zeros((len(names), 2))
+        mean, shape = weights @ moments.mean, np.zeros((len(names), 2))
         for k, (name, codes) in enumerate(zip(names, levels, strict=True)):
             column = self._columns[self.names.index(name)]
             if codes:
-                mass = np.array([column.counts[level] for level in codes]) / self.rows
+                counts = column.counts or {}
+                mass = np.array([counts[level] for level in codes]) / self.rows
                 scores = (np.arange(len(codes)) - mean[k]) / spread[k]
                 shape[k] = [mass @ scores**power for power in (3, 4)]
             else:
-                sums = self._moments.cubes, self._moments.fourths
-                scale = np.ldexp(1.0, -self._exponent[column.place]) / spread[k]
+                sums = moments.cubes, moments.fourths
+                scale = self._scale[column.place]
                 shape[k] = [
-                    total[column.place] / self.rows * scale**power
+                    total[column.place] / self.rows / (spread[k] * scale) ** power
                     for total, power in zip(sums, (3, 4), strict=True)
                 ]
-                mean[k] = np.ldexp(
-                    self._moments.mean[column.place] + self._shift[column.place],
-                    -self._exponent[column.place],
-                )
+                mean[k] = moments.mean[column.place] + self._shift[column.place]
+                mean[k] /= scale
         return Whole(mean, covariance, shape)
 
     def combination(
@@ -437,7 +440,9 @@ class Scan:
             if column.places is None or not values:
                 return None
             return {place: values[level] for level, place in column.places.items()}
-        factor = float(np.ldexp(1.0, -self._exponent[column.place]))
+        if len(values) > 2:  # numbers that nobody said were classes
+            return None
+        factor = float(1 / self._scale[column.place])
         if values:  # of two numbers
             (a, of_a), (b, of_b) = values.items()
             factor *= (of_b - of_a) / (b - a)
@@ -445,8 +450,10 @@ class Scan:
 
     def covariance(self, combinations: Sequence[dict[int, float]]) -> np.ndarray:
         """Covariances of what ``combination`` gives, ``[k, k]`` float64."""
-        weights = self._combined(combinations)
-        return weights @ (self._moments.products / self._moments.rows) @ weights.T
+        weights, moments = self._combined(combinations), self._moments
+        if moments is None:
+            raise ValueError("the table has no column of numbers or classes")
+        return weights @ (moments.products / moments.rows) @ weights.T
 
     def _combined(self, combinations):
         weights = np.zeros((len(combinations), len(self._shift)))
@@ -481,5 +488,6 @@ def scan_file(
         for name, kind in (kinds or {}).items()
         if str(kind).lower() in ("ordinal", "categorical")
     ]
-    parts = read_parts(path, columns, **form)
+    names = None if columns is None else [str(name) for name in columns]
+    parts = read_parts(path, names, **form)
     return Scan(parts, classes=classes)
