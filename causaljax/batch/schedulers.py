@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from causaljax.batch import summary
 from causaljax.batch.job import Job, read_job
 from causaljax.batch.output import Output, Record
 from causaljax.batch.tasks import Inputs, Task, list_tasks
-from causaljax.batch.worker import check_libraries, keep_records, run_task
+from causaljax.batch.worker import check_libraries, finish, keep_records, run_task
 
 
 def submit(
@@ -45,8 +44,7 @@ def submit(
         report = keep_records(
             output, tasks, lambda todo: results(client, fit, todo), tell, (0, 1)
         )
-    complete = summary.write_if_complete(job.output_folder, len(tasks))
-    return report | {"complete": complete}
+    return finish(job, tasks, report)
 
 
 _inputs: dict[str, Inputs] = {}

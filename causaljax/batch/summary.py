@@ -174,13 +174,14 @@ def write(folder: Path, found: Summary) -> list[str]:
     return list(FILES)
 
 
-def write_if_complete(folder: Path, num_tasks: int) -> bool:
-    """Writes the summary once all tasks were tried; says whether they were."""
+def write_if_complete(folder: Path, num_tasks: int) -> Summary | None:
+    """Writes the summary and returns it if all tasks were tried."""
     if count_tasks(folder) < num_tasks:
-        return False
+        return None
     with writing(folder), alone(folder):
         tasks, edges = read_results(folder)
-        complete = len(tasks) == num_tasks
-        if complete:
-            write(folder, _summary(read_description(folder), tasks, edges, THRESHOLD))
-    return complete
+        if len(tasks) < num_tasks:
+            return None
+        found = _summary(read_description(folder), tasks, edges, THRESHOLD)
+        write(folder, found)
+    return found

@@ -68,8 +68,28 @@ def run_job(
                 yield run_task(job, task, inputs, _checkpoints(job, task, asked))
 
         report = keep_records(output, mine, records, tell, process)
-    complete = summary.write_if_complete(job.output_folder, len(tasks))
-    return report | {"complete": complete}
+    return finish(job, tasks, report)
+
+
+def finish(job: Job, tasks: list[Task], report: dict[str, Any]) -> dict[str, Any]:
+    """Writes the summary if all tasks were tried, and says so in the report.
+
+    Args:
+      job: that has been done, in whole or in part.
+      tasks: all of its tasks.
+      report: of ``keep_records``.
+
+    Raises:
+      CodedError: if every task of the job failed.
+    """
+    found = summary.write_if_complete(job.output_folder, len(tasks))
+    if found is not None and len(found.failures) == found.tasks:
+        first = found.failures.iloc[0]
+        raise CodedError(
+            "invalid_data",
+            f"all {found.tasks} tasks failed, {first['task']} first: {first['error']}",
+        )
+    return report | {"complete": found is not None}
 
 
 def keep_records(
@@ -90,12 +110,11 @@ def keep_records(
     """
     todo = [task for task in tasks if output.status.get(task.id) != "done"]
     before, start = len(tasks) - len(todo), time.monotonic()
-    first, told, failed = start, start, []
+    first, told, failed = start, start, 0
     for number, record in enumerate(records(todo), 1):
         _check_input(output, record)
         output.add(record)
-        if record["status"] == "failed":
-            failed.append(record)
+        failed += record["status"] == "failed"
         now = time.monotonic()
         if number == 1:
             first = now  # before it, programs were compiled
@@ -104,23 +123,17 @@ def keep_records(
             if number > 1:
                 left = (len(todo) - number) * (now - first) / (number - 1)
             done = f"{before + number} of {len(tasks)} tasks"
-            tell(_line(process, done, len(failed), now - start, left))
+            tell(_line(process, done, failed, now - start, left))
     seconds = time.monotonic() - start
     if tell:
         done = f"{len(tasks)} tasks" + (f", {before} before" if before else "")
-        tell(_line(process, done, len(failed), seconds))
-    if failed and len(failed) == len(tasks):
-        raise CodedError(
-            "invalid_data",
-            f"all {len(tasks)} tasks failed, {failed[0]['task']} first: "
-            f"{failed[0]['error']}",
-        )
+        tell(_line(process, done, failed, seconds))
     return {
         "process": process[0],
         "processes": process[1],
         "tasks": len(tasks),
-        "done": len(tasks) - len(failed),
-        "failed": len(failed),
+        "done": len(tasks) - failed,
+        "failed": failed,
         "seconds": seconds,
     }
 
