@@ -490,4 +490,4 @@ def scan_file(
     ]
     names = None if columns is None else [str(name) for name in columns]
     parts = read_parts(path, names, **form)
-    return Scan(parts, classes=classes)
+    return Scan(parts, classes=classes, sample_rows=SAMPLE_ROWS)
