@@ -130,10 +130,31 @@ def _held(method: str, rows: str, columns: str, times: str = "2") -> dict[str, A
     return found | {"true_edges": int(graph.sum())}
 
 
+def _pair(method: str, rows: str, columns: str, seed: str) -> dict[str, Any]:
+    """Fits of both halves of a table of curved equations."""
+    import causaljax
+    from causaljax.graphs.metrics import shd
+
+    number = int(rows)
+    name, options = METHODS[method]
+    table, graph = make_table(2 * number, int(columns), curved=True, seed=int(seed))
+    found, seconds, distance = [], 0.0, 0
+    for half in (table[:number], table[number:]):
+        model = getattr(causaljax, name)(progress=False, **options)
+        start = time.perf_counter()
+        model.fit(half)
+        seconds = time.perf_counter() - start
+        found.append(model.edge_probabilities_.to_numpy())
+        distance += int(shd(graph, model.adjacency_.to_numpy()))
+    gap = float(np.abs(found[0] - found[1]).mean())
+    return {"apart": gap, "seconds": seconds, "shd": distance / 2}
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "reading": _reading,
     "streamed": _streamed,
     "held": _held,
+    "pair": _pair,
 }
 
 
@@ -174,6 +195,23 @@ def neural(options: argparse.Namespace) -> None:
             f"{found['true_edges']:6} {_gb(found)}",
             flush=True,
         )
+
+
+def sample(options: argparse.Namespace) -> None:
+    """How far answers of disjoint samples of one table differ, by their rows."""
+    print(f"{'method':10} {'rows':>8} {'warm s':>7} {'mean |dp|':>10} {'SHD':>6}")
+    for method in options.methods:
+        for rows in options.rows:
+            told = [
+                apart("pair", method, rows, options.columns, seed)
+                for seed in range(options.tables)
+            ]
+            mean = {name: np.mean([one[name] for one in told]) for name in told[0]}
+            print(
+                f"{method:10} {rows:8,} {mean['seconds']:7.2f} {mean['apart']:10.4f} "
+                f"{mean['shd']:6.1f}",
+                flush=True,
+            )
 
 
 def large(options: argparse.Namespace) -> None:
@@ -261,6 +299,16 @@ def add(commands: Any) -> None:
             )
         if name == "curve":
             parser.add_argument("--keep", action="store_true", help=f"in {CURVES.name}")
+    parser = commands.add_parser("sample", help=str(sample.__doc__).partition("\n")[0])
+    parser.set_defaults(run=sample)
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[1024, 4096, 16_384, 65_536]
+    )
+    parser.add_argument("--columns", type=int, default=10)
+    parser.add_argument("--tables", type=int, default=5)
+    parser.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=["amortized", "auto"]
+    )
     parser = commands.add_parser("neural", help=str(neural.__doc__).partition("\n")[0])
     parser.set_defaults(run=neural)
     parser.add_argument(

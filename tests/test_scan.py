@@ -1,5 +1,7 @@
 """Tables read part by part: exact sums, one sample, the answers of whole tables."""
 
+import json
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 
 from causaljax import AmortizedDAG, LinearDAG, MixedDAG, discover
+from causaljax.cli import command_line, loading
 from causaljax.core.types import make_problem
 from causaljax.kernels import amortized
 from causaljax.tables import files, frame, scan
@@ -251,6 +254,26 @@ def test_text_that_begins_as_text_stays_text(tmp_path):
     parts = [*files.read_parts(tmp_path / "t.csv", rows=200)]
     assert [len(part) for part in parts] == [200, 200, 100]
     assert Scan(parts).counts("t") == {"x": 100, "1": 200, "2": 200}
+
+
+def test_the_command_line_reads_large_files_part_by_part(
+    table, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(loading, "STREAMED_BYTES", 1000)
+    monkeypatch.setattr(scan, "SAMPLE_ROWS", 200)
+    path = tmp_path / "t.csv"
+    table.to_csv(path, index=False)
+    command = ["fit", str(path), "--method", "linear", "--set", "noise=gaussian"]
+    command += ["--no-cache", "--json", "--drop", "text,count", "--drop", "ward"]
+    assert command_line.main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["run"]["data"]["rows"] == 3000
+    assert told["result"]["variables"] == NUMBERS
+    assert told["result"]["diagnostics"]["sample"]["rows"] == 200
+    assert command_line.main([*command, "--weights-column", "a"]) == 2
+    assert "read part by part" in capsys.readouterr().out
+    assert command_line.main([*command, "--drop", "nine"]) == 2
+    assert "the table has no 'nine'" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from causaljax.tables.kinds import factors
 from causaljax.tables.moments import Moments, merge, moments_of
 
 SAMPLE_ROWS = 65_536
-"""Rows of a sample; docs/large_tables.md has the measurements behind the number."""
+"""Rows of a sample; docs/large_tables.md says more of the number."""
 
 HEAD_ROWS = 2_000
 """The first rows of a table, which are kept besides: they tell of an order in time."""
@@ -490,4 +490,4 @@ def scan_file(
     ]
     names = None if columns is None else [str(name) for name in columns]
     parts = read_parts(path, names, **form)
-    return Scan(parts, classes=classes)
+    return Scan(parts, classes=classes, sample_rows=SAMPLE_ROWS)
