@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -127,17 +126,15 @@ def ood_score(statistics: ArrayLike, reference: Reference) -> Array:
     Returns:
       ``[]`` float, above 1 for a table unlike all but the strangest in training.
     """
-    summary = summarise(statistics)
-    reference = jax.tree.map(jnp.asarray, reference)
-    share = _shares(statistics.shape[0], reference.num_variables)
-    mean, scale, limit = (
-        matmul(share, leaf)
-        for leaf in (reference.mean, reference.scale, reference.limit)
-    )
+    statistics = jnp.asarray(statistics)
+    sizes, means, scales, whitener, limits = map(jnp.asarray, reference)
+    share = _shares(statistics.shape[0], sizes)
+    mean, scale, limit = (matmul(share, leaf) for leaf in (means, scales, limits))
     # As in _inverse, of what jax may trace.
     varies = scale > 0
-    deviation = jnp.where(varies, summary - mean, 0) / jnp.where(varies, scale, 1)
-    return jnp.linalg.norm(matmul(deviation, reference.whitener)) / limit
+    deviation = jnp.where(varies, summarise(statistics) - mean, 0)
+    deviation = deviation / jnp.where(varies, scale, 1)
+    return jnp.linalg.norm(matmul(deviation, whitener)) / limit
 
 
 def _shares(num_variables, sizes):
