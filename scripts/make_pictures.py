@@ -4,10 +4,11 @@
 
 Graphs have 5, 11 (the protein data), 20 and 60 columns; but for the protein data tables
 are simulated. `--only` names groups of them; "sachs" is the picture of the README and
-goes to docs/pictures.
+"costs" that of docs/large_tables.md; both go to docs/pictures.
 """
 
 import argparse
+import json
 import warnings
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import pandas as pd
 
 import causaljax
 from causaljax import plot, simulate
+from causaljax.plot.style import CYCLE
 
 DOCS = Path(__file__).parent.parent / "docs" / "pictures"
 _DPI = 110
+_IN_DOCS = "sachs", "cost_curves"
 
 
 def simulated(size, rows=500, *, seed=0):
@@ -122,9 +125,27 @@ def mechanisms():
     yield "convergence_neural", plot.convergence(neural)
 
 
+def costs():
+    """Seconds of a fit in columns and in rows, as `bench_scale.py curve` found them."""
+    from matplotlib import pyplot
+
+    figure, both = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    measured = json.loads((DOCS / "cost_curves.json").read_text())
+    for color, (method, curves) in zip(CYCLE, measured.items(), strict=False):
+        for ax, (axis, curve) in zip(both, curves.items(), strict=True):
+            label = f"{method}: {axis}^{curve['exponent']:.1f}"
+            sizes, seconds = curve["sizes"], curve["seconds"]
+            ax.loglog(sizes, seconds, "o-", color=color, markersize=3, label=label)
+            ax.set(xlabel=axis, ylabel="seconds of a warm fit")
+            ax.legend(fontsize=7, frameon=False)
+    both[0].set_title("1,000 rows", fontsize=9)
+    both[1].set_title("10 columns", fontsize=9)
+    yield "cost_curves", both[0]
+
+
 def main():
     """Draws the pictures that are asked for."""
-    groups = graphs, sachs, regimes, fits, calibrations, mechanisms
+    groups = graphs, sachs, regimes, fits, calibrations, mechanisms, costs
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("results/pictures"))
     parser.add_argument("--only", nargs="+", choices=[g.__name__ for g in groups])
@@ -133,7 +154,7 @@ def main():
         if options.only and group.__name__ not in options.only:
             continue
         for name, ax in group():
-            folder = DOCS if name == "sachs" else options.out
+            folder = DOCS if name in _IN_DOCS else options.out
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{name}.png"
             ax.figure.savefig(path, dpi=_DPI)

@@ -35,6 +35,10 @@ SAID = {
         r"by up to (\d\.\d+)",
         lambda moved: 0 < float(moved) < 1,
     ),
+    "batch_200_tables": (
+        r"patient-077\.csv\?seed=0 failed: .*\n[^!]*\n(\d+) patients without the edge",
+        lambda number: 15 <= int(number) <= 25,
+    ),
     "embed_kernel": (
         r"edges by l1 \[(.*)\]\nsensitivity (.*)",
         lambda edges, slope: (
@@ -57,16 +61,22 @@ SAID = {
         r"(?s)(True).*(True).*(True)\n(.*)$",
         lambda *found: "1" in found[-1],
     ),
+    "stability_sachs": (
+        r"\n(\d+) stable pairs, about (\d+\.\d) of them false",
+        lambda pairs, bound: int(pairs) > 4 and float(bound) < 20,
+    ),
     "sachs": (r"DiGraph with 11 nodes and (\d+) edges", lambda edges: int(edges) > 3),
 }
 
 
 # Searches that are compiled as a whole, and one of two fits.
 SLOW = {
+    "batch_200_tables",
     "kernel_in_shard_map",
     "latent_interventions_sachs",
     "latent_kernel_in_jit",
     "neural_kernel_in_jit",
+    "stability_sachs",
 }
 EXAMPLES = [
     pytest.param(

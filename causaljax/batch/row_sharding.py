@@ -1,5 +1,8 @@
 """One large problem whose rows lie on many devices."""
 
+import functools
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -69,12 +72,16 @@ def _place_rows(problem, mesh):
     rows, axes = len(problem.x), PartitionSpec(mesh.axis_names)
     problem = pad_rows(problem, -(-rows // mesh.size) * mesh.size)
 
-    placed = {}
-    for name, leaf in problem._asdict().items():
+    def dealt(name, leaf):
         sharding = NamedSharding(mesh, axes if name in _ROWS else PartitionSpec())
-        placed[name] = jax.make_array_from_callback(
-            leaf.shape, sharding, lambda index, leaf=leaf: leaf[index]
+        return jax.make_array_from_callback(
+            leaf.shape, sharding, lambda index: leaf[index]
         )
+
+    placed: dict[str, Any] = {
+        name: jax.tree.map(functools.partial(dealt, name), part)
+        for name, part in problem._asdict().items()
+    }
     return Problem(**placed)
 
 

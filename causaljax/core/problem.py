@@ -69,6 +69,9 @@ def take_variables(problem: Problem, order: ArrayLike) -> Problem:
     Returns:
       The problem, of the arrays' own kind (jax's or numpy's).
     """
+    whole = problem.whole
+    if whole is not None:
+        whole = whole._replace(covariance=whole.covariance[order][:, order])
     return problem._replace(
         x=problem.x[:, order],
         observed=problem.observed[:, order],
@@ -76,6 +79,7 @@ def take_variables(problem: Problem, order: ArrayLike) -> Problem:
         allowed=problem.allowed[order][:, order],
         required=problem.required[order][:, order],
         kind=problem.kind[order],
+        whole=whole,
     )
 
 

@@ -1,6 +1,7 @@
 """The only loop over a kernel's steps."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,20 @@ def _finalise(kernel, key, state, problem, config, trace):
     return posterior, jax.tree.map(lambda leaf: leaf[-1], trace)
 
 
+class Saver(Protocol):
+    """Keeps the state of a run, so that a run that was stopped can go on."""
+
+    def restore(self, like: PyTree) -> PyTree | None:
+        """The state that was saved last, or None.
+
+        Args:
+          like: a state of the same run, for structure, shapes and dtypes.
+        """
+
+    def save(self, state: PyTree) -> None:
+        """Takes a state, to save it or not; it may stop the run by an exception."""
+
+
 @in_precision
 def run(
     kernel: Kernel,
@@ -105,6 +120,7 @@ def run(
     *,
     num_chunks: int = 1,
     on_chunk: Callable[[int, PyTree], None] | None = None,
+    saver: Saver | None = None,
 ) -> tuple[Posterior, PyTree]:
     """Fits a problem from start to end: init, all steps, finalise.
 
@@ -118,6 +134,8 @@ def run(
       on_chunk: called on the host after each of them with the number of steps taken
         so far and the stacked diagnostics of its own steps, for progress bars; not
         under jit.
+      saver: asked for a state to go on from, with the same ``num_chunks``, and told
+        the state after each chunk but the last; not under jit.
 
     Returns:
       The posterior, and the diagnostics of the last step.
@@ -145,11 +163,16 @@ def run(
     total = config.num_steps
     # All chunks but the last have one length, so one compiled loop serves them.
     length = max(-(-total // num_chunks), 1)
-    for start in range(0, total, length):
+    begin = 0
+    if saver is not None and (saved := saver.restore(state)) is not None:
+        state, begin = saved, int(saved.step)
+    for start in range(begin, total, length):
         num_steps = min(length, total - start)
         state, trace = advance(kernel, step_key, state, problem, config, num_steps)
         if on_chunk is not None:
             on_chunk(start + num_steps, jax.block_until_ready(trace))
+        if saver is not None and start + num_steps < total:
+            saver.save(state)
     return _finalise(kernel, final_key, state, problem, config, trace)
 
 

@@ -35,6 +35,19 @@ class Kind(enum.IntEnum):
     CATEGORICAL = 4  # classes without an order
 
 
+class Whole(NamedTuple):
+    """Sums over all rows of a table, where a problem holds but a sample of them.
+
+    What is a function of these sums is learned from all rows, all else from the sample.
+    """
+
+    rows: ArrayLike  # [] float, how many rows there are
+    covariance: Array  # [d, d] float, about their mean, divided by ``rows``
+    # [d] int32, numbers of classes, where the covariance is that of the indicators that
+    # ``scores.degenerate_gaussian.blocks`` reads
+    levels: Array | None = None
+
+
 class Problem(NamedTuple):
     """A table and what is known about it, as arrays.
 
@@ -50,6 +63,9 @@ class Problem(NamedTuple):
     allowed: Array  # [d, d] bool, False forbids i -> j
     required: Array  # [d, d] bool, True demands i -> j
     kind: Array  # [d] int8, of ``Kind``; the classes of a column are its values
+    # Of a table too long to be held, of which the rows are a sample: without gaps and
+    # interventions.
+    whole: Whole | None = None
 
 
 class Posterior(NamedTuple):

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from causaljax.estimators.mixed import MixedDAG
 from causaljax.estimators.neural import NeuralDAG
 from causaljax.networks.weights import load_weights
 from causaljax.tables import frame
+from causaljax.tables.scan import Scan, scan_file
 
 METHODS = {
     method.__name__: method
@@ -106,7 +108,7 @@ def recommend(X: Any, *, random_state: Any = 0, **known: Any) -> Advice:
       >>> recommend(table).method
       'LinearDAG'
     """
-    return _advised(X, random_state, None, known)[0]
+    return _advised(_scanned(X, known), random_state, None, known)[0]
 
 
 def discover(
@@ -135,6 +137,7 @@ def discover(
       >>> discover(table).info_["advice"]["method"]
       'LinearDAG'
     """
+    X = _scanned(X, known)  # read once
     advice, model = _advised(X, random_state, progress, known)
     if model is None:
         model = advice.estimator(random_state=random_state, progress=progress)
@@ -146,19 +149,27 @@ def discover(
     return model
 
 
+def _scanned(X, known):
+    """What is read of a file; other tables as they are."""
+    if not isinstance(X, str | Path):
+        return X
+    return scan_file(X, kinds=known.get("kinds"), columns=known.get("columns"))
+
+
 def _advised(X, random_state, progress, known):
     """The advice, and the estimator as it is advised if it is fitted already."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         names = {"kinds", "columns", "interventions", "knowledge"} & set(known)
+        seen = X.sample if isinstance(X, Scan) else frame.as_pandas(X)
         problem, columns = frame.to_problem(
-            frame.as_pandas(X), **{name: known[name] for name in names}
+            seen, **{name: known[name] for name in names}
         )
     doubts = [str(warning.message) for warning in caught]
     kinds = collections.Counter(kind.name.lower() for kind in columns.kinds)
     real, d = problem.weight > 0, len(columns.names)
     found = {
-        "rows": int(real.sum()),
+        "rows": X.rows if isinstance(X, Scan) else int(real.sum()),
         "columns": d,
         "kinds": dict(kinds),
         "missing_share": float(1 - problem.observed[real].mean()),

@@ -58,7 +58,7 @@ class AmortizedDAG(BaseGraphEstimator):
       ancestor_probabilities_: DataFrame ``[d, d]``, P(a path leads from row to column).
       target_probabilities_: Series, P(the variable was set from outside in some rows
         that ``interventions`` do not tell of).
-      ood_score_: how unlike the training tables this one is, 1 being what 1 in 200 of
+      ood_score_: how unlike the training tables this one is, 1 being what 1.5 % of
         them exceeds; NaN if the weights cannot tell. Above 1 there is a warning.
 
     ``cpdag_`` equals ``adjacency_``, and there are no ``weights_``.
@@ -75,7 +75,7 @@ class AmortizedDAG(BaseGraphEstimator):
     _sampled: np.ndarray | None = None  # [s, d, d], once an effect was asked about
 
     def __init__(
-        self, *, pretrained="pair-v2", threshold=None, progress=None, random_state=0
+        self, *, pretrained="pair-v3", threshold=None, progress=None, random_state=0
     ):
         self.pretrained = pretrained
         self.threshold = threshold

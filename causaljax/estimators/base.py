@@ -3,7 +3,8 @@
 import dataclasses
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -12,15 +13,16 @@ import numpy as np
 
 from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
-from causaljax.core.run import run
+from causaljax.core.run import Saver, run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
-from causaljax.estimators import gaps
+from causaljax.estimators import cost, gaps
 from causaljax.estimators.fitted import Fitted
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment
 from causaljax.reports import explanation
 from causaljax.tables import edges, frame, notices, priors
 from causaljax.tables.knowledge import Knowledge
+from causaljax.tables.scan import Scan, scan_file
 
 _CHUNKS = range(10, 21)  # parts of a run, after each of which Ctrl-C is heard
 
@@ -100,7 +102,9 @@ class BaseGraphEstimator(Fitted, ABC):
       posterior_: the method's ``Posterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
-        classes by their codes), the number of ``rows``, the ``warnings`` of the fit,
+        classes by their codes), the number of ``rows``, of a file that was read part by
+        part the ``sample`` (its ``rows``, and what was learned ``of_all_rows``), the
+        ``warnings`` of the fit,
         its ``seconds``, its ``environment`` (versions and device) and its ``seed``: as
         ``random_state`` it gives the same answer again; of methods that take steps the
         ``history``, lists of ``step``, ``loss`` and what else is measured on the way.
@@ -111,6 +115,8 @@ class BaseGraphEstimator(Fitted, ABC):
     progress: bool | None
     random_state: Any
     _seed: int  # of the fit that is on its way
+    # Of each run of a fit, by its stage and start: where batch jobs keep its state.
+    _saver_of: Callable[[str], Saver] | None = None
 
     @abstractmethod
     def _fit_problem(
@@ -181,7 +187,11 @@ class BaseGraphEstimator(Fitted, ABC):
 
         Args:
           X: DataFrame of pandas, polars or pyarrow, or array ``[n, d]``, of numbers and
-            classes, NaN or None where a cell is missing; not modified. Text of few
+            classes, NaN or None where a cell is missing; not modified. Or the path of a
+            .csv, .tsv or .parquet file, or a ``tables.scan.Scan``: a table of more rows
+            than ``tables.scan.SAMPLE_ROWS`` is then read part by part and not held, as
+            docs/large_tables.md explains; ``info_["sample"]`` tells what was learned
+            from a sample of its rows. Text of few
             values, categories and booleans are classes. Dates, free text and
             identifiers are left out with a warning. Methods without a model of gaps
             learn from five tables in which they are filled; ``info_["gaps"]`` tells
@@ -214,17 +224,23 @@ class BaseGraphEstimator(Fitted, ABC):
             notices.keeping() as warned,
             Progress(type(self).__name__, self.progress) as bar,
         ):
+            known = {"interventions": interventions, "regimes": regimes}
+            known |= {"kinds": kinds, "columns": columns}
+            scan = None
+            if isinstance(X, str | Path | Scan):
+                bar.stage("reading")
+                scan = self._scanned(X, sample_weight, **known)
+                X = scan.sample
             X, problem, named = self._read_table(
                 X,
                 sample_weight,
-                interventions=interventions,
-                regimes=regimes,
                 knowledge=knowledge,
-                kinds=kinds,
-                columns=columns,
+                scan=scan if scan is not None and scan.rows > len(X) else None,
+                **known,
             )
+            self._forecast(problem, bar)
             ordered, sorted_names, places = frame.sort_variables(problem, named)
-            self._table_columns = named
+            named = self._table_columns = dataclasses.replace(named, scan=None)
             missing = gaps.describe(problem, named.names)
             if missing and not self._accepts_missing():
                 bar.stage("filling gaps")
@@ -242,10 +258,66 @@ class BaseGraphEstimator(Fitted, ABC):
             "rows": int((problem.weight > 0).sum()),
             "warnings": warned,
         }
+        if scan is not None and scan.rows > info["rows"]:
+            whole = "" if ordered.whole is None else self._of_all_rows(info)
+            info["sample"] = {"rows": info["rows"], "of_all_rows": whole}
+            info["rows"] = scan.rows
         if missing:
             info["gaps"] = missing
         self._store(learned._replace(info=info), named, X)
         return self
+
+    def _cost(self, rows: int, columns: int) -> cost.Cost | None:
+        """What a fit takes; None where nobody knows."""
+        del rows, columns
+        return None
+
+    def _forecast(self, problem: Problem, bar: Progress) -> None:
+        """Says what the fit of a large table takes.
+
+        Raises:
+          ValueError: if there is too little memory.
+        """
+        rows, columns = problem.x.shape
+        size = f"{columns:,} columns and {int((problem.weight > 0).sum()):,} rows"
+        mend = "choose columns (columns=), or take a machine with more"
+        taken = self._cost(rows, columns)
+        bar.say(cost.told(taken, size, cost.free_gigabytes(), mend))
+
+    def _of_all_rows(self, info: Mapping[str, Any]) -> str:
+        """What is learned from all rows of a file, not from a sample; "" for nothing.
+
+        It begins a sentence, and is several.
+        """
+        del info
+        return ""
+
+    def _scanned(self, table: Any, sample_weight: Any, **known: Any) -> Scan:
+        """Reads a file part by part.
+
+        Args:
+          table: its path, or a ``Scan`` that is there already.
+          sample_weight: as ``fit`` takes it.
+          **known: ``interventions``, ``regimes``, ``kinds`` and ``columns``, likewise.
+
+        Raises:
+          ValueError: for what cannot be told of a file.
+        """
+        given = {name: known[name] for name in ("interventions", "regimes")}
+        for name, entries in (given | {"sample_weight": sample_weight}).items():
+            if entries is not None:
+                raise ValueError(
+                    f"{name} has one entry a row and X is a file that is read part by "
+                    "part: read it by pandas and give fit the table, or leave it out"
+                )
+        if getattr(self, "n_bootstrap", 0):
+            raise ValueError(
+                "n_bootstrap draws rows and X is a file that is read part by part: "
+                "leave it out, or give fit a table"
+            )
+        if isinstance(table, Scan):
+            return table
+        return scan_file(table, kinds=known["kinds"], columns=known["columns"])
 
     def _gather(self, problem: Problem, places: np.ndarray) -> None:
         """Keeps what ``explain`` asks of a table, of whose columns these are places."""
@@ -448,6 +520,7 @@ class BaseGraphEstimator(Fitted, ABC):
                     config,
                     num_chunks=_num_chunks(config.num_steps),
                     on_chunk=on_chunk,
+                    saver=self._saver_of and self._saver_of(f"{stage} {of}".strip()),
                 )
             )
         best = 0
@@ -457,7 +530,7 @@ class BaseGraphEstimator(Fitted, ABC):
         posterior, last = runs[best]
         info = self._diagnose(last) | {"config": settings(config)}
         if config.num_steps > 1:
-            info["history"] = _history(traces[best])
+            info["history"] = _history(traces[best], config.num_steps)
         return posterior, info
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
@@ -539,12 +612,15 @@ class BaseGraphEstimator(Fitted, ABC):
         return reasons
 
 
-def _history(chunks):
-    """Diagnostics of some steps of a run, all that are numbers; None if not finite."""
+def _history(chunks, num_steps):
+    """Diagnostics of some steps of a run, all that are numbers; None if not finite.
+
+    A run that went on from a saved state has chunks of its last steps alone.
+    """
     trace = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
     number = len(trace.loss)
     shown = np.unique(np.linspace(0, number - 1, _SHOWN_STEPS).round().astype(int))
-    return {"step": (shown + 1).tolist()} | {
+    return {"step": (num_steps - number + shown + 1).tolist()} | {
         name: [float(f"{v:.6g}") if np.isfinite(v) else None for v in leaf[shown]]
         for name, leaf in trace._asdict().items()
         if np.issubdtype(leaf.dtype, np.floating)

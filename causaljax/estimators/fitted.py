@@ -48,6 +48,19 @@ class Fitted(Parameters):
         """
         return ()
 
+    def _all_notes(self) -> Iterator[str]:
+        """``_notes``, after what was learned from a sample of the rows."""
+        sample, rows = self.info_.get("sample"), self.info_.get("rows", 0)
+        if sample is not None:
+            drawn = f"a sample of {sample['rows']:,} of {rows:,} rows"
+            whole = sample["of_all_rows"]
+            learned = f"Learned from {drawn}, drawn without replacement."
+            if whole:
+                learned = f"{whole} are those of all rows; what else was learned is of "
+                learned += f"{drawn}, drawn without replacement."
+            yield learned
+        yield from self._notes()
+
     def _shown_tables(self) -> Iterable[Lines]:
         """What else was found, as tables to be shown below the edges."""
         return ()
@@ -78,7 +91,7 @@ class Fitted(Parameters):
             self.n_features_in_,
             self.info_,
             self._shown_tables(),
-            self._notes(),
+            self._all_notes(),
             ascii_only=ascii_only,
         )
 

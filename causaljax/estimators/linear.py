@@ -2,6 +2,7 @@
 
 import math
 
+from causaljax.estimators.cost import Cost
 from causaljax.estimators.linear_base import BaseLinearDAG
 from causaljax.kernels import order_search
 
@@ -89,6 +90,14 @@ class LinearDAG(BaseLinearDAG):
             noise=self.noise, interventional=interventional, **options
         )
         return order_search.KERNEL, config
+
+    def _cost(self, rows, columns):
+        # scripts/bench_scale.py large: d tableaux of d^2 and what goes with them.
+        memory = 8 * (1.2 * columns**3 + 6 * rows * columns) / 2**30
+        seconds = 2.7 * (columns / 100) ** 2.5  # of Gaussian noise
+        if self.noise in ("auto", "nongaussian"):
+            seconds += 4 * (columns / 100) ** 2 * rows / 1000
+        return Cost(seconds, memory)
 
     def _edge_price(self, info, found, effect):
         assumed = [effect] if info["noise"] == "nongaussian" else []

@@ -77,6 +77,9 @@ class BaseLinearDAG(BaseClassDAG):
         info |= _sortability(graph, problem, columns)
         return FitResult(graph, essential, weights, posterior, info)
 
+    def _of_all_rows(self, info):
+        return "Means, variances and correlations"
+
     def _direction(self, info, claimed):
         if not claimed:
             return "noise of this kind does not tell it"

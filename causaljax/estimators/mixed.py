@@ -7,7 +7,7 @@ import numpy as np
 
 from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
-from causaljax.core.types import Kind
+from causaljax.core.types import Kind, Whole
 from causaljax.estimators.base import FitResult
 from causaljax.estimators.class_base import BaseClassDAG
 from causaljax.kernels import mixed_order
@@ -95,10 +95,28 @@ class MixedDAG(BaseClassDAG):
     def _reads_classes(self):
         return True
 
+    def _of_all_rows(self, info):
+        if info["score"] != "degenerate_gaussian":
+            return ""
+        return "Numbers of classes, means, variances and correlations"
+
     def _fit_problem(self, problem, columns, bar):
         self._check_bootstrap()
-        levels, pooled = (np.asarray(leaf) for leaf in _classes(problem))
+        groups = []
+        if problem.whole is None or self.score not in ("auto", "degenerate_gaussian"):
+            problem = problem._replace(whole=None)
+            levels, pooled = (np.asarray(leaf) for leaf in _classes(problem))
+        else:
+            groups = [
+                _groups(columns.scan.counts(name) if _is_class(kind) else None)
+                for name, kind in zip(columns.names, problem.kind, strict=True)
+            ]
+            levels = np.array([max(len(group), 1) for group, _ in groups])
+            pooled = np.array([number for _, number in groups])
         config = self._configure(problem, columns, levels)
+        if problem.whole is not None:
+            found = _whole_blocks(columns, groups, levels, config.most_classes)
+            problem = problem._replace(whole=found)
         problem, config = self._with_prior(problem, config, columns)
         kernel = mixed_order.KERNEL
         posterior, info = self._run(kernel, problem, config, bar)
@@ -178,6 +196,46 @@ class MixedDAG(BaseClassDAG):
                 f"{name} ({count})" for name, count in info["pooled_classes"].items()
             )
             yield f"Classes of under {FEWEST_ROWS} rows were put together: {found}."
+
+
+def _groups(counts):
+    """The classes of a column, rare ones put together, and how many those are.
+
+    As ``scores.classes.read_classes`` reads rows.
+    """
+    if counts is None:
+        return [], 0
+    order = sorted(counts, key=lambda level: -counts[level])
+    groups = [[level] for level in order if counts[level] >= FEWEST_ROWS]
+    rare = [level for level in order if counts[level] < FEWEST_ROWS]
+    if rare and (sum(counts[k] for k in rare) >= FEWEST_ROWS or not groups):
+        groups.append(rare)
+    elif rare:
+        groups[-1] += rare
+    return groups, len(rare)
+
+
+def _whole_blocks(columns, groups, levels, most_classes):
+    """The covariance over all rows of what ``degenerate_gaussian.blocks`` reads."""
+    width, scan, parts = max(most_classes - 1, 1), columns.scan, []
+    for k, (group, _) in enumerate(groups):
+        name, scale = columns.names[k], columns.scales[k]
+        if group:
+            known = dict.fromkeys((level for one in group for level in one), 0.0)
+            block = [
+                scan.combination(name, known | dict.fromkeys(one, 1.0))
+                for one in group[1:]
+            ]
+        else:
+            codes = {level: code for code, level in enumerate(columns.levels[k])}
+            factors = scan.combination(name, codes)
+            block = [{place: by / scale for place, by in factors.items()}]
+        parts += block + [{}] * (width - len(block))
+    return Whole(
+        rows=np.float64(scan.rows),
+        covariance=scan.covariance(parts),
+        levels=levels.astype(np.int32),
+    )
 
 
 def _is_class(kind):

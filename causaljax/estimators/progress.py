@@ -68,6 +68,11 @@ class Progress:
                 self._bar.remove_task(self._task)
             self._task = self._bar.add_task(self._text(), total=num_steps)
 
+    def say(self, words: str) -> None:
+        """Shows a line above the bar."""
+        if self._bar is not None and words:
+            self._bar.console.print(f"{self._title}: {words}", markup=False)
+
     def steps(self, completed: int) -> None:
         """Tells how many steps of the stage have been taken."""
         if self._bar is not None:

@@ -57,7 +57,7 @@ def run_record(model: Any) -> dict[str, Any]:
         "seed": info.pop("seed"),
         "timings": {"fit_seconds": info.pop("seconds")},
         "warnings": info.pop("warnings", []),
-        "notes": list(model._notes()),
+        "notes": list(model._all_notes()),
         "tables": [
             {"heads": list(table.heads), "rows": [list(row) for row in table.rows]}
             for table in model._shown_tables()

@@ -97,6 +97,9 @@ def gather(
                 sums[k] += (w * cells).T @ there
             products[k] += (w * cells).T @ cells
     square = np.ix_(places, places)
+    if problem.whole is not None and len(block) == d:
+        totals[0], sums[0] = problem.whole.rows, 0
+        products[0] = problem.whole.rows * np.asarray(problem.whole.covariance)[square]
     return Evidence(
         block=block,
         hit=sets,

@@ -47,7 +47,12 @@ def row_weights(problem: Problem, *, interventional: bool) -> Array:
 
 
 def num_rows(problem: Problem) -> Array:
-    """The summed weight of the rows without a gap, ``[]`` float."""
+    """The summed weight of the rows without a gap, ``[]`` float.
+
+    Of the whole table, if the problem holds a sample.
+    """
+    if problem.whole is not None:
+        return jnp.asarray(problem.whole.rows)
     return jnp.where(complete_rows(problem), problem.weight, 0).sum()
 
 
@@ -64,10 +69,15 @@ def statistics(problem: Problem, *, interventional: bool) -> Statistics:
         interventions; if there is one after all, the result is NaN.
 
     Returns:
-      The statistics. A variable without an informative row has covariance 0.
+      The statistics. A variable without an informative row has covariance 0. Of a
+      problem that holds a sample, they are those of the whole table.
 
     Differentiable: in x and weight.
     """
+    if problem.whole is not None:
+        return Statistics(
+            problem.whole.covariance[None], jnp.ones_like(problem.weight[:1])
+        )
     usable = row_weights(problem, interventional=interventional)
     count = usable.sum(axis=1)
 

@@ -8,6 +8,7 @@ Unlike the Gaussian part it tells the members of a Markov equivalence class apar
 import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from causaljax.core.linalg import matmul
@@ -26,12 +27,14 @@ class Rows(NamedTuple):
     share: Array  # [k, n] float, weights that sum to 1
     mean: Array  # [k, d] float, of centred
     scale: Array  # [k, d] float, 1 / the columns' standard deviations
+    # [] float, how many rows these are, if the statistics are those of more rows
+    sampled: Array | None = None
 
 
 def rows(
     problem: Problem, stats: linear_gaussian.Statistics, *, interventional: bool
 ) -> Rows:
-    """The rows that belong to the statistics of a problem."""
+    """The rows that belong to the statistics of a problem, or the sample of them."""
     weight = linear_gaussian.row_weights(problem, interventional=interventional)
     share = weight / jnp.maximum(weight.sum(axis=1, keepdims=True), 1e-30)
     used = complete_rows(problem)[:, None]
@@ -39,11 +42,13 @@ def rows(
     mean = x.sum(axis=0, keepdims=True) / jnp.maximum(used.sum(dtype=x.dtype), 1)
     centred = jnp.where(used, x - mean, 0)
     variance = jnp.diagonal(stats.covariance, axis1=1, axis2=2)
+    sampled = None if problem.whole is None else weight.sum()
     return Rows(
         centred=centred.T,
         share=share,
         mean=matmul(share, centred),
         scale=jnp.where(variance > 0, variance, jnp.inf) ** -0.5,
+        sampled=sampled,
     )
 
 
@@ -98,6 +103,10 @@ def residual_negentropy(
     contrast = contrast / jnp.sqrt(jnp.where(noisy, variance, 1))
     offset = (contrast * mean).sum(axis=1, keepdims=True)
     residuals = matmul(contrast, rows.centred) - offset
+    if rows.sampled is not None:
+        # By the variance of all rows a sample's residuals would seem non-Gaussian.
+        spread = (residuals * residuals * share).sum(axis=1, keepdims=True)
+        residuals = residuals * jax.lax.rsqrt(jnp.maximum(spread, 1e-30))
     return jnp.where(noisy[:, 0], negentropy(residuals, share), 0)
 
 
@@ -127,13 +136,13 @@ def log_likelihood(
     stats = linear_gaussian.statistics(problem, interventional=interventional)
     num_rows = linear_gaussian.num_rows(problem)
     swept = sweep_operator.sweep(sweep_operator.correlations(stats.covariance), graph)
+    table = rows(problem, stats, interventional=interventional)
     excess = residual_negentropy(
-        jnp.arange(d),
-        sweep_operator.own_rows(swept),
-        graph.T.astype(bool),
-        rows(problem, stats, interventional=interventional),
+        jnp.arange(d), sweep_operator.own_rows(swept), graph.T.astype(bool), table
     )
     gaussian = linear_gaussian.bic(graph, stats, num_rows, penalty=0.0)
+    if table.sampled is not None:
+        num_rows = table.sampled
     return gaussian + stats.share * num_rows * excess
 
 

@@ -57,6 +57,13 @@ class Fit(NamedTuple):
         return jnp.diagonal(self.diagonals)
 
 
+def shape_rows(criterion: Criterion) -> Array:
+    """The number of rows that the noise of each variable is seen in, ``[d]`` float."""
+    if criterion.table is None or criterion.table.sampled is None:
+        return criterion.rows
+    return jnp.zeros_like(criterion.rows) + criterion.table.sampled
+
+
 def min_gain(criterion: Criterion) -> Array:
     """Nats a move has to gain: ties are everywhere inside a class. ``[]`` float."""
     return sweep_operator.resolution(criterion.rows.dtype) * jnp.maximum(
@@ -99,7 +106,8 @@ def negentropy_excess(criterion, nodes, parents, own, variance, wanted=True):
         per_row = linear_nongaussian.residual_negentropy(
             nodes, own, parents, criterion.table
         )
-        return wanted & False, jnp.where(counts, criterion.rows[nodes] * per_row, 0)
+        rows = shape_rows(criterion)[nodes]
+        return wanted & False, jnp.where(counts, rows * per_row, 0)
 
     # A loop of at most one round: under vmap a branch would always be taken.
     start = (counts.any() & wanted, jnp.zeros_like(variance))

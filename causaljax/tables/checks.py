@@ -34,6 +34,7 @@ def doubts(
     untouched: Any,
     pooled: bool,
     in_order: bool,
+    head: np.ndarray,
 ) -> Iterator[str]:
     """Says what about a table makes a graph doubtful.
 
@@ -45,6 +46,7 @@ def doubts(
       untouched: ``[n]`` bool, rows without interventions.
       pooled: whether regimes that nobody recorded explain rows far out.
       in_order: whether the order of the rows may be that of time.
+      head: ``[m, d]``, the first rows of the table, of which values may be a sample.
 
     Yields:
       One line a doubt.
@@ -87,7 +89,7 @@ def doubts(
     yield from _rare(values, names)
     yield from _repeated(values, numeric)
     if in_order:
-        yield from _serial(values)
+        yield from _serial(head)
 
 
 def _largest_by_chance(n, d):

@@ -20,9 +20,12 @@ import networkx as nx
 import pandas as pd
 
 from causaljax.tables import edges as edge_tables
+from causaljax.tables.knowledge import position
 
 _READERS = {".csv": ",", ".tsv": "\t", ".parquet": None}
 _SEPARATORS = (",", ";", "\t", "|")
+PART_ROWS = 65_536
+"""Rows of a part of a table that is read part by part."""
 _SAMPLE = 200  # rows that are looked at to find out how a file is written
 _COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
@@ -65,21 +68,13 @@ def read_table(
       UserWarning: if a column is taken for an index.
     """
     path = Path(path)
-    zipped = path.suffix.lower() == ".gz"
-    kind = (path.with_suffix("") if zipped else path).suffix.lower()
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; give a file")
-    if kind not in _READERS:
-        raise ValueError(f"{path}: unknown kind of file; give one of {list(_READERS)}")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
+    kind, packed = _kind_of(path)
+    with _named(path, kind):
         if kind == ".parquet":
             table = pd.read_parquet(path)
             table.columns = [str(name) for name in table.columns]
         else:
-            packed: Any = "gzip" if zipped else None
-            layout = _layout(path, zipped, separator or _READERS[kind], separator)
+            layout = _layout(path, packed, separator or _READERS[kind], separator)
             form = _form(layout, names, decimal, header) | {"compression": packed}
             with warnings.catch_warnings():
                 # Of rows that end in a separator, which are known to hold no more.
@@ -90,6 +85,118 @@ def read_table(
                     named = [name for name in texts.columns if name in names]
                     table = table.assign(**texts[named])
             table = _without_index(table, path, form, layout[0] if header else [])
+    if table.empty:
+        raise ValueError(f"{path}: the file holds no rows")
+    return table
+
+
+def read_parts(
+    path: str | Path,
+    columns: Collection[str] | None = None,
+    *,
+    separator: str | None = None,
+    decimal: str | None = None,
+    header: bool = True,
+    rows: int = PART_ROWS,
+) -> Generator[pd.DataFrame]:
+    """Reads a table as ``read_table`` does, part by part.
+
+    Args:
+      path: as there.
+      columns: those to read; all if left out.
+      separator: as there.
+      decimal: as there.
+      header: as there.
+      rows: how many a part has at most.
+
+    Yields:
+      Parts of the table.
+
+    Raises:
+      ValueError: as ``read_table``; or if a column's name is unknown.
+
+    Warns:
+      UserWarning: as ``read_table``.
+    """
+    path = Path(path)
+    kind, packed = _kind_of(path)
+    read, found = _parquet_parts, {}
+    if kind != ".parquet":
+        read = _text_parts
+        found = {"kind": kind, "packed": packed, "separator": separator}
+        found |= {"decimal": decimal, "header": header}
+    number = 0
+    with _named(path, kind):
+        for part in read(path, rows, columns, **found):
+            number += len(part)
+            yield part
+    if not number:
+        raise ValueError(f"{path}: the file holds no rows")
+
+
+def _parquet_parts(path, rows, columns):
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        # The table that a part is a part of says what is its index.
+        names = [*file.schema_arrow.empty_table().to_pandas().columns]
+        chosen = [str(names[k]) for k in _places(columns, [*map(str, names)])]
+        for batch in file.iter_batches(rows, columns=chosen):
+            part = batch.to_pandas()
+            part.columns = [str(name) for name in part.columns]
+            yield part[chosen]
+
+
+def _text_parts(path, rows, columns, *, kind, packed, separator, decimal, header):
+    layout = _layout(path, packed, separator or _READERS[kind], separator)
+    form = _form(layout, (), decimal, header) | {"compression": packed}
+    first = layout[0] if header else []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)
+        begin = pd.read_csv(path, **form, nrows=rows, low_memory=False)
+    kept = _without_index(begin, path, form, first)
+    chosen = [kept.columns[k] for k in _places(columns, [*kept.columns])]
+    # What begins as text is text, as in a table that is read at once.
+    text = {
+        name: str
+        for name in kept.columns
+        if not pd.api.types.is_numeric_dtype(kept[name].dtype)
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)
+        with pd.read_csv(path, **form, dtype=text, chunksize=rows) as parts:
+            for part in parts:
+                yield part[chosen]
+
+
+def _places(columns, names):
+    """The places of the columns to read."""
+    if columns is None:
+        return range(len(names))
+    try:
+        return [position(name, names, "columns") for name in columns]
+    except ValueError as error:
+        raise _Doubt(str(error)) from None
+
+
+def _kind_of(path):
+    """The ending of a file's name without .gz, and how it is packed."""
+    packed: Any = "gzip" if path.suffix.lower() == ".gz" else None
+    kind = (path.with_suffix("") if packed else path).suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; give a file")
+    if kind not in _READERS:
+        raise ValueError(f"{path}: unknown kind of file; give one of {list(_READERS)}")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    return kind, packed
+
+
+@contextlib.contextmanager
+def _named(path: Path, kind: str) -> Generator[None]:
+    """Makes one line of what goes wrong with a file."""
+    try:
+        yield
     except ImportError:
         raise ValueError(
             f"{path}: reading Parquet needs pyarrow: pip install 'causaljax[parquet]'"
@@ -101,9 +208,6 @@ def read_table(
     except (ValueError, OSError, EOFError, csv.Error, zlib.error) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path}: cannot be read as {kind[1:]}: {reason}") from None
-    if table.empty:
-        raise ValueError(f"{path}: the file holds no rows")
-    return table
 
 
 class _Doubt(Exception):

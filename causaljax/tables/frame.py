@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from causaljax.core.problem import pad_rows, padded_size, take_variables
-from causaljax.core.types import Kind, Problem, make_problem
+from causaljax.core.types import Kind, Problem, Whole, make_problem
 from causaljax.tables import checks, notices
 from causaljax.tables.kinds import (
     DATES,
@@ -24,6 +24,7 @@ from causaljax.tables.kinds import (
     read_column,
 )
 from causaljax.tables.knowledge import Knowledge, edge_masks, position
+from causaljax.tables.scan import Scan
 
 _CONSTANT = 1e-12  # sd below which, in units of the largest entry, a column is flat
 _UNTOUCHED = {"", "none", "control", "observational", "idle", "nothing"}
@@ -48,6 +49,9 @@ class Columns:
     described: tuple[dict[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()  # columns of the table that are no variables
     ranges: np.ndarray | None = None  # [d, 2] float64, least and greatest cell
+    scan: Scan | None = None  # of the table, where the problem is a sample
+    # [d, 2] float64, third and fourth standardised moments of all its rows
+    shape: np.ndarray | None = None
 
 
 def to_problem(
@@ -62,6 +66,7 @@ def to_problem(
     standardise: bool = True,
     lenient: bool = False,
     pooled: bool = False,
+    scan: Scan | None = None,
 ) -> tuple[Problem, Columns]:
     """Turns a table and what is known about it into arrays.
 
@@ -83,6 +88,9 @@ def to_problem(
         centred in any case.
       lenient: let columns without variation pass.
       pooled: say nothing of rows far out, which regimes nobody recorded explain.
+      scan: of a longer table, whose sample the table is. Kinds, gaps and ranges are
+        those of all rows; so are means and scales, and the problem's ``whole``, unless
+        a cell is missing.
 
     Returns:
       ``(problem, columns)``; the problem's ``x`` is float64 and 0 where a cell is
@@ -97,7 +105,7 @@ def to_problem(
     Warns:
       UserWarning: if columns are left out, and of what ``checks`` finds.
     """
-    read = _read(table, kinds=kinds, columns=columns, weight=weight)
+    read = _read(table, kinds=kinds, columns=columns, weight=weight, scan=scan)
     names = read.names
     found = [f"{name!r} ({why})" for name, why in read.left_out.items() if why]
     if found:
@@ -107,6 +115,10 @@ def to_problem(
             stacklevel=4,
         )
     values = np.stack([column.values for column in read.columns], axis=1)
+    whole = None
+    if scan is not None:
+        _judge_scan(scan, names)
+        whole = scan.whole(names, [column.levels for column in read.columns])
     _judge_finite(values, names, gaps=True)
     observed = np.isfinite(values)
     large = np.nanmax(np.abs(values), axis=0)
@@ -114,6 +126,9 @@ def to_problem(
     exponent = np.frexp(large)[1]
     scaled = np.ldexp(values, -exponent)
     centre, spread = _moments(scaled, weight)
+    if whole is not None:
+        centre = np.ldexp(whole.mean, -exponent)
+        spread = np.ldexp(np.sqrt(whole.covariance.diagonal()), -exponent)
     means, scales = np.ldexp(centre, exponent), np.ldexp(spread, exponent)
     constant = scales <= _CONSTANT * large
     _judge_constant(read, constant, lenient)
@@ -129,11 +144,16 @@ def to_problem(
         untouched=~intervened.any(axis=1),
         pooled=pooled,
         in_order=not pooled and regimes is None and not intervened.any(),
+        head=values if scan is None else _head(scan, read),
     ):
         notices.warn(doubt, stacklevel=4)
-    varying = np.flatnonzero(~constant)
+    varying, own = np.flatnonzero(~constant), scores
+    if whole is not None:  # which the sample's own deviations are not quite
+        own, spread = scores - scores.mean(axis=0), scores.std(axis=0)
+        varying = np.flatnonzero(spread > 0)
+        own = own / np.where(spread > 0, spread, 1)
     for doubt in checks.dependent_columns(
-        scores[:, varying], tuple(names[k] for k in varying)
+        own[:, varying], tuple(names[k] for k in varying)
     ):
         notices.warn(doubt, stacklevel=4)
     if not standardise:
@@ -162,6 +182,11 @@ def to_problem(
         "required": required,
         "kind": np.array([column.kind for column in read.columns], np.int8),
     }
+    if scan is not None and whole is not None:
+        arrays["whole"] = Whole(
+            rows=np.float64(scan.rows),
+            covariance=whole.covariance / scales / scales[:, None],
+        )
     named = Columns(
         names=names,
         means=means,
@@ -169,9 +194,11 @@ def to_problem(
         regimes=labels,
         kinds=tuple(column.kind for column in read.columns),
         levels=tuple(column.levels for column in read.columns),
-        described=_described(read, values),
+        described=_described(read, values, scan),
         left_out=tuple(read.left_out),
-        ranges=np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)], axis=1),
+        ranges=_ranges(read, values, scan),
+        scan=scan,
+        shape=None if whole is None else whole.shape,
     )
     return pad_rows(Problem(**arrays), padded_size(n)), named
 
@@ -273,6 +300,8 @@ def sort_variables(
     scale = np.sqrt((mass * centred**2).sum(axis=0) / total)
     scores = centred / np.where(scale > 0, scale, 1)
     third, fourth = ((mass * scores**k).sum(axis=0) / total for k in (3, 4))
+    if columns.shape is not None:
+        third, fourth = columns.shape.T
     # Rounding must not decide, as it changes with the units.
     keys = [
         (round(third[k], 9), round(fourth[k], 9), values[:, k].tobytes())
@@ -287,6 +316,7 @@ def sort_variables(
         kinds=tuple(columns.kinds[k] for k in order),
         levels=tuple(columns.levels[k] for k in order),
         ranges=None if columns.ranges is None else columns.ranges[order],
+        shape=None if columns.shape is None else columns.shape[order],
     )
     return take_variables(problem, order), sorted_columns, np.argsort(order)
 
@@ -439,7 +469,7 @@ def _series(table):
     return [pd.Series(values[:, k], name=names[k]) for k in range(len(names))], names
 
 
-def _read(table, kinds=None, columns=None, weight=None):
+def _read(table, kinds=None, columns=None, weight=None, scan=None):
     series, names = _series(table)
     asked = asked_kinds(kinds, names)
     chosen = _chosen(columns, names)
@@ -449,12 +479,12 @@ def _read(table, kinds=None, columns=None, weight=None):
     left_out = {name: "" for name in names if name not in chosen}
     read, kept, wrong = [], [], []
     for name in chosen:
+        cells, mass, sampled = series[names.index(name)], weight, slice(None)
+        if scan is not None:
+            cells, sampled, mass = scan.column(name)
         try:
             column = read_column(
-                series[names.index(name)],
-                asked=asked.get(name),
-                chosen=given,
-                weight=weight,
+                cells, asked=asked.get(name), chosen=given, weight=mass
             )
         except ValueError as error:
             wrong.append(f"column {name!r} {error}")
@@ -463,7 +493,7 @@ def _read(table, kinds=None, columns=None, weight=None):
             left_out[name] = column.reason
         else:
             kept.append(name)
-            read.append(column)
+            read.append(column._replace(values=column.values[sampled]))
     if wrong:
         raise ValueError("; ".join(wrong))
     if len(kept) < 2:
@@ -542,6 +572,32 @@ def _judge_finite(values, names, gaps):
         )
 
 
+def _judge_scan(scan, names):
+    """As ``_judge_finite``, of all rows; and of values that no sampled row has."""
+    found = []
+    for name in names:
+        count, row = scan.infinite(name)
+        if count:
+            found.append(f"column {name!r} holds {count} inf (first in row {row})")
+        elif scan.sample[name].isna().all() and scan.gaps(name) < scan.rows:
+            known = scan.rows - scan.gaps(name)
+            found.append(f"column {name!r} has values in {known} rows alone")
+    if found:
+        these = "the column" if len(found) == 1 else "these columns"
+        raise ValueError(
+            f"{'; '.join(found)}: drop these rows, fill them in or drop {these}"
+        )
+
+
+def _head(scan, read):
+    """The first rows of the columns that are variables, as numbers."""
+    cells = [
+        code_column(scan.head[name], column.levels)
+        for name, column in zip(read.names, read.columns, strict=True)
+    ]
+    return np.stack(cells, axis=1)
+
+
 def _judge_constant(read, constant, lenient):
     found = []
     for k in np.flatnonzero(constant):
@@ -560,7 +616,7 @@ def _judge_constant(read, constant, lenient):
     notices.warn(words, stacklevel=5)
 
 
-def _described(read, values):
+def _described(read, values, scan):
     """How each column was read, by JSON's types."""
     rows = []
     for name in read.all_names:
@@ -568,13 +624,17 @@ def _described(read, values):
             k = read.names.index(name)
             column, cells = read.columns[k], values[:, k]
             known = cells[~np.isnan(cells)]
+            gaps, distinct = len(cells) - len(known), len(np.unique(known))
+            if scan is not None:
+                gaps, counts = scan.gaps(name), scan.counts(name)
+                distinct = distinct if counts is None else len(counts)
             note = "whole numbers of few values" if column.few else ""
             rows.append(
                 {
                     "name": name,
                     "kind": column.kind.name.lower(),
-                    "distinct": len(np.unique(known)),
-                    "gaps": len(cells) - len(known),
+                    "distinct": distinct,
+                    "gaps": gaps,
                     "classes": [str(level) for level in column.levels],
                     "note": "as asked for" if name in read.asked else note,
                 }
@@ -582,6 +642,16 @@ def _described(read, values):
         elif read.left_out[name]:
             rows.append({"name": name, "kind": "left out", "note": read.left_out[name]})
     return tuple(rows)
+
+
+def _ranges(read, values, scan):
+    """The least and the greatest cell of each column, ``[d, 2]``."""
+    ranges = np.stack([np.nanmin(values, axis=0), np.nanmax(values, axis=0)], axis=1)
+    if scan is not None:
+        for k, (name, column) in enumerate(zip(read.names, read.columns, strict=True)):
+            levels = len(column.levels)
+            ranges[k] = (0, levels - 1) if levels else scan.range(name)
+    return ranges
 
 
 def _reject_duplicates(names):

@@ -26,6 +26,7 @@ from jax.scipy.special import entr
 from jax.typing import ArrayLike
 
 from causaljax.core.options import check_options, option
+from causaljax.core.problem import thin_rows
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree, static
 from causaljax.graphs.dags import greedy_acyclic, transitive_closure
 from causaljax.graphs.edge_probabilities import pair_probabilities
@@ -46,6 +47,9 @@ class Config:
     ``temperature``; logits of hidden common causes likewise, by
     ``confounder_temperature``. Pairs joined with probability ``threshold`` or less are
     not joined in the graph.
+    Of a table of more than ``num_rows`` rows so many are read, spread evenly along it:
+    the network's answers do not gain by more, and its statistics take some hundred
+    bytes a cell.
     With ``num_graphs`` above 0 the posterior holds so many sampled graphs instead,
     each drawn in ``num_rounds`` rounds. ``reference`` is what the training tables
     looked like.
@@ -57,6 +61,7 @@ class Config:
     threshold: float = option(0.5, least=0, below=1)
     reference: out_of_distribution.Reference | None = None
     network: Network = static()
+    num_rows: int = option(65_536, least=1)
     num_graphs: int = option(0, least=0)
     num_rounds: int = option(10, least=1)
     num_steps: int = option(1, least=1)
@@ -84,6 +89,21 @@ class Info(NamedTuple):
     loss: Array  # [] float, entropy of the beliefs, nats a pair
     converged: Array  # [] bool, always: there is nothing to iterate
     nonfinite: Array  # [] bool, the network's answer is not finite
+
+
+def _thinned(problem, num_rows):
+    """The problem, or so many of its rows, each of which counts for one at most."""
+    if len(problem.x) <= num_rows:
+        return problem
+    rows, total = thin_rows(problem.weight, num_rows), problem.weight.sum()
+    weight = jnp.minimum(total / num_rows, 1) + 0 * problem.weight[rows]
+    return problem._replace(
+        x=problem.x[rows],
+        observed=problem.observed[rows],
+        intervened=problem.intervened[rows],
+        regime=problem.regime[rows],
+        weight=weight,
+    )
 
 
 def _samples_at_once(d):
@@ -122,7 +142,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     n, d = problem.x.shape
     chex.assert_shape([problem.intervened, problem.observed], (n, d))
     chex.assert_shape([problem.allowed, problem.required], (d, d))
-    dtype = problem.x.dtype
+    problem, dtype = _thinned(problem, config.num_rows), problem.x.dtype
     read = _cast(problem, _dtype_of(config.params))
     square = jnp.zeros_like(problem.allowed, dtype)
     return State(

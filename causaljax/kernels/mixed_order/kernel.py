@@ -105,6 +105,8 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     chex.assert_shape([problem.allowed, problem.required], (d, d))
     problem = jax.lax.stop_gradient(problem)
     classes = read_classes(problem)
+    if problem.whole is not None and problem.whole.levels is not None:
+        classes = classes._replace(levels=problem.whole.levels)
     is_class = (problem.kind == Kind.CATEGORICAL) | (problem.kind == Kind.BINARY)
     if config.score == "degenerate_gaussian":
         table = degenerate_gaussian.blocks(

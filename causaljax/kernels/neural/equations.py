@@ -27,6 +27,7 @@ from causaljax.core.problem import (
     held_out_rows,
     label_free_places,
     like_data,
+    thin_rows,
 )
 from causaljax.core.types import Array, Problem, PyTree
 from causaljax.mechanisms import mlp
@@ -46,7 +47,9 @@ class Config:
     ``intervention`` the labels of regimes must be below ``num_regimes``, and a variable
     be a target in at most ``num_targeted`` regimes; cells beyond have no likelihood.
     ``num_updates`` updates of ``batch_size`` rows are spread over ``num_steps`` steps.
-    ``held_out`` is the share of the rows that is not learned from.
+    ``held_out`` is the share of the rows that is not learned from; of a table of more
+    than ``held_out_rows`` rows so many of them are looked at, spread evenly, as the
+    networks' hidden units for all rows would not fit in memory.
     """
 
     learning_rate: float = option(0.02, above=0)
@@ -60,6 +63,7 @@ class Config:
     batch_size: int = option(256, least=1)
     num_steps: int = option(5, least=1)
     held_out: float = option(0.1, least=0, below=1)
+    held_out_rows: int = option(16_384, least=1)
 
 
 class State(NamedTuple):
@@ -156,16 +160,21 @@ def train(
         update, start, jnp.arange(per_step, dtype=jnp.int32)
     )
     new = state._replace(step=state.step + 1, networks=networks, moments=moments)
-    return _keep_better(new, graph, problem), losses.mean()
+    return _keep_better(new, graph, problem, config), losses.mean()
 
 
-def _keep_better(state, graph, problem):
+def _keep_better(state, graph, problem, config):
     """The state, with the networks that explain the rows held out best."""
-    x = jnp.where(state.held_out[:, None] > 0, problem.x, 0)
+    x, network, weight = problem.x, state.network, state.held_out
+    total = weight.sum()
+    if len(x) > config.held_out_rows:
+        few = thin_rows(weight, config.held_out_rows)
+        x, network = x[few], network[few]
+        weight = jnp.where(weight[few] > 0, total / len(few), 0)
+    x = jnp.where(weight[:, None] > 0, x, 0)
     density = mlp.log_density(state.networks, graph, x)
-    rows = _chosen(density, state.network).sum(axis=1)
-    total = state.held_out.sum()
-    loss = -(state.held_out * rows).sum() / jnp.maximum(total, 1e-30)
+    rows = _chosen(density, network).sum(axis=1)
+    loss = -(weight * rows).sum() / jnp.maximum(total, 1e-30)
     # Without rows that are held out the last networks are kept.
     better = (loss < state.best_loss) | (total == 0)
     best = jax.tree.map(

@@ -71,7 +71,10 @@ def many_values(problem: Problem) -> Array:
 def _tested(fitted, criterion):
     """P-values times the number of edges, ``[w, u]`` of u -> w."""
     p = residual_independence.p_values(
-        fitted.parents, fitted.tableaux, criterion.rows, criterion.table
+        fitted.parents,
+        fitted.tableaux,
+        order_score.shape_rows(criterion),
+        criterion.table,
     )
     number = fitted.parents.sum(dtype=p.dtype)
     return jnp.minimum(p * jnp.maximum(number, 1), 1)
@@ -169,7 +172,7 @@ def directions(
     """
     p = _tested(fitted, criterion)
     evidence = _direction_evidence(fitted, criterion)
-    num_rows = criterion.rows.max()
+    num_rows = order_score.shape_rows(criterion).max()
     shaped = linear_nongaussian.evidence(fitted.excess, num_rows) > 0
     clear = evidence > jnp.log(jnp.maximum(num_rows, 1))
 

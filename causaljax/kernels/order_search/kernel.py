@@ -172,7 +172,8 @@ def step(
     evidence, fresh = state.nongaussian_evidence, state.renewed
     counts = state.shape_counts
     if config.noise != "gaussian":
-        found = linear_nongaussian.evidence(best.excess, num_rows).max()
+        seen = linear_gaussian.num_rows(problem._replace(whole=None))
+        found = linear_nongaussian.evidence(best.excess, seen).max()
         # Settled at the change of scores, or the steps after it had no one score.
         evidence = jnp.where(state.step <= gaussian_steps, found, evidence)
         counts = counts & (state.step >= gaussian_steps)

@@ -29,6 +29,7 @@ from causaljax.scores.order_score import (
 
 _LANES = 8  # variables refitted side by side
 _DEPTH = 8  # changes to one variable's parents in one refit
+_PENDING = 48  # changes of a walk after which its tableaux are rewritten
 
 
 class Reinsertions(NamedTuple):
@@ -108,7 +109,9 @@ def _walk(fitted, v, others, place, criterion):
 
     One change of parents an iteration. To the left, when the parents are settled,
     the last of them in the order is forced out; to the right, the walk goes on to
-    the next variable that would gain. Returns scores ``[d]``, parents ``[d, d]``
+    the next variable that would gain. A change needs one row of the tableau, which is
+    corrected by the changes made so far: the d^2 numbers of a tableau are rewritten
+    once in ``_PENDING`` changes. Returns scores ``[d]``, parents ``[d, d]``
     and excess ``[d]``, each by place.
     """
     d = fitted.order.shape[0]
@@ -116,8 +119,8 @@ def _walk(fitted, v, others, place, criterion):
     nodes = jnp.stack([v, v])
 
     def go_on(carry):
-        count, on, tableaux, diagonals, parents, at, scores, sets, excess = carry
-        own, variance = tableaux[:, v], tableaux[:, v, v]
+        count, on, base, diagonals, own, parents, at, scores, sets, excess = carry
+        variance = own[:, v]
         table = (diagonals, own, parents, variance)
         earlier = others[None, :] < at[:, None]
         everything = variance_ratios(criterion, nodes, *table, True)
@@ -147,25 +150,33 @@ def _walk(fitted, v, others, place, criterion):
         on = on & (~settled | jnp.stack([event[0] >= 0, event[1] < d]))
         toggled = (node == k[:, None]) & on[:, None]
         pivot = diagonals[lanes, k]
-        q = sweep_operator.pivot_row(tableaux[lanes, k], k, pivot, parents[lanes, k])
+        tableaux, updates, inverses = base
+        factors = updates[lanes, :, k] * inverses
+        row = tableaux[lanes, k] - (factors[:, :, None] * updates).sum(axis=1)
+        q = sweep_operator.pivot_row(row, k, pivot, parents[lanes, k])
         q, inverse = jnp.where(on[:, None], q, 0), jnp.where(on, 1 / pivot, 0)
         diagonals = diagonals - q * q * inverse[:, None]
         diagonals = jnp.where(toggled, -inverse[:, None], diagonals)
-        tableaux = tableaux - (q * inverse[:, None])[:, :, None] * q[:, None, :]
-        tableaux = tableaux.at[lanes, k, k].set(diagonals[lanes, k])
+        own = own - q * (q[:, v] * inverse)[:, None]
+        slot = count % pending
+        base = tableaux, updates.at[:, slot].set(q), inverses.at[:, slot].set(inverse)
+        base = _rewritten(base, diagonals, slot + 1 == pending)
         parents = parents ^ toggled
-        return count + 1, on, tableaux, diagonals, parents, at, scores, sets, excess
+        return count + 1, on, base, diagonals, own, parents, at, scores, sets, excess
 
     def twice(leaf):
         return jnp.stack([leaf, leaf])
 
-    parents = twice(fitted.parents[v])
+    parents, pending = twice(fitted.parents[v]), min(_PENDING, d)
     scores = jnp.full_like(fitted.own[:2], IMPOSSIBLE)
+    tableaux = twice(fitted.tableaux[v])
+    updates = jnp.zeros_like(tableaux, shape=(2, pending, d))
     start = (
         jnp.zeros_like(v),
         parents[:, 0] | True,
-        twice(fitted.tableaux[v]),
+        (tableaux, updates, updates[:, :, 0]),
         twice(fitted.diagonals[v]),
+        twice(fitted.own[v]),
         parents,
         twice(place),
         scores,
@@ -181,6 +192,24 @@ def _walk(fitted, v, others, place, criterion):
         jnp.where(left[:, None], sets[0], sets[1]),
         jnp.where(left, excess[0], excess[1]),
     )
+
+
+def _rewritten(base, diagonals, due):
+    """Tableaux with the updates that wait for it made, where it is due."""
+
+    # A loop of at most one round: under vmap a branch would always be taken.
+    def rewrite(carry):
+        due, tableaux, updates, inverses = carry
+        scaled = updates * inverses[:, :, None]
+        tableaux = tableaux - jnp.einsum(
+            "lua,lub->lab", scaled, updates, precision="highest"
+        )
+        own = jnp.eye(tableaux.shape[-1], dtype=bool)[None]
+        tableaux = jnp.where(own, diagonals[:, :, None], tableaux)
+        return due & False, tableaux, updates, inverses * 0
+
+    _, *base = jax.lax.while_loop(lambda carry: carry[0], rewrite, (due, *base))
+    return tuple(base)
 
 
 def reinsertions(fitted: Fit, v: Array, criterion: Criterion) -> Reinsertions:
