@@ -52,7 +52,7 @@ apidoc_modules = [
 ]
 
 # The others take minutes; the gallery shows their code alone.
-_QUICK = "amortized_posterior|embed_kernel|sachs"
+_QUICK = "amortized_posterior|embed_kernel|kernel_in_shard_map|sachs"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",

@@ -117,6 +117,16 @@ def _andrey():
     return fit
 
 
+def _andrey_lingam():
+    import andrey
+
+    def fit(x):
+        weights = np.asarray(andrey.direct_lingam(x).weighted_adjacency)
+        return weights != 0, weights
+
+    return fit
+
+
 def _permscore():
     from permscore import PermScore
 
@@ -155,6 +165,7 @@ RIVALS = {
     "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
+    "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),

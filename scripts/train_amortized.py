@@ -145,7 +145,7 @@ def main():
     )
     export_parser = commands.add_parser("export")
     export_parser.add_argument("folder", type=pathlib.Path)
-    export_parser.add_argument("--name", default="pair-v2")
+    export_parser.add_argument("--name", default="pair-v3")
     export_parser.add_argument("--to", type=pathlib.Path, default=SHIPPED)
     for command in (train_parser, export_parser):
         command.add_argument(
@@ -646,12 +646,11 @@ def fit_temperature(answers, loss_of):
 
 def familiar(plan):
     """What the statistics of training tables look like."""
-    summaries = [
-        jax.vmap(summarise)(inputs)
-        for d, n, count in plan.familiar
-        for _, inputs, *_ in read_tables(plan, d, n, count, seed=8117)
-    ]
-    return fit_reference(jnp.concatenate(summaries))
+    summaries = {}
+    for d, n, count in plan.familiar:
+        for _, inputs, *_ in read_tables(plan, d, n, count, seed=8117):
+            summaries.setdefault(d, []).append(jax.vmap(summarise)(inputs))
+    return fit_reference({d: np.concatenate(s) for d, s in summaries.items()})
 
 
 def export(options):

@@ -69,7 +69,7 @@ def make_weights(**changes):
             np.array([0.2, 0.1, 0.1], np.float32),
             0.3,
         ),
-        reference=out_of_distribution.fit_reference(summaries.astype(np.float32)),
+        reference=out_of_distribution.fit_reference({4: summaries.astype(np.float32)}),
         card={"name": "random", "max_columns": 12},
     )
     return made._replace(**changes)

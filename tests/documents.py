@@ -1,7 +1,8 @@
 """Runs the code blocks of a Markdown page, one after another, names shared.
 
 `python` blocks are executed. Each line of a `bash` block is a `causaljax` command. A
-`toml` block is written to the file that the next command names after `--knowledge`.
+`toml` block is written to the file that the next command names: after `--knowledge`,
+or as the job of `batch`.
 Blocks of the languages `SHOWN` are shown and not run; `py` is Python that
 needs packages which do not install beside the tests' own.
 """
@@ -22,7 +23,7 @@ SHOWN = {"py", "text", "mermaid", "{toctree}", "{eval-rst}"}
 
 
 def remember(example):
-    """Keeps a knowledge file until a command names it."""
+    """Keeps a file of knowledge or a job until a command names it."""
     example.namespace["toml"] = example.parsed
 
 
@@ -34,7 +35,9 @@ def run_commands(example):
         if "--knowledge" in words:
             name = words[words.index("--knowledge") + 1]
             pathlib.Path(name).write_text(example.namespace["toml"])
-        if command in ("fit", "advise"):
+        if command == "batch" and words[0].endswith(".toml"):
+            pathlib.Path(words[0]).write_text(example.namespace["toml"])
+        if command in ("fit", "batch", "advise"):
             words.append("--no-cache")
         assert command_line.main([command, *words]) == 0, line
 

@@ -20,12 +20,12 @@ from causaljax import (
     NeuralDAG,
     estimators,
 )
-from causaljax.cli import command_line, fit, loading, reply
+from causaljax.cli import command_line, fit, reply
 from causaljax.core.types import Posterior
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.networks import weights
 from causaljax.reports import summary
-from causaljax.tables import datasets, dcdi_format, edges, files
+from causaljax.tables import datasets, dcdi_format, edges, files, reading
 from causaljax.tables.frame import to_problem
 
 FAST = ["--method", "continuous", "--set", "num_steps=300"]
@@ -492,7 +492,7 @@ def test_what_the_output_has_no_code_for_is_spelled_out(encoding):
 @pytest.mark.parametrize("name", NASTY)
 def test_a_truth_of_any_name_is_compared(name):
     stub = shown([name, "b"], ["0"])
-    loaded = loading.Loaded(
+    loaded = reading.Loaded(
         None, "", truth=stub.adjacency_, truth_name="consensus graph"
     )
     scores = fit._scores(loaded, stub)

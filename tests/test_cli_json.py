@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from causaljax import estimators
-from causaljax.cli import command_line, completion, errors, reply, schema
+from causaljax.cli import command_line, completion, reply, schema
 from causaljax.effects.result import Effect
-from causaljax.tables import datasets, files
+from causaljax.tables import datasets, errors, files
 from causaljax.tables.edges import COLUMNS
 
 DOCS = Path(__file__).parents[1] / "docs" / "cli.md"
@@ -374,6 +374,7 @@ MISTAKES = [
     (["report", "{f}"], "unreadable_graph", None, None),
     (["report", "{r}", "{f}/no/page.html"], "unwritable_output", None, None),
     (["compare", "sachs", "{r}"], "graphs_differ", None, None),
+    (["batch", "{f}/job.toml"], "invalid_job", "inputs", "inputs"),
 ]
 
 
@@ -383,6 +384,7 @@ def places(fitted):
     (folder / "empty.csv").write_text("")
     (folder / "constant.csv").write_text("a,b\n1,2\n1,3\n1,5\n1,4\n")
     (folder / "bad.json").write_text("[1]")
+    (folder / "job.toml").write_text("input = 1")
     return {"t": folder / "t.csv", "r": out, "f": folder}
 
 
@@ -427,7 +429,10 @@ def test_what_is_no_mistake_of_the_user_has_its_code(monkeypatch, capsys, raised
 
 def test_every_code_is_raised_here_and_listed_in_the_docs():
     raised = {code for _, code, *_ in MISTAKES}
-    assert raised | {"missing_extra", "interrupted", "internal"} == set(errors.CODES)
+    raised |= {"missing_extra", "interrupted", "internal"}
+    # tests/test_batch.py and tests/test_batch_faults.py
+    raised |= {"job_changed", "folder_in_use", "damaged_results", "preempted"}
+    assert raised == set(errors.CODES)
     section = DOCS.read_text().partition("## Errors")[2]
     listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.M))
     assert listed == errors.CODES

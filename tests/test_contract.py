@@ -153,7 +153,8 @@ def random_network():
     params = stand_in.init_params(jax.random.key(7), config)
     rng = np.random.default_rng(0)
     statistics = 2 * stand_in.NUM_STATISTICS
-    reference = out_of_distribution.fit_reference(rng.normal(size=(50, statistics)))
+    summaries = rng.normal(size=(50, statistics))
+    reference = out_of_distribution.fit_reference({4: summaries})
     double = functools.partial(np.asarray, dtype=np.float64)
     return {
         "params": jax.tree.map(double, params),

@@ -70,7 +70,7 @@ def test_every_method_has_a_name_in_the_command_line():
             if issubclass(made, BaseGraphEstimator) and not inspect.isabstract(made)
         }
     assert found == set(command_line.METHODS.values()), (
-        "every method has an entry in METHODS of causaljax/cli/methods.py"
+        "every method has an entry in METHODS of causaljax/estimators/methods.py"
     )
     for package in (causaljax, estimators):
         assert found <= set(package.__all__), (

@@ -35,11 +35,19 @@ SAID = {
         r"by up to (\d\.\d+)",
         lambda moved: 0 < float(moved) < 1,
     ),
+    "batch_200_tables": (
+        r"patient-077\.csv\?seed=0 failed: .*\n[^!]*\n(\d+) patients without the edge",
+        lambda number: 15 <= int(number) <= 25,
+    ),
     "embed_kernel": (
         r"edges by l1 \[(.*)\]\nsensitivity (.*)",
         lambda edges, slope: (
             all(0 < int(number) < 45 for number in edges.split()) and float(slope) < 0
         ),
+    ),
+    "kernel_in_shard_map": (
+        r"graph (\d+)\nfound in each table (\d+)\nlosses on 2 devices",
+        lambda edges, found: 0 < int(found) <= int(edges),
     ),
     "latent_interventions_sachs": (
         r"(?s)Nothing known\n.*'shd': (\d+).*known\n.*'shd': (\d+)",
@@ -53,12 +61,23 @@ SAID = {
         r"(?s)(True).*(True).*(True)\n(.*)$",
         lambda *found: "1" in found[-1],
     ),
+    "stability_sachs": (
+        r"\n(\d+) stable pairs, about (\d+\.\d) of them false",
+        lambda pairs, bound: int(pairs) > 4 and float(bound) < 20,
+    ),
     "sachs": (r"DiGraph with 11 nodes and (\d+) edges", lambda edges: int(edges) > 3),
 }
 
 
 # Searches that are compiled as a whole, and one of two fits.
-SLOW = {"latent_interventions_sachs", "latent_kernel_in_jit", "neural_kernel_in_jit"}
+SLOW = {
+    "batch_200_tables",
+    "kernel_in_shard_map",
+    "latent_interventions_sachs",
+    "latent_kernel_in_jit",
+    "neural_kernel_in_jit",
+    "stability_sachs",
+}
 EXAMPLES = [
     pytest.param(
         path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem

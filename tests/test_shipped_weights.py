@@ -179,7 +179,7 @@ def test_awkward_tables_have_an_answer(six, awkward):
 @pytest.mark.slow
 def test_more_columns_than_in_training_work_with_a_warning():
     x = np.random.default_rng(4).normal(size=(120, 101))
-    with pytest.warns(UserWarning, match="trained on up to 50"):
+    with pytest.warns(UserWarning, match="trained on up to 100"):
         prob = MODEL.fit(x).edge_probabilities_
     assert np.isfinite(prob.to_numpy()).all()
 

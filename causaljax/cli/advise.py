@@ -6,9 +6,10 @@ from typing import Any
 import causaljax
 from causaljax.cli import loading
 from causaljax.cli.cache import enable_cache
-from causaljax.cli.errors import coded
-from causaljax.cli.methods import method_name
 from causaljax.cli.reply import Reply
+from causaljax.estimators.methods import method_name
+from causaljax.tables import reading
+from causaljax.tables.errors import coded
 
 
 def add(commands: Any) -> None:
@@ -24,14 +25,14 @@ def _advise(options: Any, reply: Reply) -> None:
     with reply.hearing():
         loaded = loading.load(options)
     enable_cache(options, reply)
-    known = loading.known(options, loaded) | {"regimes": loaded.regimes}
+    known = reading.known(options, loaded) | {"regimes": loaded.regimes}
     with coded("invalid_data"):
         advice = causaljax.recommend(loaded.table, random_state=options.seed, **known)
     method = method_name(advice.method)
     reply.run = {
         "settings": {"columns": known["columns"], "kinds": known["kinds"]},
         "seed": options.seed,
-        "data": loading.described(loaded),
+        "data": reading.described(loaded),
     }
     reply.result = {"name": method, **dataclasses.asdict(advice)}
     given = "".join(f" --set {key}={value}" for key, value in advice.settings.items())

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import causaljax
 from causaljax.cli import (
     advise,
+    batch,
     compare,
     completion,
     datasets,
@@ -19,14 +20,14 @@ from causaljax.cli import (
     report,
     schema,
 )
-from causaljax.cli.errors import CommandError
 from causaljax.cli.interrupts import INTERRUPTED, leave, prompt_interrupts
-from causaljax.cli.methods import METHODS as METHODS
 from causaljax.cli.reply import Reply, line
+from causaljax.estimators.methods import METHODS as METHODS
+from causaljax.tables.errors import CodedError
 from causaljax.tables.knowledge import closest, suggest
 
 COMMANDS = (
-    *(fit, report, plot, effect, compare),
+    *(fit, batch, report, plot, effect, compare),
     *(advise, methods, datasets),
     *(schema, completion),
 )
@@ -48,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-      0; 2 after one line, or one object with ``--json``, on a user's mistake; 130 after
-      Ctrl-C.
+      0; 2 after one line, or one object with ``--json``, on a user's mistake; 75 after
+      SIGTERM, of a batch job whose work is kept; 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             reply.end()
     except (ValueError, TypeError) as error:
         reply.fail(error)
-        return 2
+        return 75 if getattr(error, "code", None) == "preempted" else 2
     except KeyboardInterrupt:
         reply.interrupted()
         return INTERRUPTED
@@ -119,7 +120,7 @@ class _Parser(argparse.ArgumentParser):
         known = sorted(self._option_string_actions)
         hint = closest(words[0], known) if words[0].startswith("-") else None
         self._stop(
-            CommandError(
+            CodedError(
                 "usage",
                 f"unrecognized arguments: {' '.join(words)}"
                 + (f"; did you mean {hint}?" if hint else ""),
@@ -137,7 +138,7 @@ class _Parser(argparse.ArgumentParser):
             about = {"given": cause.given, "valid_options": cause.valid_options}
         elif isinstance(cause, argparse.ArgumentError):
             code = "invalid_option"
-        self._stop(CommandError(code, message, **about))
+        self._stop(CodedError(code, message, **about))
 
     def _stop(self, error):
         if "--json" in self._words:

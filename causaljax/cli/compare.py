@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 import causaljax
-from causaljax.cli.errors import coded
 from causaljax.cli.graph_files import ReadGraph, read_graph
 from causaljax.cli.reply import Reply
 from causaljax.tables.edges import DIRECTED, UNDIRECTED
+from causaljax.tables.errors import coded
 
 _SHARES = ("precision", "recall", "f1")
 _MOST = 30  # pairs that are shown to people

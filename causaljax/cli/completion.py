@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from causaljax.cli.errors import CommandError
 from causaljax.cli.reply import Reply
+from causaljax.tables.errors import CodedError
 
 _SHELLS = ("bash", "zsh", "tcsh", "fish")
 _FILES = {
@@ -26,7 +26,7 @@ def _complete(options: Any, reply: Reply) -> None:
     try:
         import shtab
     except ImportError:
-        raise CommandError(
+        raise CodedError(
             "missing_extra",
             "completion needs shtab: pip install 'causaljax[completion]'",
         ) from None

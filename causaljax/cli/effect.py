@@ -7,8 +7,9 @@ from typing import Any
 
 import causaljax
 from causaljax.cli import loading
-from causaljax.cli.errors import CommandError, coded, unknown
 from causaljax.cli.reply import Reply
+from causaljax.tables import reading
+from causaljax.tables.errors import CodedError, coded, unknown
 from causaljax.tables.files import MODEL
 
 
@@ -67,7 +68,7 @@ def _effect(options: Any, reply: Reply) -> None:
             "outcome": options.outcome,
             "values": options.values,
         },
-        "data": loading.described(loaded),
+        "data": reading.described(loaded),
     }
     reply.result = dataclasses.asdict(found)
     # The effect tells its own.
@@ -80,9 +81,9 @@ def _read(folder):
     """The model of a folder, and the record of its fit."""
     place = Path(folder)
     if not place.is_dir():
-        raise CommandError("file_not_found", f"{folder}: no such folder")
+        raise CodedError("file_not_found", f"{folder}: no such folder")
     if not (place / MODEL).exists():
-        raise CommandError(
+        raise CodedError(
             "unreadable_graph",
             f"{folder}: holds no {MODEL}; fit again with --out {folder} --save-model",
         )
@@ -106,7 +107,7 @@ def _table(options, record):
         fitted.data = options.data
     loaded = loading.load(fitted)
     if options.data is None and loaded.fingerprint != record["data"]["sha256"]:
-        raise CommandError(
+        raise CodedError(
             "unreadable_data",
             f"{fitted.data}: is no longer the table of the fit; name the table to "
             "estimate from by --data",

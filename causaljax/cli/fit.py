@@ -1,6 +1,5 @@
 """``causaljax fit``: a causal graph from a table."""
 
-import ast
 import contextlib
 import dataclasses
 import math
@@ -10,10 +9,11 @@ from typing import Any
 import causaljax
 from causaljax.cli import loading, report
 from causaljax.cli.cache import enable_cache
-from causaljax.cli.errors import CommandError, coded, unknown
 from causaljax.cli.interrupts import shielded
-from causaljax.cli.methods import METHODS, make, method_name, parameter_names
 from causaljax.cli.reply import Reply
+from causaljax.estimators.methods import METHODS, make, method_name
+from causaljax.tables import reading
+from causaljax.tables.errors import CodedError, coded
 
 _MEASURES = {
     "SHD": "shd",
@@ -62,12 +62,12 @@ def _fit(options: Any, reply: Reply) -> None:
         with coded("unwritable_output"):
             causaljax.tables.files.check_writable(options.out)
     elif options.save_model:
-        raise CommandError("usage", "--save-model: name the folder by --out")
+        raise CodedError("usage", "--save-model: name the folder by --out")
     if (page := report.path_of(options.report, options.out)) is not None:
         report.check(page, options.out)
     estimator = None if options.method is None else _estimator(options)
     if options.method is None and options.set:
-        raise CommandError(
+        raise CodedError(
             "usage", f"--set {options.set[0]}: name its method by --method"
         )
     loading.check_seed(options)
@@ -75,14 +75,14 @@ def _fit(options: Any, reply: Reply) -> None:
         loaded = loading.load(options)
     reads_regimes = estimator is None or estimator._reads_regimes()
     if options.regimes_column is not None and not reads_regimes:
-        raise CommandError(
+        raise CodedError(
             "option_not_applicable",
             f"--regimes-column: --method {options.method} as it is set reads no "
             "regimes; take --method latent-interventions, or --method neural with "
             "--set intervention=imperfect",
         )
     enable_cache(options, reply)
-    known = loading.known(options, loaded)
+    known = reading.known(options, loaded)
     known["regimes"] = loaded.regimes if reads_regimes else None
     with reply.hearing(), _of_settings_or_data(estimator):
         if estimator is None:
@@ -111,20 +111,7 @@ def _fit(options: Any, reply: Reply) -> None:
 
 def _estimator(options):
     """The method's estimator, its parameters set from --set and --seed."""
-    estimator = make(options.method)
-    names = parameter_names(estimator)
-    for setting in options.set:
-        name, separator, text = setting.partition("=")
-        if not separator:
-            raise CommandError("invalid_setting", f"--set {setting}: write KEY=VALUE")
-        if name not in names:
-            what = f"--set {setting}: {options.method} has no {name}"
-            raise unknown("invalid_setting", what, name, names)
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            value = text  # a word such as logdet
-        estimator.set_params(**{name: value})
+    estimator = make(options.method, loading.settings(options.set))
     return estimator.set_params(random_state=options.seed)
 
 
@@ -173,7 +160,7 @@ def _scores(loaded, estimator):
     }
 
 
-def show_scores(reply: Reply, loaded: loading.Loaded, scores: dict[str, Any]) -> None:
+def show_scores(reply: Reply, loaded: reading.Loaded, scores: dict[str, Any]) -> None:
     """The table of what ``_scores`` found."""
     reply.show(
         ("", *_MEASURES),
@@ -220,7 +207,7 @@ def _record(options, estimator, loaded, knowledge):
     """What run.json holds."""
     return causaljax.estimators.record.run_record(estimator) | {
         "command": ["causaljax", *options.arguments],
-        "data": loading.described(loaded),
+        "data": reading.described(loaded),
         "interventions_column": options.interventions_column,
         "regimes_column": options.regimes_column,
         "weights_column": options.weights_column,

@@ -9,9 +9,9 @@ import networkx as nx
 import pandas as pd
 
 import causaljax
-from causaljax.cli.errors import CommandError, coded, unknown
 from causaljax.tables import edges as edge_tables
 from causaljax.tables import files
+from causaljax.tables.errors import CodedError, coded, unknown
 
 KINDS = (".csv", ".json")
 _UNREADABLE = (
@@ -37,7 +37,7 @@ def read_graph(path: str) -> ReadGraph:
         shipped data set, of whose true graph this is.
 
     Raises:
-      CommandError: naming the path.
+      CodedError: naming the path.
     """
     datasets, place = causaljax.tables.datasets.DATASETS, Path(path)
     if path in datasets:
@@ -50,13 +50,13 @@ def read_graph(path: str) -> ReadGraph:
     if place.is_dir():
         place /= "cpdag.csv"
         if not place.exists():
-            raise CommandError(
+            raise CodedError(
                 "unreadable_graph",
                 f"{path}: holds no cpdag.csv; name a folder that `causaljax fit --out` "
                 "wrote",
             )
     if place.suffix.lower() not in KINDS:
-        raise CommandError(
+        raise CodedError(
             "unreadable_graph",
             f"{path}: unknown kind of file; give a folder of results or one of "
             f"{list(KINDS)}",

@@ -1,24 +1,22 @@
 """What the command line is told of a table: options, and what they load."""
 
-import dataclasses
+import ast
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import causaljax
-from causaljax.cli.errors import CommandError, coded, unknown
+from causaljax.tables import reading
+from causaljax.tables.errors import CodedError, coded
 
 _CAUTION = (
     "Consensus graphs differ among themselves by SHD 4 to 6, and a graph without edges "
     "has SHD {edges}: a difference of a few edges says little about a method."
 )
-
-
-STREAMED_BYTES = 2**28
-"""The size of a file from which it is read part by part, and not held."""
 
 
 def add_data_options(parser: Any) -> None:
@@ -36,6 +34,17 @@ def add_data_options(parser: Any) -> None:
         "--number", type=int, help="which table of a folder to take, 1 if left out"
     )
     parser.add_argument(
+        "--with-interventions",
+        action="store_true",
+        help="of a shipped data set: its known targets, and its conditions as regimes",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: Any) -> None:
+    """How files are read, by the names of ``tables.reading.Reading``."""
+    parser.add_argument(
         "--interventions-column",
         metavar="C",
         help="column that names each row's intervention targets, separated by ';'",
@@ -47,11 +56,6 @@ def add_data_options(parser: Any) -> None:
         "--weights-column",
         metavar="C",
         help="column that says how many rows each row stands for",
-    )
-    parser.add_argument(
-        "--with-interventions",
-        action="store_true",
-        help="of a shipped data set: its known targets, and its conditions as regimes",
     )
     for option, text in (
         ("columns", "columns to take, separated by ','"),
@@ -85,7 +89,6 @@ def add_data_options(parser: Any) -> None:
             metavar="FILE",
             help=f"table of {kind} edges: cause, effect; * in a name is any text",
         )
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--no-cache",
         action="store_true",
@@ -94,117 +97,41 @@ def add_data_options(parser: Any) -> None:
 
 
 def check_seed(options: Any) -> None:
-    """Raises CommandError for a seed that is none."""
+    """Raises CodedError for a seed that is none."""
     if not 0 <= options.seed < 2**32:
-        raise CommandError(
+        raise CodedError(
             "invalid_option",
             f"--seed {options.seed}: give a whole number from 0 to {2**32 - 1}",
         )
 
 
-class Loaded(NamedTuple):
-    """What there is to learn from, and what is known of the answer."""
+def settings(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """What ``--set KEY=VALUE``, or another option, says, by the keys.
 
-    table: Any  # DataFrame, or the Scan of a file that is too long to be held
-    source: str  # what it is
-    interventions: Any = None  # as fit takes them, and so the regimes
-    regimes: Any = None
-    weights: pd.Series | None = None
-    truth: pd.DataFrame | None = None
-    truth_name: str = ""
-    caution: str = ""  # what a comparison with the truth cannot show
-    fingerprint: str = ""  # SHA-256 of the file or the values
-
-    @property
-    def rows(self) -> pd.DataFrame:
-        """The table; of one that is too long, a sample of its rows."""
-        whole = isinstance(self.table, pd.DataFrame)
-        return self.table if whole else self.table.sample
-
-
-def described(loaded: Loaded) -> dict[str, Any]:
-    """What run.json and the envelope say of the data."""
-    return {
-        "source": loaded.source,
-        "rows": loaded.table.shape[0],
-        "columns": loaded.table.shape[1],
-        "sha256": loaded.fingerprint,
-    }
-
-
-def known(options: Any, loaded: Loaded) -> dict[str, Any]:
-    """What ``fit`` is told beside the table and its regimes."""
-    names = loaded.table.columns
-    columns, kinds = _names(options.columns, names), _kinds(options.kinds, names)
-    for option, asked in (("columns", columns), ("kinds", kinds or ())):
-        for name in asked:
-            if name not in names:
-                what = f"--{option} names an unknown column {name!r}"
-                raise unknown("unknown_column", what, name, [*names])
-    return {
-        "interventions": loaded.interventions,
-        "knowledge": _knowledge(options, names),
-        "kinds": kinds,
-        "columns": columns or None,
-        "sample_weight": loaded.weights,
-    }
-
-
-def _names(entries, columns):
-    """The names in lists separated by commas; a whole entry may be one name."""
-    found = []
-    for entry in entries:
-        parts = [entry] if entry in columns else entry.split(",")
-        found += [part if part in columns else part.strip() for part in parts]
+    Raises:
+      CodedError: for an entry of another form.
+    """
+    found = {}
+    for setting in given:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise CodedError("invalid_setting", f"{option} {setting}: write KEY=VALUE")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text  # a word such as logdet
     return found
 
 
-def _kinds(entries, columns):
-    """``{column: kind}`` of entries such as sex=categorical,age=count."""
-    found, name = {}, ""
-    for part in (part for entry in entries for part in entry.split(",")):
-        name, separator, kind = f"{name}{part}".rpartition("=")
-        if separator:
-            found[name if name in columns else name.strip()] = kind.strip()
-            name = ""
-        else:  # a comma of the column's name
-            name = f"{kind},"
-    if name or not all(found) or not all(found.values()):
-        raise CommandError(
-            "invalid_option",
-            f"--kinds {','.join(entries)}: write COLUMN=KIND, separated by ','",
-        )
-    return found or None
-
-
-def _knowledge(options, columns):
-    """What the files of knowledge say together."""
-    names, stated = [str(name) for name in columns], causaljax.Knowledge()
-    if options.knowledge is not None:
-        stated = _read_knowledge(options.knowledge, names)
-    for kind in ("required", "forbidden"):
-        if (path := getattr(options, kind)) is not None:
-            more = getattr(_read_knowledge(path, names, kind), kind)
-            both: dict[str, Any] = {kind: [*getattr(stated, kind), *more]}
-            stated = dataclasses.replace(stated, **both)
-    return stated
-
-
-def _read_knowledge(path, *how):
-    missing = not Path(path).exists()
-    with coded("file_not_found" if missing else "invalid_knowledge"):
-        return causaljax.read_knowledge(path, *how)
-
-
-def load(options: Any) -> Loaded:
+def load(options: Any) -> reading.Loaded:
     """A file, a shipped data set, or one table of a folder.
 
     Raises:
-      CommandError: for an option that does not fit, or data that cannot be read.
+      CodedError: for an option that does not fit, or data that cannot be read.
     """
     data, datasets = options.data, causaljax.tables.datasets.DATASETS
     if options.with_interventions and data not in datasets:
-        raise CommandError(
+        raise CodedError(
             "option_not_applicable",
             f"--with-interventions: {data} is no shipped data set, of which there are "
             f"{list(datasets)}; name the targets by --interventions-column",
@@ -214,86 +141,19 @@ def load(options: Any) -> Loaded:
     if options.format == "dcdi" or data in datasets:
         _reject_file_options(options)
     if options.format == "dcdi":
-        return _without(_load_dcdi(options), options.drop)
+        return reading.without(_load_dcdi(options), options.drop)
     if options.number is not None:
-        raise CommandError(
+        raise CodedError(
             "option_not_applicable",
             "--number: only folders have numbers; add --format dcdi",
         )
     if data in datasets:
         loaded = _load_dataset(options, datasets[data]())
     elif Path(data).is_dir():
-        raise CommandError("unreadable_data", _about_folder(data))
+        raise CodedError("unreadable_data", _about_folder(data))
     else:
-        loaded = _load_file(options)
-    table = loaded.table
-    if not isinstance(table, pd.DataFrame):
-        return loaded
-    interventions = _take(table, options.interventions_column, "interventions")
-    regimes = _take(table, options.regimes_column, "regimes")
-    weights = _take(table, options.weights_column, "weights")
-    if interventions is not None:
-        interventions = [_split(cell, table.columns) for cell in interventions]
-        loaded = loaded._replace(interventions=interventions)
-    if regimes is not None:
-        loaded = loaded._replace(regimes=causaljax.tables.files.labels(regimes))
-    return _without(loaded._replace(weights=weights), options.drop)
-
-
-def _load_file(options):
-    data, files = options.data, causaljax.tables.files
-    columns = options.interventions_column, options.regimes_column
-    separator = {"tab": "\t", "\\t": "\t"}.get(options.separator, options.separator)
-    if separator is not None and len(separator) != 1:
-        raise CommandError(
-            "invalid_option", f"--separator {separator}: give one character, or tab"
-        )
-    datasets = list(causaljax.tables.datasets.DATASETS)
-    missing = not Path(data).exists()
-    if missing and not Path(data).suffix:
-        raise unknown(
-            "file_not_found",
-            f"{data}: no such file, and no data set of that name is shipped",
-            data,
-            datasets,
-        )
-    form = {
-        "separator": separator,
-        "decimal": options.decimal,
-        "header": not options.no_header,
-    }
-    if not missing and Path(data).stat().st_size > STREAMED_BYTES:
-        return _scan_file(options, form)
-    with coded("file_not_found" if missing else "unreadable_data"):
-        names = [column for column in columns if column is not None]
-        table = files.read_table(data, names=names, **form)
-        return Loaded(table, data, fingerprint=files.fingerprint(data))
-
-
-def _scan_file(options, form):
-    """A large file, read part by part."""
-    data, files = options.data, causaljax.tables.files
-    for option in ("interventions", "regimes", "weights"):
-        if getattr(options, f"{option}_column") is not None:
-            raise CommandError(
-                "option_not_applicable",
-                f"--{option}-column: {data} is larger than {STREAMED_BYTES // 2**20} "
-                "MiB and read part by part, without such a column: cut it into "
-                "smaller files, or leave the option out",
-            )
-    with coded("unreadable_data"):
-        names = [*next(files.read_parts(data, rows=1, **form))]
-    kept = set(names) - set(_dropped(options.drop, names))
-    columns = _names(options.columns, names) or names
-    kinds = _kinds(options.kinds, names)
-    with coded("unreadable_data"):
-        table = causaljax.tables.scan.scan_file(
-            data,
-            kinds=kinds,
-            columns=[name for name in columns if name in kept or name not in names],
-            **form,
-        )
-        return Loaded(table, data, fingerprint=files.fingerprint(data))
+        loaded = reading.read_file(data, options)
+    return reading.take_columns(loaded, options)
 
 
 def _reject_file_options(options):
@@ -304,32 +164,10 @@ def _reject_file_options(options):
         ("--no-header", options.no_header or None),
     ):
         if value is not None:
-            raise CommandError(
+            raise CodedError(
                 "option_not_applicable",
                 f"{name}: {options.data} is no text file; leave it out",
             )
-
-
-def _without(loaded, entries):
-    """What was loaded, less the columns of ``--drop``."""
-    table, dropped = loaded.table, _dropped(entries, loaded.table.columns)
-    if not dropped:
-        return loaded
-    kept = ~table.columns.isin(dropped)
-    interventions = loaded.interventions
-    if isinstance(interventions, np.ndarray):
-        interventions = interventions[:, kept]
-    return loaded._replace(table=table.loc[:, kept], interventions=interventions)
-
-
-def _dropped(entries, columns):
-    """The columns that ``--drop`` names."""
-    dropped = _names(entries, columns)
-    for name in dropped:
-        if name not in columns:
-            what = f"--drop: the table has no {name!r}"
-            raise unknown("unknown_column", what, name, [*columns])
-    return dropped
 
 
 def _load_dataset(options, dataset):
@@ -357,7 +195,7 @@ def _load_dataset(options, dataset):
         table, part = dataset.observational, "the observational part"
     # Intensities are positive and skewed; their logarithms are what is compared.
     table = table.map(np.log)
-    return Loaded(
+    return reading.Loaded(
         table=table,
         source=f"{options.data} (log of {part})",
         interventions=interventions,
@@ -387,7 +225,7 @@ def _load_dcdi(options):
     for option in ("interventions", "regimes", "weights"):
         if getattr(options, f"{option}_column") is not None:
             what = f"; its files say what the {option} are"
-            raise CommandError(
+            raise CodedError(
                 "option_not_applicable",
                 f"--{option}-column: a folder of --format dcdi has no such column"
                 f"{'' if option == 'weights' else what}",
@@ -401,7 +239,7 @@ def _load_dcdi(options):
     if truth is not None:
         truth = pd.DataFrame(truth.astype(int), index=names, columns=names)
     table = pd.DataFrame(read.x, columns=names)
-    return Loaded(
+    return reading.Loaded(
         table=table,
         fingerprint=causaljax.tables.files.fingerprint(table),
         source=f"{options.data}, table {number}",
@@ -410,20 +248,3 @@ def _load_dcdi(options):
         truth=truth,
         truth_name=f"graph DAG{number}.npy",
     )
-
-
-def _take(table, column, option):
-    """Removes a column from the table and returns it; None if none was named."""
-    if column is None:
-        return None
-    if column not in table.columns:
-        what = f"--{option}-column: the table has no {column!r}"
-        raise unknown("unknown_column", what, column, [*table.columns])
-    return table.pop(column)
-
-
-def _split(cell, columns):
-    """The targets named in a cell; a whole column's name may itself hold a ';'."""
-    if not isinstance(cell, str) or cell in columns:
-        return cell
-    return [name.strip() for name in cell.split(";") if name.strip()]

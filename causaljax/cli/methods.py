@@ -4,20 +4,8 @@ import inspect
 import re
 from typing import Any
 
-import causaljax
 from causaljax.cli.reply import Reply
-
-METHODS = {
-    "linear": "LinearDAG",
-    "mixed": "MixedDAG",
-    "continuous": "ContinuousDAG",
-    "amortized": "AmortizedDAG",
-    "neural": "NeuralDAG",
-    "latent-interventions": "LatentInterventionDAG",
-}
-"""Names of ``--method`` and the estimators behind them."""
-
-_OWN = {"progress", "random_state"}  # parameters that the command line sets itself
+from causaljax.estimators.methods import METHODS, make, parameter_names
 
 
 def add(commands: Any) -> None:
@@ -26,21 +14,6 @@ def add(commands: Any) -> None:
         "methods", help="list the methods, their parameters and defaults"
     )
     parser.set_defaults(command=_list)
-
-
-def method_name(estimator: str) -> str:
-    """The name of ``--method`` for that of an estimator."""
-    return next(name for name, known in METHODS.items() if known == estimator)
-
-
-def make(method: str) -> Any:
-    """An estimator with its defaults, by the name of its method."""
-    return getattr(causaljax.estimators, METHODS[method])()
-
-
-def parameter_names(estimator: Any) -> list[str]:
-    """The parameters that ``--set`` may change."""
-    return sorted(set(estimator.get_params()) - _OWN)
 
 
 def _list(options: Any, reply: Reply) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import causaljax
 from causaljax import plot as plots
-from causaljax.cli.errors import CommandError, coded
 from causaljax.cli.graph_files import read_graph
 from causaljax.cli.reply import Reply
+from causaljax.tables.errors import CodedError, coded
 
 _ENDINGS = (".png", ".pdf", ".svg")
 
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 def _plot(options: Any, reply: Reply) -> None:
     path = Path(options.path)
     if path.suffix.lower() not in _ENDINGS:
-        raise CommandError(
+        raise CodedError(
             "invalid_option",
             f"{path}: unknown kind of picture; give one of {list(_ENDINGS)}",
             given=path.suffix,
@@ -40,7 +40,7 @@ def _plot(options: Any, reply: Reply) -> None:
     try:
         axes = plots.graph(drawn)
     except ImportError as error:
-        raise CommandError("missing_extra", str(error)) from None
+        raise CodedError("missing_extra", str(error)) from None
     with coded("unwritable_output"):
         try:
             axes.figure.savefig(path)

@@ -96,7 +96,7 @@ class Reply:
         """Tells a mistake: in one line, or as the envelope's ``error``.
 
         Args:
-          error: a ``CommandError``, or another.
+          error: a ``CodedError``, or another.
           code: of another.
         """
         if self.as_json:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import causaljax
-from causaljax.cli.errors import CommandError, coded
 from causaljax.cli.reply import Reply
+from causaljax.tables.errors import CodedError, coded
 
 NAME = "report.html"
 """Of the page, where none is given."""
@@ -60,7 +60,7 @@ def check(path: Path, out: str | None = None) -> None:
             else:
                 causaljax.reports.page.check_page(path)
     except ImportError as error:
-        raise CommandError("missing_extra", str(error)) from None
+        raise CodedError("missing_extra", str(error)) from None
 
 
 def write(path: Path, edges: Any, names: list[str], record: dict[str, Any]) -> str:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from causaljax.cli.errors import CODES
 from causaljax.cli.reply import SCHEMA_VERSION, Reply
 from causaljax.tables.edges import MARKS
+from causaljax.tables.errors import CODES
 
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer"}
@@ -90,6 +90,42 @@ RESULTS: dict[str, Any] = {
             "files": _list(_TEXT),
         },
         {"intervention_targets": _by_name(_by_name(_NUMBER)), "report": _TEXT},
+    ),
+    "batch": _object(
+        {
+            "folder": _TEXT,
+            "work": _maybe(
+                _object(
+                    {
+                        "process": _WHOLE,
+                        "processes": _WHOLE,
+                        "tasks": {**_WHOLE, "description": "of this process"},
+                        "done": _WHOLE,
+                        "failed": _WHOLE,
+                        "seconds": _NUMBER,
+                        "complete": {
+                            **_FLAG,
+                            "description": "whether all processes have ended",
+                        },
+                    }
+                )
+            ),
+            "summary": _maybe(
+                _object(
+                    {
+                        "tasks": _WHOLE,
+                        "failed": _WHOLE,
+                        "seconds": _NUMBER,
+                        "threshold": _NUMBER,
+                        "bound_holds": _FLAG,
+                        "fits": _list(_by_name(_ANY)),
+                        "stable_edges": _list(_by_name(_ANY)),
+                        "failures": _list(_object({"task": _TEXT, "error": _TEXT})),
+                    }
+                )
+            ),
+            "files": _list(_TEXT),
+        }
     ),
     "advise": _object(
         {

@@ -81,6 +81,15 @@ class Posterior(NamedTuple):
     extra: PyTree = None  # what only some methods know, e.g. {"weights": [s, d, d]}
 
 
+def _one(d: int) -> int:
+    """One fit after another: right where loops of a fit end by what they have found."""
+    return 1
+
+
+def _never(config: PyTree) -> bool:
+    return False
+
+
 class Kernel(NamedTuple):
     """A method as three pure functions; a module constant, so jit caches hit.
 
@@ -97,7 +106,10 @@ class Kernel(NamedTuple):
     in float64, whatever jax's own setting. A "mixed" one follows the dtype of the
     problem but for parts that need float64. ``staged`` is True for a method whose step
     is put together from compiled parts: unless jax traces them, its steps are taken one
-    by one and each part is compiled by itself, which is sooner done.
+    by one and each part is compiled by itself, which is sooner done. ``fits_at_once``
+    says how many problems of d variables a device should work on side by side.
+    ``sums_rows`` says of a config whether all that is read of the rows are weighted
+    sums over them, so that rows can lie on many devices.
     """
 
     init: Callable[..., PyTree]
@@ -106,6 +118,8 @@ class Kernel(NamedTuple):
     brief: bool = False
     precision: str = "single"
     staged: bool = False
+    fits_at_once: Callable[[int], int] = _one
+    sums_rows: Callable[[PyTree], bool] = _never
 
 
 def make_problem(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from causaljax.core.problem import pad_rows
-from causaljax.core.run import run, run_many
+from causaljax.core.run import numbered_keys, run, run_many
 from causaljax.estimators import gaps
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.progress import Progress
@@ -58,7 +58,7 @@ class AmortizedDAG(BaseGraphEstimator):
       ancestor_probabilities_: DataFrame ``[d, d]``, P(a path leads from row to column).
       target_probabilities_: Series, P(the variable was set from outside in some rows
         that ``interventions`` do not tell of).
-      ood_score_: how unlike the training tables this one is, 1 being what 1 in 200 of
+      ood_score_: how unlike the training tables this one is, 1 being what 1.5 % of
         them exceeds; NaN if the weights cannot tell. Above 1 there is a warning.
 
     ``cpdag_`` equals ``adjacency_``, and there are no ``weights_``.
@@ -75,7 +75,7 @@ class AmortizedDAG(BaseGraphEstimator):
     _sampled: np.ndarray | None = None  # [s, d, d], once an effect was asked about
 
     def __init__(
-        self, *, pretrained="pair-v2", threshold=None, progress=None, random_state=0
+        self, *, pretrained="pair-v3", threshold=None, progress=None, random_state=0
     ):
         self.pretrained = pretrained
         self.threshold = threshold
@@ -158,14 +158,16 @@ class AmortizedDAG(BaseGraphEstimator):
         ]
         most = max(len(problem.x) for problem in problems)
         padded = [pad_rows(problem, most) for problem, _, _ in ordered]
-        size = amortized.tables_at_once(counts[0])
-        # Whole batches, or a power of two: other numbers of tables share the program.
-        size = min(size, 1 << (len(tables) - 1).bit_length())
-        padded += padded[-1:] * (-len(tables) % size)
+        # To a power of two: other numbers of tables share the program.
+        full = 1 << (len(tables) - 1).bit_length()
+        padded += padded[-1:] * (full - len(tables))
         together = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
-        key = jax.random.key(seed)
+        keys = numbered_keys(jax.random.key(seed), np.arange(len(padded)))
         with Progress(f"{type(self).__name__}, {len(tables)} tables", self.progress):
-            answers = run_many(amortized.KERNEL, key, together, config, size)
+            # On a CPU one table after another is 3 to 5 times as fast as side by side.
+            answers = run_many(
+                amortized.KERNEL, keys, together, config, 1, count=len(tables)
+            )
             answers = jax.tree.map(np.asarray, answers)
         seconds = (time.perf_counter() - start) / len(tables)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
-from causaljax.core.run import run
+from causaljax.core.run import Saver, run
 from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
 from causaljax.estimators import cost, gaps
 from causaljax.estimators.fitted import Fitted
@@ -115,6 +115,8 @@ class BaseGraphEstimator(Fitted, ABC):
     progress: bool | None
     random_state: Any
     _seed: int  # of the fit that is on its way
+    # Of each run of a fit, by its stage and start: where batch jobs keep its state.
+    _saver_of: Callable[[str], Saver] | None = None
 
     @abstractmethod
     def _fit_problem(
@@ -518,6 +520,7 @@ class BaseGraphEstimator(Fitted, ABC):
                     config,
                     num_chunks=_num_chunks(config.num_steps),
                     on_chunk=on_chunk,
+                    saver=self._saver_of and self._saver_of(f"{stage} {of}".strip()),
                 )
             )
         best = 0
@@ -527,7 +530,7 @@ class BaseGraphEstimator(Fitted, ABC):
         posterior, last = runs[best]
         info = self._diagnose(last) | {"config": settings(config)}
         if config.num_steps > 1:
-            info["history"] = _history(traces[best])
+            info["history"] = _history(traces[best], config.num_steps)
         return posterior, info
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
@@ -609,12 +612,15 @@ class BaseGraphEstimator(Fitted, ABC):
         return reasons
 
 
-def _history(chunks):
-    """Diagnostics of some steps of a run, all that are numbers; None if not finite."""
+def _history(chunks, num_steps):
+    """Diagnostics of some steps of a run, all that are numbers; None if not finite.
+
+    A run that went on from a saved state has chunks of its last steps alone.
+    """
     trace = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
     number = len(trace.loss)
     shown = np.unique(np.linspace(0, number - 1, _SHOWN_STEPS).round().astype(int))
-    return {"step": (shown + 1).tolist()} | {
+    return {"step": (num_steps - number + shown + 1).tolist()} | {
         name: [float(f"{v:.6g}") if np.isfinite(v) else None for v in leaf[shown]]
         for name, leaf in trace._asdict().items()
         if np.issubdtype(leaf.dtype, np.floating)

@@ -81,7 +81,7 @@ def fine_tune(
         "max_columns": max(weights.card["max_columns"], d),
         "fine_tuning": tuning,
     }
-    reference = _reference(np.concatenate(summaries))
+    reference = _reference(d, np.concatenate(summaries))
     return weights._replace(params=params, reference=reference, card=card)
 
 
@@ -105,10 +105,10 @@ def _check_simulator(simulator):
     return d
 
 
-def _reference(summaries):
+def _reference(num_variables, summaries):
     if not summaries.size or len(summaries) < _ENOUGH * summaries.shape[1]:
         return None
-    return jax.tree.map(np.asarray, out_of_distribution.fit_reference(summaries))
+    return out_of_distribution.fit_reference({num_variables: summaries})
 
 
 @functools.partial(

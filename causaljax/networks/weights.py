@@ -22,7 +22,7 @@ from causaljax.networks.out_of_distribution import Reference
 _NETS = "causaljax.networks"
 _SUFFIX = ".safetensors"
 _PARAMS, _REFERENCE = "params/", "reference/"  # what tensors' names begin with
-_FORMAT = 2
+_FORMAT = 3
 
 
 def shipped() -> list[str]:
@@ -34,7 +34,7 @@ def shipped() -> list[str]:
     return sorted(name.removesuffix(_SUFFIX) for name in names if _SUFFIX in name)
 
 
-def load_weights(name_or_path: str | Path = "pair-v2") -> Weights:
+def load_weights(name_or_path: str | Path = "pair-v3") -> Weights:
     """Reads weights that ship with the package, or from a file.
 
     Args:
@@ -124,8 +124,14 @@ def _assemble(header, tensors):
     params = _take(tensors, expected, _PARAMS)
     reference = None
     if f"{_REFERENCE}mean" in tensors:
-        size = tensors[f"{_REFERENCE}mean"].size
-        shapes = {"mean": (size,), "whitener": (size, size), "limit": ()}
+        sizes, size = tensors[f"{_REFERENCE}mean"].shape
+        shapes = {
+            "num_variables": (sizes,),
+            "mean": (sizes, size),
+            "scale": (sizes, size),
+            "whitener": (size, size),
+            "limit": (sizes,),
+        }
         expected = {
             name: jax.ShapeDtypeStruct(shape, np.float32)
             for name, shape in shapes.items()

@@ -52,7 +52,7 @@ def num_rows(problem: Problem) -> Array:
     Of the whole table, if the problem holds a sample.
     """
     if problem.whole is not None:
-        return problem.whole.rows
+        return jnp.asarray(problem.whole.rows)
     return jnp.where(complete_rows(problem), problem.weight, 0).sum()
 
 

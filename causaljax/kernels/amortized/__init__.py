@@ -11,7 +11,6 @@ from causaljax.kernels.amortized.kernel import (
     finalise,
     init,
     step,
-    tables_at_once,
 )
 
 __all__ = [
@@ -25,5 +24,4 @@ __all__ = [
     "finalise",
     "init",
     "step",
-    "tables_at_once",
 ]

@@ -106,8 +106,8 @@ def _thinned(problem, num_rows):
     )
 
 
-def tables_at_once(d: int) -> int:
-    """How many tables, or samples, of d variables the network should see together."""
+def _samples_at_once(d):
+    """How many samples of d variables the network should see together."""
     return max(1, _PAIRS_AT_ONCE // d**2)
 
 
@@ -366,7 +366,7 @@ def _sample(key, state, config):
         return jax.lax.scan(reveal_and_draw, carry, jnp.arange(1, num_rounds))[0][1]
 
     # Batches of one size, so that the network is compiled once.
-    num_batches = -(-config.num_graphs // tables_at_once(d))
+    num_batches = -(-config.num_graphs // _samples_at_once(d))
     size = -(-config.num_graphs // num_batches)
     numbers = jnp.arange(num_batches * size)
     return jax.lax.map(one_graph, numbers, batch_size=size)[: config.num_graphs]

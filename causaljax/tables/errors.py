@@ -1,4 +1,4 @@
-"""Errors of the command line: each has a code that programs can rely on."""
+"""Mistakes of users: each has a code that programs can rely on."""
 
 import contextlib
 from collections.abc import Generator, Sequence
@@ -17,18 +17,23 @@ CODES = {
     "invalid_data": "the table, as the options read it, cannot be learned from",
     "invalid_knowledge": "a file of knowledge cannot be read, or contradicts itself",
     "invalid_setting": "`--set` names no parameter of the method, or a wrong value",
+    "invalid_job": "a job file has a key or a value that does not fit",
+    "job_changed": "a folder holds results of another job, or of inputs as they were",
+    "folder_in_use": "another process of the job has the same place",
+    "damaged_results": "a file of results is cut or was changed",
     "unwritable_output": "results cannot be written to that place",
     "unreadable_graph": "a file or a folder holds no graph that can be read",
     "graphs_differ": "two graphs are not about the same columns",
     "missing_extra": "a library of an extra is not installed",
+    "preempted": "SIGTERM ended the command, whose work is kept (exit code 75)",
     "interrupted": "Ctrl-C ended the command (exit code 130)",
     "internal": "a mistake of causaljax itself (exit code 1): please report it",
 }
 """The codes of errors, and what each means; docs/cli.md lists them."""
 
 
-class CommandError(ValueError):
-    """A mistake that the command line reports in one line, or as an object.
+class CodedError(ValueError):
+    """A mistake that the command line reports in one line, or as an object of JSON.
 
     Attributes:
       code: a key of ``CODES``.
@@ -64,7 +69,7 @@ class CommandError(ValueError):
 
 def unknown(
     code: str, what: str, given: Any, valid_options: Sequence[str]
-) -> CommandError:
+) -> CodedError:
     """An error about a name that is none of those there are.
 
     Args:
@@ -75,7 +80,7 @@ def unknown(
     """
     options = [str(option) for option in valid_options]
     message = f"{what}; {suggest(given, options)}"
-    return CommandError(code, message, given=given, valid_options=options)
+    return CodedError(code, message, given=given, valid_options=options)
 
 
 @contextlib.contextmanager
@@ -86,11 +91,11 @@ def coded(code: str) -> Generator[None]:
       code: a key of ``CODES``.
 
     Raises:
-      CommandError: in the place of a ValueError or a TypeError.
+      CodedError: in the place of a ValueError or a TypeError.
     """
     try:
         yield
-    except CommandError:
+    except CodedError:
         raise
     except (ValueError, TypeError) as error:
-        raise CommandError(code, str(error)) from error
+        raise CodedError(code, str(error)) from error
