@@ -302,7 +302,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("sample", help=str(sample.__doc__).partition("\n")[0])
     parser.set_defaults(run=sample)
     parser.add_argument(
-        "--rows", type=int, nargs="+", default=[1024, 4096, 16_384, 65_536]
+        "--rows", type=int, nargs="+", default=[1024, 4096, 16_384, 32_768]
     )
     parser.add_argument("--columns", type=int, default=10)
     parser.add_argument("--tables", type=int, default=5)

@@ -20,7 +20,7 @@ from causaljax.tables.files import read_parts
 from causaljax.tables.kinds import factors
 from causaljax.tables.moments import Moments, merge, moments_of
 
-SAMPLE_ROWS = 65_536
+SAMPLE_ROWS = 32_768
 """Rows of a sample; docs/large_tables.md says more of the number."""
 
 HEAD_ROWS = 2_000

@@ -61,7 +61,7 @@ class Config:
     threshold: float = option(0.5, least=0, below=1)
     reference: out_of_distribution.Reference | None = None
     network: Network = static()
-    num_rows: int = option(65_536, least=1)
+    num_rows: int = option(32_768, least=1)
     num_graphs: int = option(0, least=0)
     num_rounds: int = option(10, least=1)
     num_steps: int = option(1, least=1)
