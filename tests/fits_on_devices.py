@@ -2,8 +2,8 @@
 
     python fits_on_devices.py DEVICES [host:port,count,index] [ROW ...]
 
-Prints a line for each row of the contract whose answers are the same, to the last bit
-but for the probabilities of `neural`.
+Prints a line for each row of the contract whose answers are the same to the last bit,
+but for the probabilities and effects of `neural`.
 """
 
 import sys
