@@ -2,7 +2,8 @@
 
     python fits_on_devices.py DEVICES [host:port,count,index] [ROW ...]
 
-Prints a line for each row of the contract whose answers have the same bits.
+Prints a line for each row of the contract whose answers are the same, to the last bit
+but for the probabilities of `neural`.
 """
 
 import sys
@@ -53,7 +54,12 @@ def main(num_devices, distributed, names):
             for mesh in (one, everything)
         ]
         for where, leaf in answers[0].items():
-            np.testing.assert_array_equal(answers[1][where], leaf, err_msg=where)
+            # Effects and probabilities of `neural` differ in the last place between a
+            # program for one device and one for several (jaxlib 0.10, CPU).
+            rtol = 1e-6 if name == "neural" and leaf.dtype.kind == "f" else 0
+            np.testing.assert_allclose(
+                answers[1][where], leaf, rtol, rtol / 10, err_msg=where
+            )
             assert len(leaf) == NUM_FITS
         assert len(np.unique(answers[0]["[0].edge_prob"], axis=0)) > 1
         sys.stdout.write(f"{index} {name} same\n")

@@ -323,7 +323,7 @@ def begin(*arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
-def test_eight_devices_give_the_bits_of_one(row):
+def test_eight_devices_answer_as_one(row):
     out, err = begin(8, "off", row).communicate(timeout=1800)
     assert out == f"0 {row} same\n", err
 

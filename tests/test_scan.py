@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from causaljax import AmortizedDAG, LinearDAG, MixedDAG, discover
-from causaljax.cli import command_line, loading
+from causaljax.cli import command_line
 from causaljax.core.types import make_problem
 from causaljax.kernels import amortized
-from causaljax.tables import files, frame, scan
+from causaljax.tables import files, frame, reading, scan
 from causaljax.tables.moments import merge, moments_of
 from causaljax.tables.scan import Scan, row_keys, scan_file
 
@@ -259,7 +259,7 @@ def test_text_that_begins_as_text_stays_text(tmp_path):
 def test_the_command_line_reads_large_files_part_by_part(
     table, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(loading, "STREAMED_BYTES", 1000)
+    monkeypatch.setattr(reading, "STREAMED_BYTES", 1000)
     monkeypatch.setattr(scan, "SAMPLE_ROWS", 200)
     path = tmp_path / "t.csv"
     table.to_csv(path, index=False)

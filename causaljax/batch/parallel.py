@@ -3,7 +3,8 @@
 Each device fits its own share of a batch. Nothing is communicated until the answers
 are gathered, so devices never wait for each other. What a fit answers depends on its
 key, problem and config alone: a batch gives the same numbers to the last bit on any
-number of devices of one kind.
+number of devices of one kind. Probabilities and effects of the neural kernel alone can
+differ in the last place between one device and several.
 """
 
 from collections.abc import Sequence

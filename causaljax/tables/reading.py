@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from causaljax.tables import datasets, files, knowledge_files, scan
+from causaljax.tables import datasets, files, knowledge_files
 from causaljax.tables.errors import CodedError, coded, unknown
 from causaljax.tables.knowledge import Knowledge
 
@@ -183,6 +183,8 @@ def read_file(path: str, options: Any, names: Sequence[str] = ()) -> Loaded:
 
 def _scan_file(path, options, form):
     """A large file, read part by part."""
+    from causaljax.tables import scan  # loads jax
+
     for option in ("interventions", "regimes", "weights"):
         if getattr(options, f"{option}_column") is not None:
             raise CodedError(
