@@ -6,17 +6,18 @@ Run it on an idle machine.
 """
 
 import argparse
-import importlib
-import importlib.util
+
+import scale_job
+import scale_parallel
+import scale_stream
 
 
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for name in ("scale_parallel", "scale_job", "scale_stream"):
-        if importlib.util.find_spec(name):
-            importlib.import_module(name).add(commands)
+    for module in (scale_parallel, scale_job, scale_stream):
+        module.add(commands)
     options = parser.parse_args()
     options.run(options)
 
