@@ -222,6 +222,7 @@ def test_gaps_leave_pairs_of_cells():
         kind=np.zeros(3, int),
         allowed=~np.eye(3, dtype=bool),
         required=np.zeros((3, 3), bool),
+        whole=None,
     )
     told = explanation.gather(problem, np.arange(3), classes=False)
     found = explanation.association(told, 1, 0, [])

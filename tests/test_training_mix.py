@@ -165,7 +165,7 @@ def test_perfect_known_interventions_cut_the_target_from_its_parents(pairs):
 
 def _unstack(problem):
     return [
-        type(problem)(*(np.array(leaf[row]) for leaf in problem))
+        jax.tree.map(lambda leaf, row=row: np.array(leaf[row]), problem)
         for row in range(len(problem.x))
     ]
 

@@ -70,7 +70,7 @@ def told(cost: Cost | None, size: str, free: float | None, mend: str) -> str:
       ValueError: if the fit needs more memory than there is.
 
     Example:
-      >>> told(Cost(150, 3.1), "500 columns", 16.0, "")
+      >>> told(Cost(180, 3.1), "500 columns", 16.0, "")
       'about 3 min for 500 columns'
     """
     if cost is None:
