@@ -111,11 +111,11 @@ def _write(seal: Path, state: PyTree) -> None:
     import orbax.checkpoint as ocp
 
     _remove(seal)  # one that was damaged
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+    leaves = {
+        name: np.asarray(leaf) for name, leaf in _named(jax.tree.leaves(state)).items()
+    }
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(
-            seal.with_suffix(""), {f"{k:05d}": leaf for k, leaf in enumerate(leaves)}
-        )
+        checkpointer.save(seal.with_suffix(""), leaves)
     write_whole(seal, sealed(_checksums(seal)))
 
 
@@ -131,18 +131,28 @@ def _read(seal: Path, like: PyTree) -> PyTree | None:
         return None
     with ocp.StandardCheckpointer() as checkpointer:
         kept: Any = checkpointer.restore(seal.with_suffix(""))
-    leaves = [kept[name] for name in sorted(kept)]
     wanted, form = jax.tree.flatten(like)
-    if [(leaf.shape, leaf.dtype) for leaf in leaves] != [
-        (np.shape(leaf), np.asarray(leaf).dtype) for leaf in wanted
-    ]:
+    named = _named(wanted)
+    if {name: (leaf.shape, leaf.dtype) for name, leaf in kept.items()} != {
+        name: (np.shape(leaf), np.asarray(leaf).dtype) for name, leaf in named.items()
+    }:
         return None
     # Parts of a kernel that run one by one may tell numpy's arrays from jax's.
-    leaves = [
-        jax.device_put(leaf) if isinstance(asked, jax.Array) else leaf
-        for leaf, asked in zip(leaves, wanted, strict=True)
-    ]
+    named |= {
+        name: jax.device_put(leaf) if isinstance(named[name], jax.Array) else leaf
+        for name, leaf in kept.items()
+    }
+    leaves = [named.get(_name(k), leaf) for k, leaf in enumerate(wanted)]
     return jax.tree.unflatten(form, leaves)
+
+
+def _name(number):
+    return f"{number:05d}"
+
+
+def _named(leaves):
+    """Leaves by their numbers, but for those without entries, which orbax refuses."""
+    return {_name(k): leaf for k, leaf in enumerate(leaves) if np.size(leaf)}
 
 
 def _remove(seal):
