@@ -44,6 +44,7 @@ from causaljax.networks.weights import (
     network_of,
     save_weights,
 )
+from causaljax.plot.calibrations import reliability
 from causaljax.simulate.training_mix import HIDDEN_SHARE, draw_table
 
 
@@ -563,6 +564,15 @@ def calibrate(params, plan):
         [(table.confounder, table) for table in tables], confounder_loss
     )
     print("loss of hidden causes", *change)
+    for table in tables:
+        above = np.triu(np.ones(table.graph.shape[1:], bool), 1)
+        stated = jax.nn.sigmoid(
+            scaled(confounder_temperature, table.confounder, table.rows)
+        )
+        error = reliability(
+            np.asarray(stated)[:, above], np.asarray(table.confounded)[:, above]
+        ).error
+        print(f"their calibration error at d = {len(above)}: {error:.4f}")
 
     thresholds = np.arange(0.3, 0.71, 0.05)
     scores = []

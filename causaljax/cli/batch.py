@@ -32,13 +32,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--method", choices=METHODS)
     parser.add_argument("--out", metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a parameter of the --method; may be repeated",
-    )
+    loading.add_set_option(parser)
     parser.add_argument(
         "--sweep",
         metavar="KEY=VALUES",

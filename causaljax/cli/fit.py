@@ -48,13 +48,7 @@ def add(commands: Any) -> None:
         help="keep the fitted model in --out, as `effect` needs it; it may hold rows "
         "of the table",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="a parameter of the --method; may be repeated",
-    )
+    loading.add_set_option(parser)
 
 
 def _fit(options: Any, reply: Reply) -> None:

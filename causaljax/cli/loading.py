@@ -42,6 +42,17 @@ def add_data_options(parser: Any) -> None:
     add_reading_options(parser)
 
 
+def add_set_option(parser: Any) -> None:
+    """Parameters of a method, as ``fit`` and ``batch`` take them."""
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of the --method; may be repeated",
+    )
+
+
 def add_reading_options(parser: Any) -> None:
     """How files are read, by the names of ``tables.reading.Reading``."""
     parser.add_argument(

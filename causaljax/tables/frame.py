@@ -565,6 +565,11 @@ def _judge_finite(values, names, gaps):
         held = " and ".join(f"{count} {what}" for count, what in counts if count)
         row = int(wrong[:, k].argmax())
         found.append(f"column {names[k]!r} holds {held} (first in row {row})")
+    _refuse_columns(found)
+
+
+def _refuse_columns(found):
+    """An error of what was found wrong in columns, if anything was."""
     if found:
         these = "the column" if len(found) == 1 else "these columns"
         raise ValueError(
@@ -582,11 +587,7 @@ def _judge_scan(scan, names):
         elif scan.sample[name].isna().all() and scan.gaps(name) < scan.rows:
             known = scan.rows - scan.gaps(name)
             found.append(f"column {name!r} has values in {known} rows alone")
-    if found:
-        these = "the column" if len(found) == 1 else "these columns"
-        raise ValueError(
-            f"{'; '.join(found)}: drop these rows, fill them in or drop {these}"
-        )
+    _refuse_columns(found)
 
 
 def _head(scan, read):
