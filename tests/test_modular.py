@@ -73,6 +73,16 @@ def test_sums_are_those_over_every_dag(known):
     np.testing.assert_allclose(found, edges, atol=1e-12)
 
 
+def test_a_common_factor_changes_nothing(known):
+    """Of weights as small as those of a table of many rows, too."""
+    weights, _, _, total = known
+    d = len(weights)
+    assert log_total(weights - 900.0) == pytest.approx(total - 900 * d)
+    np.testing.assert_allclose(
+        probabilities(weights - 900.0)[0], probabilities(weights)[0], atol=1e-9
+    )
+
+
 def test_a_variable_is_no_parent_of_its_own(known):
     weights, _, _, total = known
     own = np.arange(weights.shape[1])[None, :] >> np.arange(len(weights))[:, None] & 1

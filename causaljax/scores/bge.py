@@ -14,6 +14,8 @@ from causaljax.core.types import Array, Problem
 from causaljax.scores import linear_gaussian
 
 _ALPHA_MU = 1.0  # rows that the prior mean counts for
+_DEGREES = 2.0  # of the Wishart prior, less the number of variables
+_PRIOR = _ALPHA_MU * (_DEGREES - 1) / (_ALPHA_MU + 1)  # on T's diagonal
 
 
 def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array:
@@ -41,11 +43,41 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
     correction of the exponents is used.
     """
     d = graph.shape[0]
-    dtype = problem.x.dtype
-    degrees = 2.0  # alpha_w - d
-    prior = _ALPHA_MU * (degrees - 1) / (_ALPHA_MU + 1)
     graph = graph.astype(bool)
+    posterior, count = posterior_scatter(problem, interventional=interventional)
 
+    def log_determinant(members, matrix):
+        inside = members[:, None] & members[None, :]
+        matrix = jnp.where(inside, matrix, jnp.eye(d, dtype=matrix.dtype))
+        return 2 * jnp.log(jnp.diagonal(jnp.linalg.cholesky(matrix))).sum()
+
+    def local(parents, j, matrix, rows):
+        family = parents | (jnp.arange(d) == j)
+        return local_score(
+            parents.sum(dtype=matrix.dtype),
+            rows,
+            log_determinant(parents, matrix),
+            log_determinant(family, matrix),
+        )
+
+    posterior = jnp.broadcast_to(posterior, (d, d, d))
+    rows = jnp.broadcast_to(count, (d,))
+    each = graph.T, jnp.arange(d), posterior, rows
+    return map_factorisations(lambda one: local(*one), each)
+
+
+def posterior_scatter(problem: Problem, *, interventional: bool) -> tuple[Array, Array]:
+    """The matrix R of ``bge`` and the number of rows N, of each variable.
+
+    Args:
+      problem: as in ``bge``.
+      interventional: likewise.
+
+    Returns:
+      ``[k, d, d]`` float and ``[k]`` float; k = d, or 1 (one for all variables).
+
+    Differentiable: in x and weight.
+    """
     stats = linear_gaussian.statistics(problem, interventional=interventional)
     weight = linear_gaussian.row_weights(problem, interventional=interventional)
     count = weight.sum(axis=1)
@@ -53,28 +85,33 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
     shrunk = _ALPHA_MU * count / (_ALPHA_MU + count)
     scatter = count[:, None, None] * stats.covariance
     scatter = scatter + shrunk[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    posterior = scatter + prior * jnp.eye(d, dtype=dtype)[None]
+    return scatter + _PRIOR * jnp.eye(mean.shape[1], dtype=mean.dtype)[None], count
 
-    def log_determinant(members, matrix):
-        inside = members[:, None] & members[None, :]
-        matrix = jnp.where(inside, matrix, jnp.eye(d, dtype=dtype))
-        return 2 * jnp.log(jnp.diagonal(jnp.linalg.cholesky(matrix))).sum()
 
-    def local(parents, j, matrix, rows):
-        p = parents.sum(dtype=dtype)
-        before, after = (degrees + p) / 2, (degrees + p + 1) / 2
-        family = parents | (jnp.arange(d) == j)
-        return (
-            0.5 * jnp.log(_ALPHA_MU / (_ALPHA_MU + rows))
-            - 0.5 * math.log(math.pi) * rows
-            + jax.lax.lgamma(after + rows / 2)
-            - jax.lax.lgamma(after)
-            + (after * (p + 1) - before * p) * math.log(prior)
-            - (after + rows / 2) * log_determinant(family, matrix)
-            + (before + rows / 2) * log_determinant(parents, matrix)
-        )
+def local_score(
+    num_parents: Array, rows: Array, of_parents: Array, of_family: Array
+) -> Array:
+    """Local log marginal likelihoods, of determinants.
 
-    posterior = jnp.broadcast_to(posterior, (d, d, d))
-    rows = jnp.broadcast_to(count, (d,))
-    each = graph.T, jnp.arange(d), posterior, rows
-    return map_factorisations(lambda one: local(*one), each)
+    Args:
+      num_parents: ``[...]`` float.
+      rows: ``[...]`` float, N of ``bge``.
+      of_parents: ``[...]`` float, log det of R at the parents.
+      of_family: ``[...]`` float, likewise with the variable itself.
+
+    Returns:
+      ``[...]`` float, nats.
+
+    Differentiable: in the determinants and rows.
+    """
+    p = num_parents
+    before, after = (_DEGREES + p) / 2, (_DEGREES + p + 1) / 2
+    return (
+        0.5 * jnp.log(_ALPHA_MU / (_ALPHA_MU + rows))
+        - 0.5 * math.log(math.pi) * rows
+        + jax.lax.lgamma(after + rows / 2)
+        - jax.lax.lgamma(after)
+        + (after * (p + 1) - before * p) * math.log(_PRIOR)
+        - (after + rows / 2) * of_family
+        + (before + rows / 2) * of_parents
+    )
