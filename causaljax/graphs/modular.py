@@ -148,6 +148,56 @@ def sample_dags(key: Array, log_weights: ArrayLike, num_graphs: int) -> Array:
     return jax.lax.map(one, keys, batch_size=max(1, _AT_ONCE // 2**d))
 
 
+def most_probable(log_weights: ArrayLike) -> Array:
+    """The DAG of the largest weight.
+
+        M(Y) = max over i in Y of M(Y - i) + max over P, a part of Y - i, of log w_i(P)
+
+    Args:
+      log_weights: as in ``log_total``.
+
+    Returns:
+      ``[d, d]`` bool.
+
+    Source: Silander and Myllymaki 2006, "A simple approach for finding the globally
+    optimal Bayesian network structure".
+    """
+    log_weights = _possible(log_weights)
+    d = log_weights.shape[0]
+    best, parents = (
+        log_weights,
+        jnp.broadcast_to(jnp.arange(2**d, dtype=jnp.int32), log_weights.shape),
+    )
+    for j in range(d):
+        halves = best.reshape(d, -1, 2, 2**j)
+        kept = parents.reshape(d, -1, 2, 2**j)
+        larger = halves[:, :, 1] > halves[:, :, 0]
+        most = jnp.where(larger, halves[:, :, 1], halves[:, :, 0])
+        best = jnp.stack([halves[:, :, 0], most], axis=2).reshape(d, 2**d)
+        which = jnp.where(larger, kept[:, :, 1], kept[:, :, 0])
+        parents = jnp.stack([kept[:, :, 0], which], axis=2).reshape(d, 2**d)
+    worth = jnp.zeros_like(log_weights[0])
+    sinks = jnp.zeros(2**d, jnp.int32)
+    variables = np.arange(d)
+    for size in range(1, d + 1):
+        sets = _subsets(d, size)
+        without = sets[:, None] & ~(1 << variables)[None, :]
+        terms = worth[without] + best[variables[None, :], without]
+        terms = jnp.where(_members(d)[sets], terms, -jnp.inf)
+        worth = worth.at[sets].set(terms.max(axis=1))
+        sinks = sinks.at[sets].set(jnp.argmax(terms, axis=1).astype(jnp.int32))
+
+    def take_sink(carry, _):
+        left, chosen = carry
+        sink = sinks[left]
+        left = left & ~(1 << sink)
+        return (left, chosen.at[sink].set(parents[sink, left])), None
+
+    start = jnp.full((), 2**d - 1, jnp.int32), jnp.zeros(d, jnp.int32)
+    (_, chosen), _ = jax.lax.scan(take_sink, start, length=d)
+    return jnp.asarray(_members(d))[chosen].T
+
+
 def bytes_needed(num_variables: int, *, sampling: bool) -> int:
     """Memory that exact sums over DAGs take at their peak, roughly.
 

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 
 from causaljax.core.options import option
 from causaljax.core.types import Array, Kind, Problem
+from causaljax.graphs.dags import transitive_closure
 from causaljax.graphs.edge_probabilities import prior_log_odds
 from causaljax.graphs.modular import NEVER
 from causaljax.scores import bge, degenerate_gaussian, discrete, linear_gaussian
@@ -152,6 +153,49 @@ def rank_candidates(problem: Problem, num_candidates: int, config: Config) -> Ar
 
     config_weight = jnp.asarray(config.bic_weight, table.rows.dtype)
     return jax.lax.map(of_variable, jnp.arange(d))
+
+
+def left_out(
+    problem: Problem, candidates: Array, graphs: Array, config: Config
+) -> Array:
+    """The largest probability of an edge from a variable that is no candidate.
+
+    The odds of one more parent, given the others of a graph, are those of the
+    degenerate Gaussian score and the prior; they are averaged over graphs.
+
+    Args:
+      problem: the table.
+      candidates: ``[d, k]`` int, of each variable.
+      graphs: ``[s, d, d]`` bool, samples of the posterior.
+      config: what counts.
+
+    Returns:
+      ``[]`` float, 0 if all variables are candidates.
+    """
+    d, k = candidates.shape
+    table = _blocks(problem, config)
+    dtype = table.rows.dtype
+    if k >= d - 1:
+        return 0 * table.rows[0]
+    outside = jnp.ones((d, d), bool).at[jnp.arange(d)[:, None], candidates].set(False)
+    outside = outside & problem.allowed.T
+    odds = jnp.log(jnp.asarray(config.edge_odds, dtype))
+    more = 0 if config.prior is None else prior_log_odds(config.prior, dtype).T
+    reached = jax.vmap(transitive_closure)(graphs)
+
+    def of_graph(pair):
+        graph, reached = pair
+
+        def of_variable(j):
+            scores, _ = degenerate_gaussian.toggled_scores(
+                table, j, graph[:, j], jnp.asarray(config.bic_weight, dtype)
+            )
+            return scores - scores[j]
+
+        gains = jax.lax.map(of_variable, jnp.arange(d)) + odds + more
+        return jnp.where(outside & ~reached, jax.nn.sigmoid(gains), 0)
+
+    return jax.lax.map(of_graph, (graphs, reached)).mean(axis=0).max()
 
 
 def _permitted(problem, candidates):
