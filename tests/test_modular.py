@@ -15,6 +15,8 @@ NUM_DAGS = [1, 1, 3, 25, 543, 29281, 3781503, 1138779265, 783702329343]
 
 log_total = jax.jit(modular.log_total)
 rounding_error = jax.jit(modular.rounding_error)
+path_probabilities = jax.jit(modular.path_probabilities)
+most_probable = jax.jit(modular.most_probable)
 sample_dags = jax.jit(modular.sample_dags, static_argnums=2)
 
 
@@ -71,6 +73,17 @@ def test_sums_are_those_over_every_dag(known):
     for i, j in itertools.product(range(d), repeat=2):
         edges[i, j] = prob[graphs[:, j] >> i & 1 == 1].sum()
     np.testing.assert_allclose(found, edges, atol=1e-12)
+
+
+def test_paths_and_the_most_probable_graph(known):
+    weights, graphs, prob, _ = known
+    d = len(weights)
+    matrices = (graphs[:, None, :] >> np.arange(d)[None, :, None] & 1).astype(int)
+    paths = sum(np.linalg.matrix_power(matrices, k) for k in range(1, d)) > 0
+    expected = (prob[:, None, None] * paths).sum(axis=0)
+    np.testing.assert_allclose(path_probabilities(weights), expected, atol=1e-12)
+    best = matrices[prob.argmax()]
+    np.testing.assert_array_equal(most_probable(weights), best)
 
 
 def test_a_common_factor_changes_nothing(known):

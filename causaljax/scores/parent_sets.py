@@ -280,7 +280,8 @@ def _log_determinants(matrix, candidates, j, width):
     complements of all sets together take about as long as those of the largest.
     """
     blocks = jnp.concatenate([candidates, j[None].astype(candidates.dtype)])
-    columns = (blocks[:, None] * width + jnp.arange(width)[None, :]).ravel()
+    within = jnp.arange(width, dtype=blocks.dtype)
+    columns = (blocks[:, None] * width + within[None, :]).ravel()
     matrices = matrix[columns][:, columns][None]
     total = jnp.zeros_like(matrices[:, 0, 0])
     for _ in range(len(candidates)):

@@ -16,6 +16,7 @@ from causaljax.core.options import option
 from causaljax.core.problem import label_free_places, take_variables
 from causaljax.core.types import Array, Kernel, Posterior, Problem
 from causaljax.graphs import modular
+from causaljax.graphs.edge_probabilities import known_edges
 from causaljax.scores import parent_sets
 
 _LOST = 1e-3  # relative error of a sum from which the answer is no good
@@ -99,18 +100,18 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     of each variable, bit i of a set's number being variable i; and ``map_graph``,
     ``[d, d]`` bool, the most probable graph.
     """
-    del problem
     d = state.place.shape[0]
     edges = modular.edge_probabilities(state.parent_sets)
     graphs = modular.sample_dags(key, state.log_weights, config.num_graphs)
     best = modular.most_probable(state.log_weights)
     sets = jnp.arange(2**d, dtype=jnp.int32)
+    numbers = jnp.arange(d, dtype=jnp.int32)
     # Bit i of the number over the table's variables is bit place[i] over the ordered.
-    moved = (sets[:, None] >> jnp.arange(d)[None, :] & 1) << state.place[None, :]
+    moved = (sets[:, None] >> numbers[None, :] & 1) << state.place[None, :]
     own = state.parent_sets[state.place][:, moved.sum(axis=1)]
     square = jnp.ix_(state.place, state.place)
     return Posterior(
-        edge_prob=edges[square],
+        edge_prob=known_edges(edges[square], problem),
         graphs=graphs[:, state.place][:, :, state.place],
         log_weight=jnp.full_like(
             edges, -jnp.log(config.num_graphs), shape=(config.num_graphs,)

@@ -27,7 +27,8 @@ import jax.numpy as jnp
 from causaljax.core.options import option
 from causaljax.core.problem import label_free_places
 from causaljax.core.types import Array, Kernel, Posterior, Problem
-from causaljax.graphs.modular import NEVER
+from causaljax.graphs.edge_probabilities import known_edges
+from causaljax.graphs.modular import NEVER, draw_entry
 from causaljax.scores import parent_sets
 
 _MOST_CANDIDATES = 12  # 2^12 parent sets a variable
@@ -127,7 +128,11 @@ def step(
     burn_in = max(int(_BURN_IN * config.num_steps), 1)
     heated = (state.step + 1).astype(dtype) / max(_HEATED * burn_in, 1)
     scale = ladder * jnp.minimum(heated, 1)
-    order = jnp.zeros_like(state.place).at[state.place].set(jnp.arange(d))
+    order = (
+        jnp.zeros_like(state.place)
+        .at[state.place]
+        .set(jnp.arange(d, dtype=state.place.dtype))
+    )
 
     def move(i, layer):
         noise = jax.random.gumbel(
@@ -142,8 +147,9 @@ def step(
         )
 
     layer = jax.lax.fori_loop(0, d, move, state.layer)
-    first = _turn_edges(turn_key, state, layer[:, 0])
-    layer = layer.at[:, 0].set(first)
+    if state.candidates.shape[1]:  # a variable by itself has no edges
+        first = _turn_edges(turn_key, state, layer[:, 0])
+        layer = layer.at[:, 0].set(first)
     worth = jax.vmap(jax.vmap(lambda one: _log_weight(state, one)))(layer)
     layer, worth, exchanged = _exchange(exchange_key, layer, worth, scale, state.step)
 
@@ -209,7 +215,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     graphs, worth = jax.lax.map(draw, (keys, state.kept))
     spread = prob * (1 - prob)
     return Posterior(
-        edge_prob=jnp.clip(prob, 0, 1),
+        edge_prob=known_edges(jnp.clip(prob, 0, 1), problem),
         graphs=graphs,
         log_weight=jnp.full_like(worth, -jnp.log(config.num_graphs)),
         extra={
@@ -277,7 +283,7 @@ def _relocate(state, layer, v, noise, scale):
     before it, and 2m the last; the others keep place 2l + 1.
     """
     d = layer.shape[0]
-    others = jnp.arange(d) != v
+    others = jnp.arange(d, dtype=v.dtype) != v
     own = layer[v]
     alone = ~(others & (layer == own)).any()
     rest = jnp.where(alone & (layer > own), layer - 1, layer)
@@ -411,21 +417,13 @@ def _draw_sets(state, layer, level):
     # One parent is in the layer just before.
     touches = (sets & ~not_last[:, None]) != 0
     fits = jnp.where((layer == 0)[:, None], sets == 0, fits & touches)
-    return _draw(state.log_weights, fits, level)
-
-
-def _draw(log_weights, fits, level):
-    """The place of an entry that fits, by its share of the sum, along the last axis."""
-    logits = jnp.where(fits, log_weights, -jnp.inf)
-    shares = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
-    sums = jnp.cumsum(shares, axis=-1)
-    below = sums <= level[..., None] * sums[..., -1:]
-    return jnp.minimum(below.sum(axis=-1), sums.shape[-1] - 1).astype(jnp.int32)
+    return draw_entry(level, jnp.where(fits, state.log_weights, -jnp.inf))
 
 
 def _holds(state, sets):
     """``[d, k]`` bool, which candidates are parents."""
-    return (sets[:, None] >> jnp.arange(state.candidates.shape[1])[None, :] & 1) == 1
+    bits = jnp.arange(state.candidates.shape[1], dtype=sets.dtype)
+    return (sets[:, None] >> bits[None, :] & 1) == 1
 
 
 def _layers(state, sets):
@@ -436,7 +434,8 @@ def _layers(state, sets):
         layer, _ = carry
         parents = jnp.where(holds, layer[state.candidates] + 1, 0)
         new = parents.max(axis=1)
-        return new, (new != layer).any()
+        # Weights that are NaN may have drawn a cycle.
+        return new, (new != layer).any() & (new.max() < len(new))
 
     start = jnp.zeros_like(sets), sets[0] == sets[0]
     return jax.lax.while_loop(lambda carry: carry[1], deeper, start)[0]
@@ -467,8 +466,10 @@ def _reverse_edge(state, sets, uniform):
     holds = _holds(state, sets)
     ends = jnp.cumsum(holds.ravel())
     total = ends[-1]
-    wanted = jnp.minimum((uniform[0] * total).astype(ends.dtype), total - 1) + 1
-    entry = jnp.minimum((ends < wanted).sum(), d * k - 1)
+    drawn = (uniform[0] * total.astype(uniform.dtype)).astype(ends.dtype)
+    wanted = jnp.minimum(drawn, total - 1) + 1
+    entry = (ends < wanted).sum(dtype=jnp.int32)
+    entry = jnp.minimum(entry, d * k - 1)
     j, i = entry // k, state.candidates.ravel()[entry]
     both = jnp.stack([i, j])
     orphaned = jnp.where((numbers == i) | (numbers == j), 0, sets)
@@ -487,7 +488,8 @@ def _reverse_edge(state, sets, uniform):
     every = jnp.arange(2**k, dtype=jnp.int32)
     for_i = ((every & ~fits[0]) == 0) & ((every & partner[0]) != 0)
     for_j = (every & ~free[1]) == 0
-    drawn = _draw(state.log_weights[both], jnp.stack([for_i, for_j]), uniform[1:3])
+    logits = jnp.where(jnp.stack([for_i, for_j]), state.log_weights[both], -jnp.inf)
+    drawn = draw_entry(uniform[1:3], logits)
     new = orphaned.at[both].set(drawn)
     gain = with_partner[0] - with_partner[1] + without[1] - without[0]
     gain = gain + jnp.log(total / jnp.maximum(_holds(state, new).sum(), 1))
