@@ -253,7 +253,8 @@ def most_probable(log_weights: ArrayLike) -> Array:
         left = left & ~(1 << sink)
         return (left, chosen.at[sink].set(parents[sink, left])), None
 
-    start = jnp.full((), 2**d - 1, jnp.int32), jnp.zeros(d, jnp.int32)
+    zero = _local_zero(best)
+    start = zero + (2**d - 1), jnp.zeros(d, jnp.int32) + zero
     (_, chosen), _ = jax.lax.scan(take_sink, start, length=d)
     return jnp.asarray(_members(d))[chosen].T
 
@@ -454,8 +455,8 @@ def _layers(key, subsets, completions):
             jnp.where(new, last, last_before),
         )
 
-    none = jnp.zeros((), variables.dtype)
-    each = jnp.zeros_like(variables)
+    none = _local_zero(subsets)
+    each = jnp.zeros_like(variables) + none
     state = (jnp.zeros((), jnp.int32), none, none, each, each)
     return jax.lax.while_loop(unfinished, add_layer, state)[3:]
 
@@ -476,6 +477,11 @@ def draw_entry(level: Array, logits: Array) -> Array:
     # Rounding may lead beyond the last entry that has a weight.
     likeliest = jnp.argmax(logits, axis=-1).astype(jnp.int32)
     return jnp.where(before[..., -1], likeliest, place)
+
+
+def _local_zero(array):
+    """0 as int32, as local to a device as an array: a loop's carry must be, too."""
+    return jnp.where(array.ravel()[0] > 0, 0, 0).astype(jnp.int32)
 
 
 @functools.cache

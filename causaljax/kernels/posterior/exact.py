@@ -97,8 +97,9 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     """Exact edge probabilities, and independent samples of graphs.
 
     ``extra`` has ``parent_sets``, ``[d, 2^d]``, the probability of each set of parents
-    of each variable, bit i of a set's number being variable i; and ``map_graph``,
-    ``[d, d]`` bool, the most probable graph.
+    of each variable, bit i of a set's number being variable i; ``path_prob``,
+    ``[d, d]``, of directed paths; and ``map_graph``, ``[d, d]`` bool, the most probable
+    graph.
     """
     d = state.place.shape[0]
     edges = modular.edge_probabilities(state.parent_sets)
@@ -116,7 +117,11 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         log_weight=jnp.full_like(
             edges, -jnp.log(config.num_graphs), shape=(config.num_graphs,)
         ),
-        extra={"parent_sets": own, "map_graph": best[square]},
+        extra={
+            "parent_sets": own,
+            "path_prob": modular.path_probabilities(state.log_weights)[square],
+            "map_graph": best[square],
+        },
     )
 
 

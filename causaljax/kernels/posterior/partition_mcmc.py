@@ -56,7 +56,7 @@ class Config(parent_sets.Config):
     num_temperatures: int = option(1, least=1)
     coldness: float = option(0.5, above=0)
     num_graphs: int = option(1000, least=1)
-    num_steps: int = option(2000, least=2 * _BATCHES)
+    num_steps: int = option(5000, least=2 * _BATCHES)
 
 
 class State(NamedTuple):
@@ -79,7 +79,7 @@ class Info(NamedTuple):
     loss: Array  # [] float, minus the mean log weight of the chains' partitions
     rhat: Array  # [] float, the largest split R-hat of an edge
     mc_error: Array  # [] float, the largest standard error of an edge probability
-    exchanged: Array  # [] float, share of exchanges of temperatures that were made
+    exchanged: Array  # [] float, share of exchanges between copies that were made
     converged: Array  # [] bool, the chains have mixed
     nonfinite: Array  # [] bool
 
@@ -352,21 +352,24 @@ def _exchange(key, layer, worth, scale, step):
     """Neighbouring copies of a chain exchange partitions, every other pair a step."""
     chains, copies = worth.shape
     if copies == 1:
-        return layer, worth, jnp.ones_like(worth[0, 0])
-    lower = jnp.arange(copies - 1)
+        return layer, worth, 0 * worth[0, 0]
+    lower = jnp.arange(copies - 1, dtype=step.dtype)
     turn = (lower % 2) == step % 2
-    gain = (scale[lower] - scale[lower + 1]) * (worth[:, 1:] - worth[:, :-1])
+    steps = (scale[lower] - scale[lower + 1])[None]
+    gain = steps * (worth[:, 1:] - worth[:, :-1])
     uniform = jax.random.uniform(key, gain.shape, worth.dtype)
     made = (jnp.log(uniform) < gain) & turn
     no = jnp.zeros_like(made[:, :1])
     up = jnp.concatenate([made, no], axis=1)
     down = jnp.concatenate([no, made], axis=1)
-    own = jnp.arange(copies)[None, :]
+    own = jnp.arange(copies, dtype=step.dtype)[None, :]
     source = own + up.astype(own.dtype) - down.astype(own.dtype)
     layer = jnp.take_along_axis(layer, source[:, :, None], axis=1)
     worth = jnp.take_along_axis(worth, source, axis=1)
-    share = made.sum() / jnp.maximum(chains * turn.sum(), 1)
-    return layer, worth, share.astype(worth.dtype)
+    share = made.sum(dtype=worth.dtype) / jnp.maximum(
+        chains * turn.sum(dtype=worth.dtype), 1
+    )
+    return layer, worth, share
 
 
 def _edges_given(state, layer):
@@ -492,7 +495,8 @@ def _reverse_edge(state, sets, uniform):
     drawn = draw_entry(uniform[1:3], logits)
     new = orphaned.at[both].set(drawn)
     gain = with_partner[0] - with_partner[1] + without[1] - without[0]
-    gain = gain + jnp.log(total / jnp.maximum(_holds(state, new).sum(), 1))
+    after = jnp.maximum(_holds(state, new).sum(), 1)
+    gain = gain + jnp.log(total.astype(gain.dtype) / after.astype(gain.dtype))
     possible = (total > 0) & (partner[0] != 0) & (with_partner[0] > NEVER / 2)
     made = possible & (jnp.log(uniform[3]) < gain)
     return jnp.where(made, new, sets)
