@@ -358,7 +358,7 @@ def _exchange(key, layer, worth, scale, step):
     steps = (scale[lower] - scale[lower + 1])[None]
     gain = steps * (worth[:, 1:] - worth[:, :-1])
     uniform = jax.random.uniform(key, gain.shape, worth.dtype)
-    made = (jnp.log(uniform) < gain) & turn
+    made = (jnp.log(uniform) < gain) & turn[None]
     no = jnp.zeros_like(made[:, :1])
     up = jnp.concatenate([made, no], axis=1)
     down = jnp.concatenate([no, made], axis=1)
