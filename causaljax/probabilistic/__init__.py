@@ -1,0 +1,38 @@
+"""Graphs and structural equations in numpyro models, and draws for arviz.
+
+Graph priors are distributions of numpyro, ``to_numpyro`` makes a model of the
+structural equations of a graph, and ``to_arviz`` hands draws of graphs to arviz.
+Modules load on first use.
+"""
+
+import pkgutil
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from causaljax.probabilistic.graph_priors import ErdosRenyi as ErdosRenyi
+    from causaljax.probabilistic.graph_priors import GraphGivenOrder as GraphGivenOrder
+    from causaljax.probabilistic.graph_priors import Modular as Modular
+    from causaljax.probabilistic.graph_priors import OrderBased as OrderBased
+    from causaljax.probabilistic.graph_priors import ScaleFree as ScaleFree
+    from causaljax.probabilistic.graph_priors import UniformOrder as UniformOrder
+    from causaljax.probabilistic.graph_priors import (
+        independent_edges as independent_edges,
+    )
+
+_HOME = {
+    "graph_priors": [
+        "ErdosRenyi",
+        "GraphGivenOrder",
+        "Modular",
+        "OrderBased",
+        "ScaleFree",
+        "UniformOrder",
+        "independent_edges",
+    ],
+}
+"""Names that can be had from the package itself, by the module they live in."""
+
+_FILES = [module.name for module in pkgutil.iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, _FILES, _HOME)
