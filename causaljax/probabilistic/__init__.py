@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from causaljax.probabilistic.effect_posterior import (
+        EffectPosterior as EffectPosterior,
+    )
+    from causaljax.probabilistic.effect_posterior import (
+        averaged_effects as averaged_effects,
+    )
     from causaljax.probabilistic.graph_priors import ErdosRenyi as ErdosRenyi
     from causaljax.probabilistic.graph_priors import GraphGivenOrder as GraphGivenOrder
     from causaljax.probabilistic.graph_priors import Modular as Modular
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "effect_posterior": ["EffectPosterior", "averaged_effects"],
     "graph_priors": [
         "ErdosRenyi",
         "GraphGivenOrder",
@@ -31,6 +38,7 @@ _HOME = {
         "UniformOrder",
         "independent_edges",
     ],
+    "structural_model": ["StructuralModel", "to_numpyro"],
 }
 """Names that can be had from the package itself, by the module they live in."""
 

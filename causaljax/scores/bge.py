@@ -5,6 +5,7 @@ mean | W ~ N(0, (alpha_mu W)^-1), W ~ Wishart(alpha_w, T^-1).
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,39 @@ from causaljax.core.types import Array, Problem
 from causaljax.scores import linear_gaussian
 
 _ALPHA_MU = 1.0  # rows that the prior mean counts for
+_DEGREES = 2.0  # alpha_w - d
+_PRIOR = _ALPHA_MU * (_DEGREES - 1) / (_ALPHA_MU + 1)  # T is so many times I
+
+
+class Scatter(NamedTuple):
+    """What prior and table say together of each variable's rows."""
+
+    matrix: Array  # [d, d, d] float, R of ``bge``, for the mechanism of each variable
+    rows: Array  # [d] float, N
+
+
+def scatter(problem: Problem, *, interventional: bool = True) -> Scatter:
+    """The posterior scatter R = T + S + aN/(a+N) m m' of ``bge``.
+
+    Args:
+      problem: the table, in standardised columns.
+      interventional: as in ``linear_gaussian.statistics``.
+
+    Returns:
+      The scatter and the numbers of rows.
+
+    Differentiable: in x and weight.
+    """
+    d, dtype = problem.x.shape[1], problem.x.dtype
+    stats = linear_gaussian.statistics(problem, interventional=interventional)
+    weight = linear_gaussian.row_weights(problem, interventional=interventional)
+    count = weight.sum(axis=1)
+    mean = matmul(weight, problem.x) / jnp.maximum(count, 1e-30)[:, None]
+    shrunk = _ALPHA_MU * count / (_ALPHA_MU + count)
+    about = count[:, None, None] * stats.covariance
+    about = about + shrunk[:, None, None] * mean[:, :, None] * mean[:, None, :]
+    matrix = about + _PRIOR * jnp.eye(d, dtype=dtype)[None]
+    return Scatter(jnp.broadcast_to(matrix, (d, d, d)), jnp.broadcast_to(count, (d,)))
 
 
 def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array:
@@ -40,20 +74,9 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
     Source: Geiger and Heckerman 2002; Kuipers, Moffa and Heckerman 2014, whose
     correction of the exponents is used.
     """
-    d = graph.shape[0]
-    dtype = problem.x.dtype
-    degrees = 2.0  # alpha_w - d
-    prior = _ALPHA_MU * (degrees - 1) / (_ALPHA_MU + 1)
+    d, dtype = graph.shape[0], problem.x.dtype
     graph = graph.astype(bool)
-
-    stats = linear_gaussian.statistics(problem, interventional=interventional)
-    weight = linear_gaussian.row_weights(problem, interventional=interventional)
-    count = weight.sum(axis=1)
-    mean = matmul(weight, problem.x) / jnp.maximum(count, 1e-30)[:, None]
-    shrunk = _ALPHA_MU * count / (_ALPHA_MU + count)
-    scatter = count[:, None, None] * stats.covariance
-    scatter = scatter + shrunk[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    posterior = scatter + prior * jnp.eye(d, dtype=dtype)[None]
+    posterior = scatter(problem, interventional=interventional)
 
     def log_determinant(members, matrix):
         inside = members[:, None] & members[None, :]
@@ -62,19 +85,17 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
 
     def local(parents, j, matrix, rows):
         p = parents.sum(dtype=dtype)
-        before, after = (degrees + p) / 2, (degrees + p + 1) / 2
+        before, after = (_DEGREES + p) / 2, (_DEGREES + p + 1) / 2
         family = parents | (jnp.arange(d) == j)
         return (
             0.5 * jnp.log(_ALPHA_MU / (_ALPHA_MU + rows))
             - 0.5 * math.log(math.pi) * rows
             + jax.lax.lgamma(after + rows / 2)
             - jax.lax.lgamma(after)
-            + (after * (p + 1) - before * p) * math.log(prior)
+            + (after * (p + 1) - before * p) * math.log(_PRIOR)
             - (after + rows / 2) * log_determinant(family, matrix)
             + (before + rows / 2) * log_determinant(parents, matrix)
         )
 
-    posterior = jnp.broadcast_to(posterior, (d, d, d))
-    rows = jnp.broadcast_to(count, (d,))
-    each = graph.T, jnp.arange(d), posterior, rows
+    each = graph.T, jnp.arange(d), *posterior
     return map_factorisations(lambda one: local(*one), each)
