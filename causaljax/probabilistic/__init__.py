@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from causaljax.probabilistic.arviz_export import mcmc_to_arviz as mcmc_to_arviz
+    from causaljax.probabilistic.arviz_export import to_arviz as to_arviz
     from causaljax.probabilistic.effect_posterior import (
         EffectPosterior as EffectPosterior,
     )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "arviz_export": ["mcmc_to_arviz", "to_arviz"],
     "effect_posterior": ["EffectPosterior", "averaged_effects"],
     "graph_priors": [
         "ErdosRenyi",
