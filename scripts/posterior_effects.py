@@ -22,7 +22,6 @@ import argparse
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from causaljax.core.types import make_problem
@@ -45,16 +44,7 @@ def simulate(seed, num_rows):
     return noise @ np.linalg.inv(np.eye(COLUMNS) - weights), weights
 
 
-@jax.jit
-def log_weights(problem):
-    """The BGe score of every parent set of every variable, ``[d, 2^d]``."""
-    members = (np.arange(2**COLUMNS)[:, None] >> np.arange(COLUMNS) & 1).astype(bool)
-    # In graph k all variables have set k as their parents, each but itself.
-    graphs = np.repeat(members[:, :, None], COLUMNS, axis=2)
-    graphs &= ~np.eye(COLUMNS, dtype=bool)
-    return jax.vmap(bge.bge, (0, None))(jnp.asarray(graphs), problem).T
-
-
+log_weights = jax.jit(bge.bge_of_parent_sets)
 sample_dags = jax.jit(modular.sample_dags, static_argnums=2)
 
 

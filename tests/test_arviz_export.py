@@ -9,17 +9,9 @@ from numpyro.infer import MCMC, NUTS
 
 from causaljax.probabilistic import arviz_export, mcmc_to_arviz, to_arviz, to_numpyro
 
+pytestmark = pytest.mark.usefixtures("numpyro_rules")
+
 NAMES = ["age", "dose", "weight"]
-
-
-@pytest.fixture(autouse=True)
-def _as_numpyro_needs():
-    with (
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 def draws():
@@ -61,6 +53,7 @@ def test_the_extra_is_named_where_arviz_is_missing(monkeypatch):
         arviz_export.to_arviz(draws(), NAMES)
 
 
+@pytest.mark.slow
 def test_parameters_have_the_names_of_edges_and_columns():
     import networkx as nx
 

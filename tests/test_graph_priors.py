@@ -23,19 +23,11 @@ from causaljax.probabilistic import (
     independent_edges,
 )
 
+pytestmark = pytest.mark.usefixtures("numpyro_rules")
+
 DAGS = {d: every_dag(d) for d in (3, 4)}
 EDGES = np.random.default_rng(0).uniform(0.1, 0.8, (4, 4))
 WEIGHTS = np.random.default_rng(1).normal(scale=2, size=(4, 16))
-
-
-@pytest.fixture(autouse=True)
-def _as_numpyro_needs():
-    with (
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 def in_sets(graphs):

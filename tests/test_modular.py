@@ -121,6 +121,15 @@ def test_all_dags_are_counted(d):
     assert (np.diagonal(found) == 0).all()
 
 
+def test_weights_may_be_those_of_long_tables():
+    weights = np.random.default_rng(0).normal(size=(4, 16))
+    far = weights - 1000.0
+    expected = float(log_total(weights)) - 4000
+    assert log_total(far) == pytest.approx(expected, rel=1e-12)
+    for near, found in zip(probabilities(weights), probabilities(far), strict=True):
+        np.testing.assert_allclose(found, near, atol=1e-9)
+
+
 def test_lost_digits_are_foretold():
     """Graphs without edges are counted with the most signs."""
     d = 8

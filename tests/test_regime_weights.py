@@ -13,18 +13,10 @@ from scipy.special import logsumexp
 from causaljax.probabilistic import regime_weights
 from causaljax.regimes import stick_breaking
 
+pytestmark = pytest.mark.usefixtures("numpyro_rules")
+
 COUNTS = np.array([3.0, 40.0, 0.0, 12.0])
 CONCENTRATION = 1.7
-
-
-@pytest.fixture(autouse=True)
-def _as_numpyro_needs():
-    with (
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 def densities(model, draws, *args):

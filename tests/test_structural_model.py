@@ -14,6 +14,8 @@ from scipy import stats
 from causaljax.probabilistic import to_numpyro
 from causaljax.scores import bge_weights
 
+pytestmark = pytest.mark.usefixtures("numpyro_rules")
+
 GRAPH = np.array([[0, 1, 1], [0, 0, 0], [0, 1, 0]], bool)  # 0 -> 2 -> 1, 0 -> 1
 X = np.random.default_rng(0).normal(size=(5, 3))
 HIT = np.random.default_rng(1).random((5, 3)) < 0.3
@@ -23,16 +25,6 @@ PARAMETERS = {
     "intercepts": np.array([0.1, -0.3, 0.2]),
     "scales": np.array([0.9, 1.3, 0.6]),
 }
-
-
-@pytest.fixture(autouse=True)
-def _as_numpyro_needs():
-    with (
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 def density(model, x, parameters, **about):

@@ -216,10 +216,9 @@ def _log_total(log_weights, signed):
     for size in reversed(range(d)):
         level = _level(d, size)
         weights = subsets[level.outside, level.sets[:, None]]
-        terms = _over_subsets(weights) + rest[level.unions]
-        signs = np.where(level.sizes % 2, 1.0, -1.0) if signed else np.ones(2**d)
-        signs = np.where(level.sizes > 0, signs[: len(level.sizes)], 0.0)
-        highest = jax.lax.stop_gradient(terms[:, 1:].max(axis=1))
+        terms = (_over_subsets(weights) + rest[level.unions])[:, 1:]  # X is not empty
+        signs = np.where(level.sizes[1:] % 2, 1.0, -1.0 if signed else 1.0)
+        highest = jax.lax.stop_gradient(terms.max(axis=1))
         scaled = jnp.exp(terms - highest[:, None]) * signs.astype(terms.dtype)[None, :]
         rest = rest.at[level.sets].set(highest + jnp.log(scaled.sum(axis=1)))
     return rest[0]

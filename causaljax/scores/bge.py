@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.types import Array, Problem
@@ -99,3 +100,28 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
 
     each = graph.T, jnp.arange(d), *posterior
     return map_factorisations(lambda one: local(*one), each)
+
+
+def bge_of_parent_sets(problem: Problem, *, interventional: bool = True) -> Array:
+    """``bge`` of every parent set of every variable: what ``graphs.modular`` sums.
+
+    With a logarithm of the prior of each set added, ``modular`` gives the exact
+    posterior over all DAGs.
+
+    Args:
+      problem: of few variables, in standardised columns.
+      interventional: as in ``bge``.
+
+    Returns:
+      ``[d, 2^d]`` float, nats, of sets whose bit j is 1 where variable j is in the set.
+      A set that holds the variable itself has the score of the set without it.
+    """
+    d = problem.x.shape[1]
+    sets = (np.arange(2**d)[:, None] >> np.arange(d)[None] & 1).astype(bool)
+    # In graph k each variable has the set k as its parents, but itself.
+    graphs = jnp.asarray(sets[:, :, None] & ~np.eye(d, dtype=bool)[None])
+
+    def local(graph):
+        return bge(graph, problem, interventional=interventional)
+
+    return map_factorisations(local, graphs).T
