@@ -1,8 +1,9 @@
 """Exact sums over all DAGs whose weight depends on numbers of parents alone.
 
-w(G) = prod_j f(|pa_j(G)|). Variables are alike then, so sets count by their sizes: sums
-take d^3 operations, where those of ``graphs.modular`` take 3^d. Every term is positive,
-so float32 serves.
+    w(G) = prod_j f(number of parents of j in G)
+
+Variables are alike then, so sets count by their sizes: sums take d^3 operations, where
+those of ``graphs.modular`` take 3^d. Every term is positive, so float32 serves.
 
 A graph has layers: its roots, then the variables whose parents are all in layers
 before, one of them in the last. With u variables placed and s of them in the last

@@ -5,13 +5,11 @@ graph is an event ``[d, d]`` with [i, j] = 1 for i -> j; samples are boolean, an
 ``log_prob`` takes whole and real numbers 0 and 1, too. Graphs are discrete: NUTS does
 not sample them. Give them by ``obs=``, draw them by ``Predictive``, or sum them out.
 
-| prior | probability of a graph | d |
-|---|---|---|
-| ``ErdosRenyi`` | odds of an edge to the number of edges | any |
-| ``ScaleFree`` | a power of 1 + degree of every variable | any |
-| ``Modular`` | a weight of each parent set of each variable | to about 12 |
-| ``OrderBased`` | independent edges along an order, summed over orders | to 16 |
-| ``GraphGivenOrder`` | the same, the order beside it: ``UniformOrder`` | any |
+- ``ErdosRenyi``: the odds of an edge, to the number of edges; any d.
+- ``ScaleFree``: a power of 1 + degree for each variable; any d.
+- ``Modular``: a weight of each parent set of each variable; d to about 12.
+- ``OrderBased``: independent edges along an order, summed over orders; d to 16.
+- ``UniformOrder`` and ``GraphGivenOrder``: the same with the order beside it; any d.
 
 Shapes follow numpyro: parameters may have batch dimensions, and ``expand``, plates,
 pytrees and vmap work as for its own distributions.
