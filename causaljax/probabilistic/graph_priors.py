@@ -30,6 +30,7 @@ from causaljax.core.compiling import quick_jit
 from causaljax.graphs import dags, in_degrees, linear_extensions, modular
 
 _AT_ONCE = 2**18  # sets of variables, over all graphs, that are in memory at a time
+_LARGEST_ERROR = 1e-4  # of probabilities by ``Modular``, relative, through rounding
 
 
 class _Dag(constraints.ParameterFreeConstraint):
@@ -267,8 +268,12 @@ class Modular(_OverDags):
         no weight, whatever is given.
       validate_args: of ``numpyro.distributions.Distribution``.
 
+    Attributes:
+      log_weights: the same less the largest of each variable.
+      log_total: log Z of these.
+
     Raises:
-      ValueError: if the shape is another.
+      ValueError: if the shape is another, or rounding leaves too few digits of Z.
       TypeError: if jax traces the weights and has no float64.
 
     Z is summed with signs and needs float64: it is computed when the distribution is
@@ -289,8 +294,7 @@ class Modular(_OverDags):
                 "log_weights must have the shape [..., d, 2^d], a number for each "
                 f"parent set of each variable, not {shape}"
             )
-        self.log_total = _exact_total(log_weights)
-        self.log_weights = jnp.maximum(_real(log_weights), modular.NEVER)
+        self.log_weights, self.log_total = _relative(log_weights)
         super().__init__(shape[-2], shape[:-2], validate_args)
 
     def _parameters(self):
@@ -308,28 +312,33 @@ class Modular(_OverDags):
         return parameters[variables, sets].sum()
 
 
-def _exact_total(log_weights):
-    """Of each of a batch, in float64."""
+def _relative(log_weights):
+    """Weights less the largest of each variable, and the logarithm of their sum."""
     if isinstance(log_weights, jax.core.Tracer):
         if not jax.config.values["jax_enable_x64"]:
             raise TypeError(
                 "Modular sums its weights in float64 and they depend on what jax "
                 "traces: trace the model under `with jax.enable_x64(True):`"
             )
-        return _over_events(modular.log_total, log_weights, 2)
+        return _summed(log_weights)[:2]
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-        total = np.asarray(_log_totals(jnp.asarray(log_weights, np.float64)))
-    if not np.isfinite(total).all():
+        parts = _summed(jnp.asarray(log_weights, np.float64))
+        relative, total, error = map(np.asarray, parts)
+    if not (error < _LARGEST_ERROR).all():
         raise ValueError(
             "Modular: rounding has eaten the sum of the weights, or no DAG has one; "
             "see graphs.modular.rounding_error"
         )
-    return _real(total)
+    return _real(relative), _real(total)
 
 
 @quick_jit
-def _log_totals(log_weights):
-    return _over_events(modular.log_total, log_weights, 2)
+def _summed(log_weights):
+    # Scores of long tables are large numbers, of which float32 would keep few digits.
+    weights = jnp.maximum(log_weights, modular.NEVER)
+    relative = weights - weights.max(axis=-1, keepdims=True)
+    totals = _over_events(modular.log_total, relative, 2)
+    return relative, totals, _over_events(modular.rounding_error, relative, 2)
 
 
 def independent_edges(
