@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from causaljax.estimators import discover as discover
     from causaljax.estimators import load as load
     from causaljax.estimators import recommend as recommend
+    from causaljax.probabilistic import to_numpyro as to_numpyro
     from causaljax.reports.evaluation import compare_graphs as compare_graphs
     from causaljax.tables.datasets import load_sachs as load_sachs
     from causaljax.tables.files import read_result as read_result
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "compilation_cache": ["enable_compilation_cache"],
+    "probabilistic": ["to_numpyro"],
     "reports.evaluation": ["compare_graphs"],
     "tables.datasets": ["load_sachs"],
     "tables.files": ["read_result"],

@@ -69,9 +69,7 @@ def fit(module, problem, seed=0, **options):
 def log_weights(problem, score="bge"):
     """The table that ``graphs.modular`` sums."""
     config = parent_sets.Config(interventional=False, score=score)
-    d = problem.x.shape[1]
-    found = parent_sets.log_weights(problem, parent_sets.all_others(d), config)
-    return parent_sets.over_variables(found)
+    return parent_sets.all_log_weights(problem, config)
 
 
 marginals = jax.jit(

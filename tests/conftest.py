@@ -152,6 +152,17 @@ def x64():
         yield
 
 
+@pytest.fixture
+def numpyro_rules():
+    """jax as numpyro needs it, which uses keys twice and mixes ranks and dtypes."""
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.debug_key_reuse(False),
+    ):
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs_of_one_file():
     """Lets go of compiled programs.

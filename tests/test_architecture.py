@@ -20,6 +20,7 @@ LAYERS = {
     "regimes": 3,
     "networks": 3,
     "kernels": 4,
+    "probabilistic": 4,
     "tables": 5,
     "compilation_cache": 5,
     "exchange": 6,
@@ -38,6 +39,7 @@ ONLY = {
     "compilation_cache": set(),
     "exchange": {"core", "graphs", "tables"},
     "plot": {"core", "mechanisms", "tables"},
+    "probabilistic": {"core", "graphs", "scores", "mechanisms", "regimes"},
     "reports": {"core", "graphs", "plot", "simulate", "tables"},
     "effects": {"core", "reports", "tables"},
 }
@@ -61,8 +63,9 @@ DEVICE_MAY = {
 }  # numpy for what is known at tracing
 ALSO = {"networks": {"flax", "optax", "safetensors"}, "kernels": {"optax"}}
 FLAX = {"networks"}
+NUMPYRO = {"probabilistic"}
 TABLES = {"tables", "exchange", "plot", "reports", "effects", "estimators"}
-TABLES |= {"batch", "cli"}
+TABLES |= {"batch", "cli", "probabilistic"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -112,6 +115,7 @@ def breaches(room, source):
 def forbidden_tops(room):
     """Packages that only some rooms may import."""
     tops = set() if room in FLAX else {"flax"}
+    tops |= set() if room in NUMPYRO else {"numpyro", "arviz"}
     tops |= set() if room == "estimators" else {"sklearn"}
     return tops | (set() if room in TABLES else {"pandas", "networkx"})
 
@@ -149,6 +153,9 @@ def test_imports_go_down(path):
         ("regimes", "import pandas as pd"),
         ("estimators", "from sklearn.base import BaseEstimator"),
         ("estimators", "from flax import nnx"),
+        ("regimes", "import numpyro"),
+        ("estimators", "from numpyro import distributions"),
+        ("probabilistic", "from causaljax import kernels"),
     ],
 )
 def test_the_walk_notices_a_breach(room, source):
@@ -162,6 +169,7 @@ def test_the_walk_notices_a_breach(room, source):
         ("kernels", "import optax\nfrom causaljax.networks import encoder"),
         ("scores", "import numpy as np\nfrom causaljax.graphs import dags"),
         ("estimators", "import pandas\nfrom causaljax import tables, kernels"),
+        ("probabilistic", "import numpyro, networkx\nfrom causaljax import regimes"),
     ],
 )
 def test_the_walk_lets_the_rest_pass(room, source):
@@ -230,7 +238,7 @@ def test_importing_every_module_starts_nothing():
     }
     assert not report["started"]
     assert report["arrays"] == 0
-    assert not {"sklearn", "matplotlib"} & set(report["modules"])
+    assert not {"sklearn", "matplotlib", "arviz"} & set(report["modules"])
 
 
 def test_device_rooms_load_no_tables():
@@ -242,7 +250,7 @@ def test_device_rooms_load_no_tables():
 
 def test_the_command_line_starts_without_jax():
     report = after("import causaljax.cli\n")["before"]
-    assert not {"jax", "flax", "scipy", "matplotlib", "bokeh"} & set(report)
+    assert not {"jax", "flax", "numpyro", "scipy", "matplotlib", "bokeh"} & set(report)
 
 
 def test_the_report_notices_an_array():
@@ -262,6 +270,7 @@ def test_every_public_name_resolves(name):
     [
         causaljax,
         *(causaljax.batch, causaljax.estimators, causaljax.exchange, causaljax.plot),
+        causaljax.probabilistic,
     ],
 )
 def test_names_that_load_late_are_those_that_type_checkers_see(package):

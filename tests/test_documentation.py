@@ -38,7 +38,9 @@ RUN = [
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what fits say of their tables
 @pytest.mark.parametrize("path", RUN, ids=name_of)
-def test_the_page_runs(path, tmp_path, monkeypatch, capsys):
+def test_the_page_runs(path, tmp_path, monkeypatch, capsys, request):
+    if path.stem == "numpyro":
+        request.getfixturevalue("numpyro_rules")
     monkeypatch.chdir(tmp_path)
     _, count = run_page(path)
     assert count

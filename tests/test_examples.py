@@ -61,6 +61,10 @@ SAID = {
         r"(?s)(True).*(True).*(True)\n(.*)$",
         lambda *found: "1" in found[-1],
     ),
+    "numpyro_graph_prior": (
+        r"(?s)before .* probability (\d\.\d+)\nafter .* probability (\d\.\d+)",
+        lambda before, after: 0.3 < float(before) < float(after) <= 1,
+    ),
     "stability_sachs": (
         r"\n(\d+) stable pairs, about (\d+\.\d) of them false",
         lambda pairs, bound: int(pairs) > 4 and float(bound) < 20,
@@ -88,7 +92,9 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
-def test_examples_say_what_they_are_for(path, capsys):
+def test_examples_say_what_they_are_for(path, capsys, request):
+    if "numpyro" in path.stem:
+        request.getfixturevalue("numpyro_rules")
     runpy.run_path(str(path), run_name="__main__")
     said = capsys.readouterr().out
     pattern, holds = SAID[path.stem]

@@ -35,8 +35,7 @@ def test_exact_is_the_sum_over_every_dag(d):
     with jax.enable_x64(True):
         double = make_problem(np.asarray(problem.x, np.float64))
         config = parent_sets.Config(interventional=False)
-        weights = parent_sets.log_weights(double, parent_sets.all_others(d), config)
-        weights = np.asarray(parent_sets.over_variables(weights))
+        weights = np.asarray(parent_sets.all_log_weights(double, config))
     logs, graphs = [], []
     for number in range(2 ** (d * d)):
         graph = (number >> np.arange(d * d) & 1).reshape(d, d).astype(bool)

@@ -88,6 +88,22 @@ def log_weights(problem: Problem, candidates: ArrayLike, config: Config) -> Arra
     )
 
 
+def all_log_weights(problem: Problem, config: Config) -> Array:
+    """``log_weights`` of every set of other variables, as ``graphs.modular`` sums them.
+
+    Args:
+      problem: the table, of few variables.
+      config: what counts.
+
+    Returns:
+      ``[d, 2^d]`` float, nats; bit i of a set's number is variable i.
+
+    Differentiable: as ``log_weights``.
+    """
+    every = all_others(problem.x.shape[1])
+    return over_variables(log_weights(problem, every, config))
+
+
 def over_variables(log_weights: ArrayLike) -> Array:
     """Weights by sets of variables, of those by sets of ``all_others``.
 

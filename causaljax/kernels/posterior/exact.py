@@ -63,10 +63,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     if config.prior is not None:
         prior = jnp.asarray(config.prior)[order][:, order]
         config = dataclasses.replace(config, prior=prior)
-    weights = parent_sets.log_weights(
-        take_variables(problem, order), parent_sets.all_others(d), config
-    )
-    weights = parent_sets.over_variables(weights)
+    weights = parent_sets.all_log_weights(take_variables(problem, order), config)
     return State(
         step=jnp.zeros((), jnp.int32),
         place=place,
