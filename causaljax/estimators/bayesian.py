@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -15,6 +16,7 @@ from causaljax.estimators.cost import Cost
 from causaljax.graphs import modular
 from causaljax.graphs.dags import greedy_acyclic
 from causaljax.kernels.posterior import exact, partition_mcmc
+from causaljax.probabilistic import EffectPosterior, averaged_effects, to_arviz
 from causaljax.reports import evaluation
 from causaljax.scores.parent_sets import SCORES
 from causaljax.tables import frame, notices
@@ -24,7 +26,8 @@ METHODS = ("auto", "exact", "mcmc")
 _OPTIONS = {"exact": (), "mcmc": ("num_candidates", "num_chains", "num_steps")}
 _MOST_EXACT = 12  # columns: twice as many take a million times as long
 _TOLD = 0.9  # posterior probability of a direction, given the edge, to claim it
-_LEFT_OUT = 0.05  # probability of an edge outside the candidates, to speak of it
+_LEFT_OUT = 0.1  # probability of an edge outside the candidates, to speak of it
+_EFFECTS = 3  # folded into the key of their draws
 _NUMBERS = (Kind.CONTINUOUS, Kind.COUNT, Kind.ORDINAL)
 
 
@@ -211,6 +214,86 @@ class BayesianDAG(BaseGraphEstimator):
         """
         self._check_fitted()
         return evaluation.expected_shd(truth, self.edge_probabilities_)
+
+    def effect_posterior(
+        self,
+        cause: str,
+        outcome: str,
+        data: Any,
+        *,
+        level: float = 0.9,
+        interventions: Any = None,
+    ) -> EffectPosterior:
+        """The posterior of a total effect, over graphs and weights together.
+
+            d E[outcome | do(cause = a)] / d a,  averaged over graphs
+
+        Each graph that was kept has one draw of its weights from their exact posterior,
+        under the prior of the score "bge"
+        (``causaljax.probabilistic.averaged_effects``). Where directions are open,
+        graphs without a path have the effect 0, and the interval says so; ``effect`` calls
+        such an effect "not identified".
+
+        Args:
+          cause: a column of numbers.
+          outcome: another.
+          data: rows to estimate from: the table of ``fit``, without gaps.
+          level: of the interval, above 0 and below 1.
+          interventions: as ``fit`` takes it, of the rows of ``data``.
+
+        Returns:
+          Mean, central interval and draws, in units of the outcome per unit of the
+          cause.
+
+        Raises:
+          ValueError: naming the column or option and the fix.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        if self.info_["score"] != "bge":
+            raise ValueError(
+                "effect_posterior draws weights of linear equations of numbers, and "
+                f"this fit's score is {self.info_['score']}: take effect"
+            )
+        names = list(self._table_columns.names)
+        for name in (cause, outcome):
+            if str(name) not in names:
+                raise ValueError(f"there is no column {name!r}: columns are {names}")
+        if str(cause) == str(outcome):
+            raise ValueError(f"cause and outcome are both {cause!r}: take two columns")
+        cells, hit = frame.to_cells(
+            data, self._table_columns, interventions=interventions
+        )
+        gaps = np.flatnonzero(np.isnan(cells).any(axis=0))
+        if len(gaps):
+            raise ValueError(
+                f"column {names[gaps[0]]!r} has gaps: give effect_posterior complete "
+                "rows"
+            )
+        return averaged_effects(
+            jax.random.fold_in(jax.random.key(self.info_["seed"]), _EFFECTS),
+            np.asarray(self.posterior_.graphs),
+            cells,
+            names.index(str(cause)),
+            names.index(str(outcome)),
+            intervened=hit,
+            level=level,
+        )
+
+    def to_arviz(self) -> Any:
+        """The graphs that were kept as ``arviz.InferenceData``, by chains.
+
+        Raises:
+          ImportError: without the extra ``arviz``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        graphs = np.asarray(self.posterior_.graphs)
+        chains = self.info_["config"].get("num_chains", 1)
+        # Graph k is of chain k modulo their number.
+        whole = graphs[: len(graphs) // chains * chains]
+        by_chain = whole.reshape(-1, chains, *graphs.shape[1:]).swapaxes(0, 1)
+        return to_arviz(by_chain, [str(name) for name in self.adjacency_])
 
     def _reads_classes(self):
         return True

@@ -30,7 +30,7 @@ def class_bound(names: Sequence[str], levels: np.ndarray, read: np.ndarray) -> i
     Raises:
       ValueError: naming a column that has too many.
     """
-    for k in np.flatnonzero(read & (levels > _BOUNDS[-1])):
+    for k in np.flatnonzero(read & (levels > _BOUNDS[-1])).tolist():
         raise ValueError(
             f"column {names[k]!r} has {levels[k]} classes of at least {FEWEST_ROWS} "
             f"rows: put some together, {_BOUNDS[-1]} are the most"
