@@ -229,10 +229,9 @@ class BayesianDAG(BaseGraphEstimator):
             d E[outcome | do(cause = a)] / d a,  averaged over graphs
 
         Each graph that was kept has one draw of its weights from their exact posterior,
-        under the prior of the score "bge"
-        (``causaljax.probabilistic.averaged_effects``). Where directions are open,
-        graphs without a path have the effect 0, and the interval says so; ``effect`` calls
-        such an effect "not identified".
+        under the prior of the score "bge" (``probabilistic.averaged_effects``). Where
+        directions are open, graphs without a path have the effect 0, and the interval
+        says so; ``effect`` calls such an effect "not identified".
 
         Args:
           cause: a column of numbers.
