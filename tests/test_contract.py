@@ -22,6 +22,7 @@ from causaljax.graphs.dags import is_acyclic
 from causaljax.kernels import (
     amortized,
     continuous,
+    dibs,
     latent_interventions,
     mixed_order,
     neural,
@@ -291,6 +292,31 @@ REGISTRY |= {
         short=4,
         smooth=False,
     ),
+}
+REGISTRY |= {
+    f"dibs-{name}": Row(
+        kernel=dibs.KERNEL,
+        config=dibs.Config(
+            likelihood=likelihood,
+            num_steps=NUM_STEPS,
+            num_particles=3,
+            num_graphs=8,
+            num_soft_graphs=4,
+            learning_rate=0.02,
+            edges_per_variable=1.0,
+            weighting=weighting,
+        ),
+        problem=linear_problem,
+        parameters=parameters,
+        sweep=("learning_rate", "beta"),
+        samples=True,
+        short=5,
+        smooth_steps=5,
+    )
+    for name, likelihood, weighting, parameters in (
+        ("marginal", "bge", "mixture", attrgetter("latent")),
+        ("joint", "linear", "empirical", attrgetter("parameters.weights")),
+    )
 }
 SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile
 
