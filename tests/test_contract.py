@@ -307,15 +307,15 @@ REGISTRY |= {
             weighting=weighting,
         ),
         problem=linear_problem,
-        parameters=parameters,
-        sweep=("learning_rate", "beta"),
+        parameters=attrgetter("latent"),
+        sweep=("beta", "learning_rate"),
         samples=True,
         short=5,
         smooth_steps=5,
     )
-    for name, likelihood, weighting, parameters in (
-        ("marginal", "bge", "mixture", attrgetter("latent")),
-        ("joint", "linear", "empirical", attrgetter("parameters.weights")),
+    for name, likelihood, weighting in (
+        ("marginal", "bge", "mixture"),
+        ("joint", "linear", "empirical"),
     )
 }
 SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile
