@@ -171,6 +171,28 @@ def _antecedent():
     return fit
 
 
+def _dibs():
+    import jax
+    import jax.numpy as jnp
+    from dibs.graph_utils import elwise_acyclic_constr_nograd
+    from dibs.inference import MarginalDiBS
+    from dibs.models import BGe
+    from dibs.models.graph import ErdosReniDAGDistribution
+
+    def fit(x, num_particles=30, num_steps=2000, edges_per_variable=2, seed=0):
+        # Weights are the shares of acyclic particles, as its metrics take them.
+        x, d = jnp.asarray(x, jnp.float32), x.shape[1]
+        prior = ErdosReniDAGDistribution(d, n_edges_per_node=edges_per_variable)
+        model = MarginalDiBS(x=x, graph_model=prior, likelihood_model=BGe(n_vars=d))
+        key = jax.random.PRNGKey(seed)
+        graphs = model.sample(key=key, n_particles=num_particles, steps=num_steps)
+        acyclic = np.asarray(elwise_acyclic_constr_nograd(graphs, d) == 0)
+        graphs = np.asarray(graphs)[acyclic] if acyclic.any() else np.zeros((1, d, d))
+        return graphs.mean(axis=0) > 0.5, graphs.mean(axis=0)
+
+    return fit
+
+
 # One row each: pinned requirements, the rival's own package last, and the loader.
 RIVALS = {
     "antecedent": ("numpy==2.4.6 antecedent==2.4.1", _antecedent),
@@ -180,6 +202,7 @@ RIVALS = {
     "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
+    "dibs": ("jax==0.10.2 jaxlib==0.10.2 numpy==2.4.6 dibs-lib==1.3.3", _dibs),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
     "permscore": ("numpy==2.4.6 scipy==1.17.1 permscore==0.1.0", _permscore),
     "sdcd": (

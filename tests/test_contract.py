@@ -22,6 +22,7 @@ from causaljax.graphs.dags import is_acyclic
 from causaljax.kernels import (
     amortized,
     continuous,
+    dibs,
     latent_interventions,
     mixed_order,
     neural,
@@ -309,6 +310,31 @@ REGISTRY |= {
     for name, module, moves in (
         ("exact", exact, False),
         ("mcmc", partition_mcmc, True),
+    )
+}
+REGISTRY |= {
+    f"dibs-{name}": Row(
+        kernel=dibs.KERNEL,
+        config=dibs.Config(
+            likelihood=likelihood,
+            num_steps=NUM_STEPS,
+            num_particles=3,
+            num_graphs=8,
+            num_soft_graphs=4,
+            learning_rate=0.02,
+            edges_per_variable=1.0,
+            weighting=weighting,
+        ),
+        problem=linear_problem,
+        parameters=attrgetter("latent"),
+        sweep=("beta", "learning_rate"),
+        samples=True,
+        short=5,
+        smooth_steps=5,
+    )
+    for name, likelihood, weighting in (
+        ("marginal", "bge", "mixture"),
+        ("joint", "linear", "empirical"),
     )
 }
 SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile

@@ -56,6 +56,58 @@ def expm_penalty(weights: Array) -> Array:
     return _trace_expm(weights * weights) - weights.shape[0]
 
 
+@jax.custom_jvp
+def polynomial_penalty(edges: Array) -> Array:
+    """Polynomial penalty, tr (I + A / d)^d - d.
+
+    Unlike the others it reads A itself, whose entries may be edges' probabilities.
+
+    Args:
+      edges: ``[..., d, d]`` float, at least 0.
+
+    Returns:
+      ``[...]`` float, no unit.
+
+    Differentiable: in edges, any number of times.
+    Source: Yu et al. 2019 (DAG-GNN), theorem 1.
+
+    Example:
+      >>> float(polynomial_penalty(jnp.array([[0.0, 1.0], [0.0, 0.0]])))
+      0.0
+      >>> float(polynomial_penalty(jnp.array([[0.0, 1.0], [1.0, 0.0]])))
+      0.5
+    """
+    power, base = _last_power(edges)
+    return _contracted(power, base) - edges.shape[-1]
+
+
+@polynomial_penalty.defjvp
+def _polynomial_penalty_jvp(primals, tangents):
+    # d tr B^d = d <(B^(d-1))^T, dB>, and B has A / d: one power serves both.
+    (edges,), (tangent,) = primals, tangents
+    power, base = _last_power(edges)
+    return _contracted(power, base) - edges.shape[-1], _contracted(power, tangent)
+
+
+def _last_power(edges):
+    """(I + A / d)^(d - 1) and I + A / d."""
+    d = edges.shape[-1]
+    identity = jnp.broadcast_to(jnp.eye(d, dtype=edges.dtype), edges.shape)
+    base = identity + edges / d
+    power, square, left = None, base, d - 1
+    while left:
+        if left % 2:
+            power = square if power is None else matmul(power, square)
+        left //= 2
+        square = matmul(square, square) if left else square
+    return identity if power is None else power, base
+
+
+def _contracted(one, other):
+    """tr(A B)."""
+    return (jnp.swapaxes(one, -1, -2) * other).sum(axis=(-1, -2))
+
+
 def logdet_penalty(weights: Array, scale: Array | float = 1.0) -> Array:
     """Log-determinant penalty, -log det(s I - W * W) + d log s.
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.types import Array, Problem
 from causaljax.scores import linear_gaussian
+from causaljax.scores.families import schur_complements
 
 _ALPHA_MU = 1.0  # rows that the prior mean counts for
 _DEGREES = 2.0  # of the Wishart prior, less the number of variables
@@ -86,6 +87,33 @@ def posterior_scatter(problem: Problem, *, interventional: bool) -> tuple[Array,
     scatter = count[:, None, None] * stats.covariance
     scatter = scatter + shrunk[:, None, None] * mean[:, :, None] * mean[:, None, :]
     return scatter + _PRIOR * jnp.eye(mean.shape[1], dtype=mean.dtype)[None], count
+
+
+def local_scores(posterior: Array, rows: Array, graphs: Array) -> Array:
+    """Local log marginal likelihoods of very many graphs, as ``bge`` has them.
+
+    Args:
+      posterior: ``[k, d, d]`` float, of ``posterior_scatter``.
+      rows: ``[k]`` float, likewise.
+      graphs: ``[c, d, d, s]`` bool, as ``families.schur_complements`` takes them. They
+        may have cycles: a local score is that of a child and its parents.
+
+    Returns:
+      ``[c, d, s]`` float, nats.
+
+    Differentiable: in posterior and rows.
+    """
+    d = graphs.shape[1]
+    # The prior bounds what parents can leave of a variable.
+    logs, left = schur_complements(posterior, graphs, _PRIOR)
+    sizes = jnp.arange(d, dtype=rows.dtype)[None, :]
+    zero = jnp.zeros_like(sizes)
+    constants = local_score(sizes, rows[:, None], zero, zero)
+    number = graphs.sum(axis=1, dtype=jnp.int32)
+    child = jnp.minimum(jnp.arange(d), rows.shape[0] - 1)[None, :, None]
+    half = (_DEGREES + 1 + number.astype(rows.dtype) + rows[child]) / 2
+    # Of the two determinants' large multiples of ``logs`` this half is left.
+    return constants[child, number] - half * jnp.log(left) - logs / 2
 
 
 def local_score(
