@@ -55,6 +55,7 @@ _VARIABLE_AXES = {
     "path_prob": (0, 1),
     "mc_error": (0, 1),
     "rhat": (0, 1),
+    "noise_variances": (1,),
     "ess": (0, 1),
 }
 """The axes that variables are along, of all that a posterior's ``extra`` may hold."""

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
 from causaljax.core.types import Kernel, Kind
 from causaljax.estimators.base import BaseGraphEstimator, FitResult
@@ -15,18 +16,26 @@ from causaljax.estimators.class_levels import class_bound, count_classes, is_cla
 from causaljax.estimators.cost import Cost
 from causaljax.graphs import modular
 from causaljax.graphs.dags import greedy_acyclic
+from causaljax.kernels import dibs
 from causaljax.kernels.posterior import exact, partition_mcmc
 from causaljax.probabilistic import EffectPosterior, averaged_effects, to_arviz
 from causaljax.reports import evaluation
+from causaljax.scores import bge
 from causaljax.scores.parent_sets import SCORES
 from causaljax.tables import frame, notices
 from causaljax.tables.edges import DIRECTED
 
-METHODS = ("auto", "exact", "mcmc")
-_OPTIONS = {"exact": (), "mcmc": ("num_candidates", "num_chains", "num_steps")}
+_OPTIONS = {
+    "exact": ("num_graphs",),
+    "mcmc": ("num_graphs", "num_candidates", "num_chains", "num_steps"),
+    "dibs": ("num_particles", "num_steps"),
+}
+METHODS = ("auto", *_OPTIONS)
+_MEANINGS = {"dibs": "share of particles"}  # of what is no sample of the posterior
 _MOST_EXACT = 12  # columns: twice as many take a million times as long
 _TOLD = 0.9  # posterior probability of a direction, given the edge, to claim it
 _LEFT_OUT = 0.1  # probability of an edge outside the candidates, to speak of it
+_UNMIXED = "share of samples that have not mixed"
 _EFFECTS = 3  # folded into the key of their draws
 _NUMBERS = (Kind.CONTINUOUS, Kind.COUNT, Kind.ORDINAL)
 
@@ -46,7 +55,9 @@ class BayesianDAG(BaseGraphEstimator):
         and memory grow as 3^d and 4^d, and what they will be is said before it starts.
         "mcmc" samples ordered partitions and graphs
         (``causaljax.kernels.posterior.partition_mcmc``). "auto" is "exact" up to 12
-        columns and "mcmc" beyond.
+        columns and "mcmc" beyond. "dibs" moves particles along gradients of the
+        posterior density (``causaljax.kernels.dibs``): an approximation with a bias,
+        whose shares of particles are not called probabilities.
       score: the likelihood. "bge" takes columns for jointly Gaussian numbers, "bdeu"
         for classes, "degenerate_gaussian" takes the indicators of classes and the
         numbers for jointly Gaussian, with the BIC in place of the marginal likelihood.
@@ -63,10 +74,11 @@ class BayesianDAG(BaseGraphEstimator):
       bic_weight: what a parameter costs by "degenerate_gaussian", in units of the BIC's
         log(n)/2; 1 if None.
       equivalent_sample_size: of the prior of "bdeu"; 1 if None.
-      num_graphs: how many graphs are kept; 1,000 if None.
+      num_graphs: of "exact" and "mcmc", how many graphs are kept; 1,000 if None.
       num_candidates: of "mcmc", how many variables may be parents of each; 12 if None.
       num_chains: of "mcmc"; 4 if None.
-      num_steps: of "mcmc", of each chain; 5,000 if None.
+      num_particles: of "dibs"; 30 if None.
+      num_steps: of "mcmc", of each chain, 5,000 if None; or of "dibs", 2,000 if None.
       progress: show a progress bar; None shows one if the standard error stream is
         a terminal and the fit takes more than a second.
       random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
@@ -115,6 +127,7 @@ class BayesianDAG(BaseGraphEstimator):
         num_graphs=None,
         num_candidates=None,
         num_chains=None,
+        num_particles=None,
         num_steps=None,
         progress=None,
         random_state=0,
@@ -128,6 +141,7 @@ class BayesianDAG(BaseGraphEstimator):
         self.num_graphs = num_graphs
         self.num_candidates = num_candidates
         self.num_chains = num_chains
+        self.num_particles = num_particles
         self.num_steps = num_steps
         self.progress = progress
         self.random_state = random_state
@@ -308,20 +322,19 @@ class BayesianDAG(BaseGraphEstimator):
     def _fit_problem(self, problem, columns, bar):
         problem = problem._replace(whole=None)
         method = self._chosen_method(len(columns.names))
-        kernel, config = self._configure(method, problem, columns)
+        kernel, config, score = self._configure(method, problem, columns)
         problem, config = self._with_prior(problem, config, columns)
         posterior, info = self._run(kernel, problem, config, bar)
         extra = dict(posterior.extra)
-        info |= {"method": method, "score": config.score}
-        info["edge_probabilities"] = (
-            "posterior probability"
-            if info["converged"]
-            else "share of samples that have not mixed"
-        )
+        info |= {"method": method, "score": score}
+        mixed = "posterior probability" if info["converged"] else _UNMIXED
+        info["edge_probabilities"] = _MEANINGS.get(method, mixed)
         if "left_out" in extra:
             info["left_out"] = float(extra.pop("left_out"))
             self._warn_of_candidates(info["left_out"], config.num_candidates)
         extra["path_prob"] = _paths(posterior, extra)
+        if "map_graph" not in extra:
+            extra["map_graph"] = _best(posterior, problem)
         graph, essential = _claims(np.asarray(posterior.edge_prob), problem)
         return FitResult(graph, essential, None, posterior._replace(extra=extra), info)
 
@@ -335,7 +348,7 @@ class BayesianDAG(BaseGraphEstimator):
         return "exact" if num_columns <= _MOST_EXACT else "mcmc"
 
     def _configure(self, method: str, problem: Any, columns: frame.Columns):
-        for name in {name for names in _OPTIONS.values() for name in names}:
+        for name in sorted({name for names in _OPTIONS.values() for name in names}):
             if getattr(self, name) is not None and name not in _OPTIONS[method]:
                 raise ValueError(
                     f"{name} has no meaning for the method {method}: leave it out"
@@ -383,31 +396,46 @@ class BayesianDAG(BaseGraphEstimator):
                     'take score="degenerate_gaussian"'
                 )
         most = 2 if score == "bge" else class_bound(columns.names, levels, read)
-        options = self._set_options(
-            "bic_weight", "equivalent_sample_size", "num_graphs", *_OPTIONS[method]
-        )
+        options = self._set_options(*_OPTIONS[method])
+        intervened = bool(np.asarray(problem.intervened).any())
+        if method == "dibs":
+            if score != "bge":
+                raise ValueError(
+                    f"the method dibs reads numbers, and the score is {score}: take "
+                    'method="mcmc"'
+                )
+            expected = {"edges_per_variable": self._expected_edges()}
+            options |= expected | {"interventional": intervened}
+            config = dibs.Config(**options)
+            check_options(config)
+            return dibs.KERNEL, config, score
+        options |= self._set_options("bic_weight", "equivalent_sample_size")
         module = {"exact": exact, "mcmc": partition_mcmc}[method]
         config = module.Config(
             score=score,
             most_classes=most,
             edge_odds=self._edge_odds(len(columns.names)),
-            interventional=bool(np.asarray(problem.intervened).any()),
+            interventional=intervened,
             **options,
         )
         check_options(config)
         kernel: Kernel = module.KERNEL
-        return kernel, config
+        return kernel, config, score
 
-    def _edge_odds(self, d: int) -> float:
-        """Prior odds of an edge; see ``edges_per_variable``."""
+    def _expected_edges(self) -> float:
         expected = 2.0 if self.edges_per_variable is None else self.edges_per_variable
         number = isinstance(expected, int | float | np.number)
         if not number or isinstance(expected, bool) or not expected > 0:
             raise ValueError(
                 f"edges_per_variable must be a number above 0, not {expected!r}"
             )
-        room = d - 1 - 2 * float(expected)
-        return min(1.0, float(expected) / room) if room > 0 else 1.0
+        return float(expected)
+
+    def _edge_odds(self, d: int) -> float:
+        """Prior odds of an edge; see ``edges_per_variable``."""
+        expected = self._expected_edges()
+        room = d - 1 - 2 * expected
+        return min(1.0, expected / room) if room > 0 else 1.0
 
     def _warn_of_candidates(self, left_out: float, num_candidates: int) -> None:
         if left_out > _LEFT_OUT:
@@ -421,6 +449,8 @@ class BayesianDAG(BaseGraphEstimator):
     def _diagnose(self, last: Any) -> dict[str, Any]:
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
         if info["nonfinite"] or info["converged"]:
+            return super()._diagnose(last)
+        if "acyclicity" in info:
             return super()._diagnose(last)
         if "rhat" in info:
             notices.warn(
@@ -449,11 +479,12 @@ class BayesianDAG(BaseGraphEstimator):
 
     def _notes(self):
         info = self.info_
-        odds = info["config"]["edge_odds"]
+        odds = info["config"].get("edge_odds", self._edge_odds(self.n_features_in_))
         prior = "all DAGs equally probable" if odds == 1 else f"odds {odds:.2g} an edge"
         how = {
             "exact": "Exact sums over all DAGs",
             "mcmc": "Markov chains over ordered partitions",
+            "dibs": "Particles moved by gradients (DiBS), a biased approximation",
         }[info["method"]]
         yield f"{how}; likelihood {info['score']}, prior {prior}."
         if info["method"] == "mcmc":
@@ -506,6 +537,18 @@ def _closures(graphs):
         paths = reach.astype(np.float32)
         reach |= paths @ paths > 0
     return reach
+
+
+def _best(posterior, problem):
+    """The graph of the largest BGe score among the graphs kept."""
+    graphs = np.unique(np.asarray(posterior.graphs), axis=0)
+    scores = np.asarray(_bge(graphs, jax.tree.map(np.asarray, problem)))
+    return graphs[scores.argmax()]
+
+
+@quick_jit
+def _bge(graphs, problem):
+    return jax.lax.map(lambda graph: bge.bge(graph, problem).sum(), graphs)
 
 
 def _claims(prob, problem):

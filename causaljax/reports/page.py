@@ -25,6 +25,8 @@ MEANINGS = {
     "this direction; a refit that leaves the direction open counts half.",
     "posterior probability": "The probability of the edge given the table, under the "
     "likelihood and the prior that the method names.",
+    "share of particles": "The share of particles whose graph has the edge. Particles "
+    "approximate a posterior, with a bias that is not known.",
     "share of samples that have not mixed": "The share of sampled graphs that have the "
     "edge. The samples are no posterior: other chains gave other shares.",
     "calibrated probability": "The probability that a trained network gives the edge. "
