@@ -164,8 +164,14 @@ def test_parents_that_are_no_candidates_are_told():
     graph = np.zeros((1, 4, 4), bool)
     graph[0, [0, 1], 3] = True
     candidates = np.array([[1, 2], [0, 2], [0, 1], [0, 1]], np.int32)
+    edge_shares = jax.jit(parent_sets.edge_shares)
+    shares = edge_shares(make_problem(x), graph, parent_sets.Config())
+    assert (np.asarray(shares)[:3, 3] > 0.99).all()  # also those that are edges
+    assert np.asarray(shares)[3, 0] == 0  # a cycle
     left_out = jax.jit(parent_sets.left_out)
-    assert left_out(make_problem(x), candidates, graph, parent_sets.Config()) > 0.99
-    better = candidates.copy()
-    better[3] = 0, 2
-    assert left_out(make_problem(x), better, graph, parent_sets.Config()) > 0.99
+    assert left_out(shares, candidates) > 0.99
+    anew = jax.jit(parent_sets.candidates_of)(shares, candidates)
+    assert anew[:, 0].tolist() == [3, 3, 3, 0]
+    assert anew[0].tolist() == [3, 1]  # among equals the first so far
+    wide = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]], np.int32)
+    assert left_out(shares, wide) == 0

@@ -24,6 +24,7 @@ from causaljax.graphs.modular import NEVER
 from causaljax.scores import bge, degenerate_gaussian, discrete, linear_gaussian
 from causaljax.scores.classes import Classes, read_classes
 
+_TIE = 1e-6  # probability: what is less is no difference
 SCORES = ("bge", "bdeu", "degenerate_gaussian")
 
 
@@ -171,47 +172,79 @@ def rank_candidates(problem: Problem, num_candidates: int, config: Config) -> Ar
     return jax.lax.map(of_variable, jnp.arange(d))
 
 
-def left_out(
-    problem: Problem, candidates: Array, graphs: Array, config: Config
-) -> Array:
-    """The largest probability of an edge from a variable that is no candidate.
+def edge_shares(problem: Problem, graphs: Array, config: Config) -> Array:
+    """The probability of each edge given the rest of graphs, averaged over these.
 
-    The odds of one more parent, given the others of a graph, are those of the
-    degenerate Gaussian score and the prior; they are averaged over graphs.
+    The odds of an edge, given the other parents of its end, are those of the degenerate
+    Gaussian score and the prior, whatever the score. An edge that would close a cycle
+    has the probability 0.
 
     Args:
       problem: the table.
-      candidates: ``[d, k]`` int, of each variable.
-      graphs: ``[s, d, d]`` bool, samples of the posterior.
+      graphs: ``[s, d, d]`` bool, acyclic.
       config: what counts.
 
     Returns:
-      ``[]`` float, 0 if all variables are candidates.
+      ``[d, d]`` float, i -> j at [i, j].
     """
-    d, k = candidates.shape
+    d = problem.x.shape[1]
     table = _blocks(problem, config)
     dtype = table.rows.dtype
-    if k >= d - 1:
-        return 0 * table.rows[0]
-    outside = jnp.ones((d, d), bool).at[jnp.arange(d)[:, None], candidates].set(False)
-    outside = outside & problem.allowed.T
     odds = jnp.log(jnp.asarray(config.edge_odds, dtype))
-    more = 0 if config.prior is None else prior_log_odds(config.prior, dtype).T
-    reached = jax.vmap(transitive_closure)(graphs)
+    more = 0 if config.prior is None else prior_log_odds(config.prior, dtype)
 
-    def of_graph(pair):
-        graph, reached = pair
-
+    def of_graph(graph):
         def of_variable(j):
             scores, _ = degenerate_gaussian.toggled_scores(
                 table, j, graph[:, j], jnp.asarray(config.bic_weight, dtype)
             )
-            return scores - scores[j]
+            return jnp.where(graph[:, j], scores[j] - scores, scores - scores[j])
 
-        gains = jax.lax.map(of_variable, jnp.arange(d)) + odds + more
-        return jnp.where(outside & ~reached, jax.nn.sigmoid(gains), 0)
+        gains = jax.lax.map(of_variable, jnp.arange(d)).T + odds + more
+        possible = problem.allowed & ~transitive_closure(graph).T
+        share = jnp.where(possible, jax.nn.sigmoid(gains), 0)
+        return jnp.where(problem.required, 1, share)
 
-    return jax.lax.map(of_graph, (graphs, reached)).mean(axis=0).max()
+    return jax.lax.map(of_graph, graphs).mean(axis=0)
+
+
+def left_out(shares: Array, candidates: Array) -> Array:
+    """The largest probability of an edge from a variable that is no candidate.
+
+    Args:
+      shares: ``[d, d]`` float, of ``edge_shares``.
+      candidates: ``[d, k]`` int, of each variable.
+
+    Returns:
+      ``[]`` float.
+    """
+    numbers = jnp.arange(len(shares), dtype=candidates.dtype)[:, None]
+    inside = jnp.zeros(shares.shape, bool).at[candidates, numbers].set(True)
+    inside = inside | jnp.eye(len(shares), dtype=bool)
+    return jnp.where(inside, 0, shares).max()
+
+
+def candidates_of(shares: Array, candidates: Array) -> Array:
+    """Candidates chosen anew: the ends of the edges that are most probable, either way.
+
+    Args:
+      shares: as in ``left_out``.
+      candidates: ``[d, k]`` int, those so far; they are taken first among equals.
+
+    Returns:
+      ``[d, k]`` int.
+    """
+    d, k = candidates.shape
+    numbers = jnp.arange(d, dtype=candidates.dtype)[:, None]
+    before = jnp.arange(k, 0, -1, dtype=shares.dtype) * (_TIE / k)
+    bonus = (
+        jnp.zeros_like(shares)
+        .at[numbers, candidates]
+        .set(jnp.broadcast_to(before, (d, k)))
+    )
+    worth = jnp.maximum(shares, shares.T) + bonus
+    worth = jnp.where(jnp.eye(d, dtype=bool), -jnp.inf, worth)
+    return jax.lax.top_k(worth, k)[1].astype(candidates.dtype)
 
 
 def _permitted(problem, candidates):

@@ -37,6 +37,7 @@ _BATCHES = 20  # of a chain's steps, whose means tell the Monte Carlo error
 _LEAST = 0.01  # edges of less probability need not have mixed
 _MIXED = 1.05  # split R-hat of every other edge, below which chains have mixed
 _BURN_IN = 0.2  # share of the steps that are not counted
+_CHOSEN_ANEW = (0.5, 0.7, 0.85)  # shares of those, after which candidates are
 _HEATED = 0.5  # share of those, in which the weights come into force
 
 
@@ -45,8 +46,9 @@ _HEATED = 0.5  # share of those, in which the weights come into force
 class Config(parent_sets.Config):
     """What parent sets are weighed by, and how long chains run.
 
-    Parents of a variable are among ``num_candidates`` others
-    (``scores.parent_sets.rank_candidates``), all if there are no more. ``num_chains``
+    Parents of a variable are among ``num_candidates`` others, all if there are no more:
+    those that explain most (``scores.parent_sets.rank_candidates``) to begin with, and
+    those of the most probable edges once chains have moved for a while. ``num_chains``
     chains take ``num_steps`` steps, each with ``num_temperatures`` copies, in which log
     weights are multiplied by 1 down to ``coldness``. ``num_graphs`` graphs are kept.
     """
@@ -118,14 +120,20 @@ def step(
     key: Array, state: State, problem: Problem, config: Config
 ) -> tuple[State, Info]:
     """Every variable once, in all chains; then neighbouring temperatures."""
-    del problem
     chains, copies, d = state.layer.shape
     dtype = state.log_weights.dtype
-    move_key, turn_key, exchange_key = jax.random.split(key, 3)
+    burn_in = max(int(_BURN_IN * config.num_steps), 1)
+    move_key, turn_key, exchange_key, choice_key = jax.random.split(key, 4)
+    if state.candidates.shape[1] < d - 1:
+        chosen_at = jnp.array([int(share * burn_in) for share in _CHOSEN_ANEW])
+        state = jax.lax.cond(
+            (chosen_at == state.step).any(),
+            lambda: _choose_candidates(choice_key, state, problem, config),
+            lambda: state,
+        )
     ladder = jnp.asarray(config.coldness, dtype) ** (
         jnp.arange(copies, dtype=dtype) / max(copies - 1, 1)
     )
-    burn_in = max(int(_BURN_IN * config.num_steps), 1)
     heated = (state.step + 1).astype(dtype) / max(_HEATED * burn_in, 1)
     scale = ladder * jnp.minimum(heated, 1)
     order = (
@@ -164,7 +172,11 @@ def step(
     # Evenly over the steps that count, chain after chain.
     slots = jnp.arange(config.num_graphs, dtype=jnp.int32)
     due = (slots * length) // config.num_graphs == since
-    kept = jnp.where((due & counted)[:, None], layer[slots % chains, 0], state.kept)
+    # Before, whatever was met last.
+    room = max(config.num_graphs // chains, 1)
+    early = slots // chains == state.step % room
+    due = jnp.where(counted, due, early)
+    kept = jnp.where(due[:, None], layer[slots % chains, 0], state.kept)
     new = state._replace(
         step=state.step + 1,
         layer=layer,
@@ -223,12 +235,7 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
             "rhat": rhat,
             "ess": spread / jnp.maximum(error**2, 1e-30),
             "map_graph": graphs[jnp.argmax(worth)],
-            "left_out": parent_sets.left_out(
-                problem,
-                state.candidates,
-                graphs[:: max(config.num_graphs // _LOOKED_AT, 1)],
-                config,
-            ),
+            "left_out": _left_out(state, graphs, problem, config),
         },
     )
 
@@ -330,6 +337,38 @@ def _relocate(state, layer, v, noise, scale):
     new = chosen % 2 == 0
     moved = jnp.where(new & (rest >= target), rest + 1, rest)
     return jnp.where(others, moved, target).astype(jnp.int32)
+
+
+def _left_out(state, graphs, problem, config):
+    """The largest probability of an edge from outside the candidates."""
+    d, k = state.candidates.shape
+    if k == d - 1:
+        return 0 * state.log_weights[0, 0]
+    some = graphs[:: max(len(graphs) // _LOOKED_AT, 1)]
+    shares = parent_sets.edge_shares(problem, some, config)
+    return parent_sets.left_out(shares, state.candidates)
+
+
+def _choose_candidates(key, state, problem, config):
+    """Candidates and weights anew, from graphs that the chains have met."""
+    keys = jax.random.split(key, _LOOKED_AT)
+    slots = jnp.arange(_LOOKED_AT) * config.num_graphs // _LOOKED_AT
+
+    def draw(pair):
+        key, layer = pair
+        level = jax.random.uniform(key, layer.shape, state.log_weights.dtype)
+        return _as_graph(state, _draw_sets(state, layer, level[state.place]))
+
+    graphs = jax.lax.map(draw, (keys, state.kept[slots]))
+    shares = parent_sets.edge_shares(problem, graphs, config)
+    candidates = parent_sets.candidates_of(shares, state.candidates)
+    weights = parent_sets.log_weights(problem, candidates, config)
+    weights = jnp.maximum(weights, NEVER)
+    return state._replace(
+        candidates=candidates,
+        log_weights=weights,
+        log_sums=_sums_of_subsets(weights),
+    )
 
 
 def _turn_edges(key, state, layer):
