@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from causaljax.probabilistic.graph_priors import (
         independent_edges as independent_edges,
     )
+    from causaljax.probabilistic.structural_model import (
+        StructuralModel as StructuralModel,
+    )
+    from causaljax.probabilistic.structural_model import to_numpyro as to_numpyro
 
 _HOME = {
     "arviz_export": ["mcmc_to_arviz", "to_arviz"],
