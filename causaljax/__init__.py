@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from causaljax.core.types import Problem as Problem
     from causaljax.core.types import make_problem as make_problem
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
+    from causaljax.estimators import BayesianDAG as BayesianDAG
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
@@ -42,6 +43,7 @@ _HOME = {
     "tables.files": ["read_result"],
     "estimators": [
         "AmortizedDAG",
+        "BayesianDAG",
         "ContinuousDAG",
         "LatentInterventionDAG",
         "LinearDAG",

@@ -15,7 +15,7 @@ from numpyro.infer import MCMC, NUTS, Predictive
 
 from causaljax import make_problem
 from causaljax.probabilistic import Modular
-from causaljax.scores import bge, bge_weights
+from causaljax.scores import bge_weights, parent_sets
 
 names = ["age", "exercise", "weight", "pressure"]
 rng = np.random.default_rng(0)
@@ -30,7 +30,9 @@ table = (table - table.mean(axis=0)) / table.std(axis=0)
 # The BGe score of each parent set of each variable is the exact posterior over all 543
 # graphs, as a distribution of numpyro.
 with jax.enable_x64(True):
-    scores = np.asarray(jax.jit(bge.bge_of_parent_sets)(make_problem(table)))
+    scores = np.asarray(
+        jax.jit(parent_sets.all_log_weights)(make_problem(table), parent_sets.Config())
+    )
 learned = Modular(scores)
 problem = make_problem(table.astype(np.float32))
 

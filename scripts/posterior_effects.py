@@ -27,7 +27,7 @@ import numpy as np
 from causaljax.core.types import make_problem
 from causaljax.graphs import modular
 from causaljax.probabilistic import averaged_effects
-from causaljax.scores import bge
+from causaljax.scores import parent_sets
 
 COLUMNS, DRAWS = 5, 400
 
@@ -44,7 +44,9 @@ def simulate(seed, num_rows):
     return noise @ np.linalg.inv(np.eye(COLUMNS) - weights), weights
 
 
-log_weights = jax.jit(bge.bge_of_parent_sets)
+log_weights = jax.jit(
+    lambda problem: parent_sets.all_log_weights(problem, parent_sets.Config())
+)
 sample_dags = jax.jit(modular.sample_dags, static_argnums=2)
 
 

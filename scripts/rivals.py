@@ -160,8 +160,20 @@ def _sdcd():
     return fit
 
 
+def _antecedent():
+    from antecedent.discovery import ExactDagPosterior
+
+    def fit(x):  # exact edge marginals by the Gaussian BIC, all DAGs alike
+        table = {f"x{k}": column for k, column in enumerate(x.T)}
+        prob = np.array(ExactDagPosterior().run(table).edge_marginal_matrix())
+        return prob > 0.5, prob
+
+    return fit
+
+
 # One row each: pinned requirements, the rival's own package last, and the loader.
 RIVALS = {
+    "antecedent": ("numpy==2.4.6 antecedent==2.4.1", _antecedent),
     "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),

@@ -13,10 +13,13 @@ from test_graph_sums import every_dag
 from causaljax.core.types import make_problem
 from causaljax.graphs import modular
 from causaljax.probabilistic.effect_posterior import averaged_effects
-from causaljax.scores import bge, bge_weights
+from causaljax.scores import bge, bge_weights, parent_sets
 
 draw_weights = jax.jit(bge_weights.draw_weights)
 total_effects = jax.jit(bge_weights.total_effects)
+all_log_weights = jax.jit(
+    lambda problem: parent_sets.all_log_weights(problem, parent_sets.Config())
+)
 
 
 def regression(x, j, parents):
@@ -64,7 +67,7 @@ def test_the_evidence_of_the_regressions_is_the_score(x64):
         for graph in graphs
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-8)
-    sets = jax.jit(bge.bge_of_parent_sets)(problem)
+    sets = all_log_weights(problem)
     numbers = (graphs * (1 << np.arange(3))[:, None]).sum(axis=1)
     np.testing.assert_allclose(sets[np.arange(3), numbers], expected, rtol=1e-8)
 
@@ -148,7 +151,7 @@ def test_ranks_are_uniform_where_graphs_are_drawn():
     @jax.jit
     @jax.vmap
     def draw_graphs(key, x):
-        weights = bge.bge_of_parent_sets(make_problem(x))
+        weights = all_log_weights(make_problem(x))
         return modular.sample_dags(key, weights, draws)
 
     with jax.enable_x64(True):

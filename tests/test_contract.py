@@ -29,6 +29,7 @@ from causaljax.kernels import (
 )
 from causaljax.kernels.latent_interventions import mixture
 from causaljax.kernels.neural import equations, pruning
+from causaljax.kernels.posterior import exact, partition_mcmc
 from causaljax.networks import network, out_of_distribution
 
 NUM_ROWS = 40
@@ -291,6 +292,24 @@ REGISTRY |= {
         short=4,
         smooth=False,
     ),
+}
+REGISTRY |= {
+    f"posterior-{name}": Row(
+        # Laws of arithmetic in the dtype of the problem, as of the order search.
+        kernel=module.KERNEL._replace(precision="single"),
+        config=module.Config(num_steps=NUM_STEPS, num_graphs=8),
+        problem=linear_problem,
+        parameters=attrgetter("log_weights"),
+        sweep=("edge_odds",),
+        short=2,
+        smooth=False,
+        moves=moves,
+        samples=True,
+    )
+    for name, module, moves in (
+        ("exact", exact, False),
+        ("mcmc", partition_mcmc, True),
+    )
 }
 SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from causaljax.estimators.advice import recommend as recommend
     from causaljax.estimators.amortized import AmortizedDAG as AmortizedDAG
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
+    from causaljax.estimators.bayesian import BayesianDAG as BayesianDAG
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
     from causaljax.estimators.latent_interventions import (
         LatentInterventionDAG as LatentInterventionDAG,
@@ -24,6 +25,7 @@ _HOME = {
     "advice": ["Advice", "discover", "recommend"],
     "amortized": ["AmortizedDAG"],
     "base": ["BaseGraphEstimator"],
+    "bayesian": ["BayesianDAG"],
     "continuous": ["ContinuousDAG"],
     "latent_interventions": ["LatentInterventionDAG"],
     "linear": ["LinearDAG"],

@@ -51,6 +51,11 @@ _VARIABLE_AXES = {
     "independence_p": (1, 2),
     "direction_evidence": (1, 2),
     "shape_counts": (1,),
+    "map_graph": (0, 1),
+    "path_prob": (0, 1),
+    "mc_error": (0, 1),
+    "rhat": (0, 1),
+    "ess": (0, 1),
 }
 """The axes that variables are along, of all that a posterior's ``extra`` may hold."""
 

@@ -11,6 +11,7 @@ METHODS = {
     "mixed": "MixedDAG",
     "continuous": "ContinuousDAG",
     "amortized": "AmortizedDAG",
+    "bayesian": "BayesianDAG",
     "neural": "NeuralDAG",
     "latent-interventions": "LatentInterventionDAG",
 }

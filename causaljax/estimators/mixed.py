@@ -5,18 +5,15 @@ import math
 
 import numpy as np
 
-from causaljax.core.compiling import quick_jit
 from causaljax.core.options import check_options
 from causaljax.core.types import Kind, Whole
 from causaljax.estimators.base import FitResult
 from causaljax.estimators.class_base import BaseClassDAG
+from causaljax.estimators.class_levels import class_bound, count_classes, is_class
 from causaljax.kernels import mixed_order
-from causaljax.scores.classes import FEWEST_ROWS, read_classes
+from causaljax.scores.classes import FEWEST_ROWS
 
 _NUMBERS = (Kind.CONTINUOUS, Kind.COUNT)
-_LEVELS = (2, 3, 4, 6, 8, 12, 16, 24, 32)  # bounds of classes; each has its program
-
-_classes = quick_jit(lambda problem: read_classes(problem)[1:], once=True)
 
 
 class MixedDAG(BaseClassDAG):
@@ -105,10 +102,10 @@ class MixedDAG(BaseClassDAG):
         groups = []
         if problem.whole is None or self.score not in ("auto", "degenerate_gaussian"):
             problem = problem._replace(whole=None)
-            levels, pooled = (np.asarray(leaf) for leaf in _classes(problem))
+            levels, pooled = (np.asarray(leaf) for leaf in count_classes(problem))
         else:
             groups = [
-                _groups(columns.scan.counts(name) if _is_class(kind) else None)
+                _groups(columns.scan.counts(name) if is_class(kind) else None)
                 for name, kind in zip(columns.names, problem.kind, strict=True)
             ]
             levels = np.array([max(len(group), 1) for group, _ in groups])
@@ -127,7 +124,7 @@ class MixedDAG(BaseClassDAG):
             for name, count, kind in zip(
                 columns.names, pooled, problem.kind, strict=True
             )
-            if count and (reads_all or _is_class(kind))
+            if count and (reads_all or is_class(kind))
         }
         graph = posterior.graphs[0]
         essential, posterior, said = self._with_probabilities(
@@ -157,16 +154,10 @@ class MixedDAG(BaseClassDAG):
                 f"the score {score} reads classes, and columns {named} hold numbers: "
                 'take score="degenerate_gaussian", or cut them into classes'
             )
-        read = np.array([_is_class(kind) for kind in kinds])
+        read = np.array([is_class(kind) for kind in kinds])
         read |= score != "degenerate_gaussian"
-        most = max(levels[read], default=2)
-        for k in np.flatnonzero(read & (levels > _LEVELS[-1])):
-            raise ValueError(
-                f"column {columns.names[k]!r} has {levels[k]} classes of at least "
-                f"{FEWEST_ROWS} rows: put some together, {_LEVELS[-1]} are the most"
-            )
-        most_classes = next(bound for bound in _LEVELS if bound >= most)
-        return dataclasses.replace(config, most_classes=most_classes)
+        most = class_bound(columns.names, levels, read)
+        return dataclasses.replace(config, most_classes=most)
 
     def _direction(self, info, claimed):
         del info
@@ -236,7 +227,3 @@ def _whole_blocks(columns, groups, levels, most_classes):
         covariance=scan.covariance(parts),
         levels=levels.astype(np.int32),
     )
-
-
-def _is_class(kind):
-    return kind in (Kind.BINARY, Kind.CATEGORICAL)

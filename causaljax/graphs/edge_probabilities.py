@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from causaljax.core.linalg import matmul
-from causaljax.core.types import Array
+from causaljax.core.types import Array, Problem
 from causaljax.graphs.dags import transitive_closure
 
 
@@ -71,6 +71,19 @@ def edge_probabilities(
     prob = pair_probabilities(jnp.where(possible, gains, -jnp.inf))
     free = allowed & ~transitive_closure(required).T
     return jnp.where(required, 1, jnp.where(free, prob, 0)).astype(gains.dtype)
+
+
+def known_edges(prob: Array, problem: Problem) -> Array:
+    """Probabilities, 1 of required edges and 0 of forbidden ones.
+
+    Args:
+      prob: ``[d, d]`` float, which knowledge has shaped already, but for rounding.
+      problem: has the knowledge.
+
+    Returns:
+      ``[d, d]`` float.
+    """
+    return jnp.where(problem.required, 1, jnp.where(problem.allowed, prob, 0))
 
 
 def symmetrise_undirected(prob: Array, graph: Array, essential: Array) -> Array:

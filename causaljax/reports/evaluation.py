@@ -113,6 +113,38 @@ def compare_graphs(
     }
 
 
+def expected_shd(truth: GraphLike, edge_probabilities: GraphLike) -> float:
+    """The mean structural Hamming distance of a distribution over graphs to a DAG.
+
+        E SHD = sum over pairs of 1 - P(the pair is joined as in the truth)
+
+    Args:
+      truth: a DAG, as in ``compare_graphs``.
+      edge_probabilities: P(row causes column), likewise; both directions of a pair
+        exclude each other.
+
+    Returns:
+      The mean.
+
+    Raises:
+      ValueError: as ``compare_graphs``.
+
+    Example:
+      >>> truth = np.array([[0, 1], [0, 0]])
+      >>> expected_shd(truth, np.array([[0, 0.75], [0.25, 0]]))
+      0.25
+    """
+    given = {"truth": truth, "edge_probabilities": edge_probabilities}
+    matrices, names = _aligned(given)
+    graph, prob = (
+        _dag(matrices["truth"], "truth", names),
+        matrices["edge_probabilities"],
+    )
+    none = 1 - prob - prob.T
+    right = np.where(graph, prob, np.where(graph.T, prob.T, none))
+    return float((1 - right)[np.triu_indices(len(graph), 1)].sum())
+
+
 def sid(truth: GraphLike, estimate: GraphLike) -> int:
     """Structural intervention distance between two DAGs.
 

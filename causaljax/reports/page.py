@@ -23,6 +23,10 @@ MEANINGS = {
     "fit the data equally well: 1, or 1/2 where the direction is open.",
     "share of refits": "The share of refits to resampled rows that have the edge in "
     "this direction; a refit that leaves the direction open counts half.",
+    "posterior probability": "The probability of the edge given the table, under the "
+    "likelihood and the prior that the method names.",
+    "share of samples that have not mixed": "The share of sampled graphs that have the "
+    "edge. The samples are no posterior: other chains gave other shares.",
     "calibrated probability": "The probability that a trained network gives the edge. "
     "Calibrated on simulated tables: among those, of the edges with 0.8 about eight in "
     "ten were true. Tables unlike them may be worse.",

@@ -5,50 +5,17 @@ mean | W ~ N(0, (alpha_mu W)^-1), W ~ Wishart(alpha_w, T^-1).
 """
 
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from causaljax.core.linalg import map_factorisations, matmul
 from causaljax.core.types import Array, Problem
 from causaljax.scores import linear_gaussian
 
 _ALPHA_MU = 1.0  # rows that the prior mean counts for
-_DEGREES = 2.0  # alpha_w - d
-_PRIOR = _ALPHA_MU * (_DEGREES - 1) / (_ALPHA_MU + 1)  # T is so many times I
-
-
-class Scatter(NamedTuple):
-    """What prior and table say together of each variable's rows."""
-
-    matrix: Array  # [d, d, d] float, R of ``bge``, for the mechanism of each variable
-    rows: Array  # [d] float, N
-
-
-def scatter(problem: Problem, *, interventional: bool = True) -> Scatter:
-    """The posterior scatter R = T + S + aN/(a+N) m m' of ``bge``.
-
-    Args:
-      problem: the table, in standardised columns.
-      interventional: as in ``linear_gaussian.statistics``.
-
-    Returns:
-      The scatter and the numbers of rows.
-
-    Differentiable: in x and weight.
-    """
-    d, dtype = problem.x.shape[1], problem.x.dtype
-    stats = linear_gaussian.statistics(problem, interventional=interventional)
-    weight = linear_gaussian.row_weights(problem, interventional=interventional)
-    count = weight.sum(axis=1)
-    mean = matmul(weight, problem.x) / jnp.maximum(count, 1e-30)[:, None]
-    shrunk = _ALPHA_MU * count / (_ALPHA_MU + count)
-    about = count[:, None, None] * stats.covariance
-    about = about + shrunk[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    matrix = about + _PRIOR * jnp.eye(d, dtype=dtype)[None]
-    return Scatter(jnp.broadcast_to(matrix, (d, d, d)), jnp.broadcast_to(count, (d,)))
+_DEGREES = 2.0  # of the Wishart prior, less the number of variables
+_PRIOR = _ALPHA_MU * (_DEGREES - 1) / (_ALPHA_MU + 1)  # on T's diagonal
 
 
 def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array:
@@ -75,53 +42,76 @@ def bge(graph: Array, problem: Problem, *, interventional: bool = True) -> Array
     Source: Geiger and Heckerman 2002; Kuipers, Moffa and Heckerman 2014, whose
     correction of the exponents is used.
     """
-    d, dtype = graph.shape[0], problem.x.dtype
+    d = graph.shape[0]
     graph = graph.astype(bool)
-    posterior = scatter(problem, interventional=interventional)
+    posterior, count = posterior_scatter(problem, interventional=interventional)
 
     def log_determinant(members, matrix):
         inside = members[:, None] & members[None, :]
-        matrix = jnp.where(inside, matrix, jnp.eye(d, dtype=dtype))
+        matrix = jnp.where(inside, matrix, jnp.eye(d, dtype=matrix.dtype))
         return 2 * jnp.log(jnp.diagonal(jnp.linalg.cholesky(matrix))).sum()
 
     def local(parents, j, matrix, rows):
-        p = parents.sum(dtype=dtype)
-        before, after = (_DEGREES + p) / 2, (_DEGREES + p + 1) / 2
         family = parents | (jnp.arange(d) == j)
-        return (
-            0.5 * jnp.log(_ALPHA_MU / (_ALPHA_MU + rows))
-            - 0.5 * math.log(math.pi) * rows
-            + jax.lax.lgamma(after + rows / 2)
-            - jax.lax.lgamma(after)
-            + (after * (p + 1) - before * p) * math.log(_PRIOR)
-            - (after + rows / 2) * log_determinant(family, matrix)
-            + (before + rows / 2) * log_determinant(parents, matrix)
+        return local_score(
+            parents.sum(dtype=matrix.dtype),
+            rows,
+            log_determinant(parents, matrix),
+            log_determinant(family, matrix),
         )
 
-    each = graph.T, jnp.arange(d), *posterior
+    posterior = jnp.broadcast_to(posterior, (d, d, d))
+    rows = jnp.broadcast_to(count, (d,))
+    each = graph.T, jnp.arange(d), posterior, rows
     return map_factorisations(lambda one: local(*one), each)
 
 
-def bge_of_parent_sets(problem: Problem, *, interventional: bool = True) -> Array:
-    """``bge`` of every parent set of every variable: what ``graphs.modular`` sums.
-
-    With a logarithm of the prior of each set added, ``modular`` gives the exact
-    posterior over all DAGs.
+def posterior_scatter(problem: Problem, *, interventional: bool) -> tuple[Array, Array]:
+    """The matrix R of ``bge`` and the number of rows N, of each variable.
 
     Args:
-      problem: of few variables, in standardised columns.
-      interventional: as in ``bge``.
+      problem: as in ``bge``.
+      interventional: likewise.
 
     Returns:
-      ``[d, 2^d]`` float, nats, of sets whose bit j is 1 where variable j is in the set.
-      A set that holds the variable itself has the score of the set without it.
+      ``[k, d, d]`` float and ``[k]`` float; k = d, or 1 (one for all variables).
+
+    Differentiable: in x and weight.
     """
-    d = problem.x.shape[1]
-    sets = (np.arange(2**d)[:, None] >> np.arange(d)[None] & 1).astype(bool)
-    # In graph k each variable has the set k as its parents, but itself.
-    graphs = jnp.asarray(sets[:, :, None] & ~np.eye(d, dtype=bool)[None])
+    stats = linear_gaussian.statistics(problem, interventional=interventional)
+    weight = linear_gaussian.row_weights(problem, interventional=interventional)
+    count = weight.sum(axis=1)
+    mean = matmul(weight, problem.x) / jnp.maximum(count, 1e-30)[:, None]
+    shrunk = _ALPHA_MU * count / (_ALPHA_MU + count)
+    scatter = count[:, None, None] * stats.covariance
+    scatter = scatter + shrunk[:, None, None] * mean[:, :, None] * mean[:, None, :]
+    return scatter + _PRIOR * jnp.eye(mean.shape[1], dtype=mean.dtype)[None], count
 
-    def local(graph):
-        return bge(graph, problem, interventional=interventional)
 
-    return map_factorisations(local, graphs).T
+def local_score(
+    num_parents: Array, rows: Array, of_parents: Array, of_family: Array
+) -> Array:
+    """Local log marginal likelihoods, of determinants.
+
+    Args:
+      num_parents: ``[...]`` float.
+      rows: ``[...]`` float, N of ``bge``.
+      of_parents: ``[...]`` float, log det of R at the parents.
+      of_family: ``[...]`` float, likewise with the variable itself.
+
+    Returns:
+      ``[...]`` float, nats.
+
+    Differentiable: in the determinants and rows.
+    """
+    p = num_parents
+    before, after = (_DEGREES + p) / 2, (_DEGREES + p + 1) / 2
+    return (
+        0.5 * jnp.log(_ALPHA_MU / (_ALPHA_MU + rows))
+        - 0.5 * math.log(math.pi) * rows
+        + jax.lax.lgamma(after + rows / 2)
+        - jax.lax.lgamma(after)
+        + (after * (p + 1) - before * p) * math.log(_PRIOR)
+        - (after + rows / 2) * of_family
+        + (before + rows / 2) * of_parents
+    )

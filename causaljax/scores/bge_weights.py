@@ -33,7 +33,7 @@ def draw_weights(
         v | x ~ InverseGamma((w - d + p + 1 + N) / 2, (R_jj - R_jP R_PP^-1 R_Pj) / 2),
         b | v, x ~ Normal(R_PP^-1 R_Pj, v R_PP^-1)
 
-    R is ``bge.scatter``. Each variable has the rows in which it was not intervened on.
+    R is ``bge.posterior_scatter``. Each variable has the rows in which it was not intervened on.
 
     Args:
       key: typed key.
@@ -48,17 +48,18 @@ def draw_weights(
     """
     s, d = graphs.shape[:2]
     dtype = problem.x.dtype
-    posterior = bge.scatter(problem, interventional=interventional)
+    scatter, rows = bge.posterior_scatter(problem, interventional=interventional)
+    scatter = jnp.broadcast_to(scatter, (d, d, d))
     normal_key, gamma_key = jax.random.split(key)
     parents = graphs.astype(bool).swapaxes(1, 2)
     shapes = (_PRIOR_SHAPE + parents.sum(axis=2, dtype=dtype)) / 2
-    shapes = shapes + posterior.rows[None] / 2
+    shapes = shapes + rows[None] / 2
     noise = jax.random.normal(normal_key, (s, d, d), dtype)
     precision = jax.random.gamma(gamma_key, shapes, dtype=dtype)
 
     def draw(one):
         parents, j, noise, precision = one
-        matrix = posterior.matrix[j]
+        matrix = scatter[j]
         inside = parents[:, None] & parents[None, :]
         root = jnp.linalg.cholesky(jnp.where(inside, matrix, jnp.eye(d, dtype=dtype)))
         cross = jnp.where(parents, matrix[:, j], 0)

@@ -1,0 +1,441 @@
+"""Posteriors over causal graphs: exact, or by samples that are checked."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from causaljax.core.options import check_options
+from causaljax.core.types import Kernel, Kind
+from causaljax.estimators.base import BaseGraphEstimator, FitResult
+from causaljax.estimators.class_levels import class_bound, count_classes, is_class
+from causaljax.estimators.cost import Cost
+from causaljax.graphs import modular
+from causaljax.graphs.dags import greedy_acyclic
+from causaljax.kernels.posterior import exact, partition_mcmc
+from causaljax.reports import evaluation
+from causaljax.scores.parent_sets import SCORES
+from causaljax.tables import frame, notices
+from causaljax.tables.edges import DIRECTED
+
+METHODS = ("auto", "exact", "mcmc")
+_OPTIONS = {"exact": (), "mcmc": ("num_candidates", "num_chains", "num_steps")}
+_MOST_EXACT = 12  # columns: twice as many take a million times as long
+_TOLD = 0.9  # posterior probability of a direction, given the edge, to claim it
+_LEFT_OUT = 0.05  # probability of an edge outside the candidates, to speak of it
+_NUMBERS = (Kind.CONTINUOUS, Kind.COUNT, Kind.ORDINAL)
+
+
+class BayesianDAG(BaseGraphEstimator):
+    """The posterior over causal graphs, and what it leaves open.
+
+        P(G | table) is proportional to P(table | G) P(G)
+
+    Every number that this class calls a posterior probability is one, under the
+    likelihood and prior that are named here: the exact sum over all DAGs for few
+    columns, and for more the average over Markov chains that have been found to mix.
+    Chains that have not mixed are not called a posterior.
+
+    Args:
+      method: "exact" sums over all DAGs (``causaljax.kernels.posterior.exact``); time
+        and memory grow as 3^d and 4^d, and what they will be is said before it starts.
+        "mcmc" samples ordered partitions and graphs
+        (``causaljax.kernels.posterior.partition_mcmc``). "auto" is "exact" up to 12
+        columns and "mcmc" beyond.
+      score: the likelihood. "bge" takes columns for jointly Gaussian numbers, "bdeu"
+        for classes, "degenerate_gaussian" takes the indicators of classes and the
+        numbers for jointly Gaussian, with the BIC in place of the marginal likelihood.
+        "auto" is "bge" for tables of numbers, "bdeu" for tables of classes and
+        "degenerate_gaussian" for tables of both.
+      edges_per_variable: what the prior expects, before acyclicity is asked for. A
+        graph has prior odds w for each of its edges, with
+        (d - 1) w / (1 + 2 w) = edges_per_variable and w at most 1; at 1 all DAGs are
+        equally probable. 2 if None.
+      prior: probabilities of edges beforehand: a DataFrame or array ``[d, d]``, causes
+        as rows, or a function of a cause and an effect. Their log-odds, in nats, join
+        the score of the graph; .5 changes nothing, 0 rules an edge out. See
+        ``causaljax.tables.priors``.
+      bic_weight: what a parameter costs by "degenerate_gaussian", in units of the BIC's
+        log(n)/2; 1 if None.
+      equivalent_sample_size: of the prior of "bdeu"; 1 if None.
+      num_graphs: how many graphs are kept; 1,000 if None.
+      num_candidates: of "mcmc", how many variables may be parents of each; 12 if None.
+      num_chains: of "mcmc"; 4 if None.
+      num_steps: of "mcmc", of each chain; 5,000 if None.
+      progress: show a progress bar; None shows one if the standard error stream is
+        a terminal and the fit takes more than a second.
+      random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
+        of which each fit draws one (``info_["seed"]``).
+
+    Attributes:
+      edge_probabilities_: DataFrame ``[d, d]``, P(row causes column | table).
+      path_probabilities_: DataFrame ``[d, d]``, P(a directed path leads from row to
+        column | table).
+      map_graph_: DataFrame ``[d, d]`` of 0 and 1, the graph of the largest posterior
+        probability: of all DAGs by "exact", of those that were met by "mcmc". It is
+        one of a class that the table often cannot tell apart.
+      mc_errors_: DataFrame ``[d, d]``, the standard errors of ``edge_probabilities_``
+        that come from sampling; 0 for "exact".
+      adjacency_: DataFrame ``[d, d]`` of 0 and 1: pairs that are joined with a
+        probability above 1/2, each in its more probable direction, as far as that is
+        acyclic.
+      cpdag_: the same, with both directions of an edge whose direction has a
+        probability of .9 or less, given the edge.
+
+    Gaps are filled five times and count as rows of a fifth: the doubt that they leave
+    is larger than the posterior says.
+
+    Sources: as in the kernels and in ``causaljax.scores.parent_sets``.
+
+    Example:
+      >>> import numpy as np
+      >>> from causaljax import BayesianDAG
+      >>> rng = np.random.default_rng(0)
+      >>> a, b = rng.normal(size=(2, 200))
+      >>> table = np.stack([a, b, a + b + rng.normal(size=200)], axis=1)
+      >>> model = BayesianDAG().fit(table)
+      >>> model.adjacency_.to_numpy().tolist()
+      [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    """
+
+    def __init__(
+        self,
+        *,
+        method="auto",
+        score="auto",
+        edges_per_variable=None,
+        prior=None,
+        bic_weight=None,
+        equivalent_sample_size=None,
+        num_graphs=None,
+        num_candidates=None,
+        num_chains=None,
+        num_steps=None,
+        progress=None,
+        random_state=0,
+    ):
+        self.method = method
+        self.score = score
+        self.edges_per_variable = edges_per_variable
+        self.prior = prior
+        self.bic_weight = bic_weight
+        self.equivalent_sample_size = equivalent_sample_size
+        self.num_graphs = num_graphs
+        self.num_candidates = num_candidates
+        self.num_chains = num_chains
+        self.num_steps = num_steps
+        self.progress = progress
+        self.random_state = random_state
+
+    def sample_graphs(self, n: int = 100) -> np.ndarray:
+        """Whole graphs from the posterior.
+
+        They are those that the fit kept: all different draws, evenly spread over the
+        chains. One fit and the same ``n`` give the same graphs.
+
+        Args:
+          n: how many, at most ``num_graphs``.
+
+        Returns:
+          ``[n, d, d]`` bool, each acyclic, in the order of the columns.
+
+        Raises:
+          ValueError: if ``n`` is no whole number from 1 to ``num_graphs``.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        graphs = np.asarray(self.posterior_.graphs)
+        kept = len(graphs)
+        if not isinstance(n, int | np.integer) or not 1 <= n <= kept:
+            raise ValueError(
+                f"n must be a whole number from 1 to {kept}, as many graphs as the fit "
+                f"kept, not {n!r}: set num_graphs for more"
+            )
+        return graphs[(np.arange(n) * kept) // n]
+
+    def parent_sets(self, variable: str, *, least: float = 0.001) -> pd.DataFrame:
+        """The sets of parents that a variable may have, by falling probability.
+
+        Args:
+          variable: a column.
+          least: sets of less probability are left out.
+
+        Returns:
+          DataFrame with ``parents``, a tuple of names, and ``probability``: exact, or
+          by "mcmc" the share of the graphs that were kept.
+
+        Raises:
+          ValueError: if there is no such column.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        names = [str(name) for name in self.adjacency_]
+        if str(variable) not in names:
+            raise ValueError(f"there is no column {variable!r}: columns are {names}")
+        j, d = names.index(str(variable)), len(names)
+        exact_ones = (self.posterior_.extra or {}).get("parent_sets")
+        if exact_ones is not None:
+            numbers, shares = np.arange(2**d), np.asarray(exact_ones[j], float)
+        else:
+            held = np.asarray(self.posterior_.graphs)[:, :, j]
+            sets, counts = np.unique(held, axis=0, return_counts=True)
+            numbers = [sum(1 << int(i) for i in np.flatnonzero(one)) for one in sets]
+            shares = counts / len(held)
+        order = np.argsort(-shares, kind="stable")
+        rows = [
+            {
+                "parents": tuple(
+                    names[i] for i in range(d) if int(numbers[k]) >> i & 1
+                ),
+                "probability": float(shares[k]),
+            }
+            for k in order
+            if shares[k] >= least
+        ]
+        return pd.DataFrame(rows, columns=["parents", "probability"])
+
+    def expected_shd(self, truth: Any) -> float:
+        """The posterior mean of the structural Hamming distance to a graph.
+
+            E SHD = sum over pairs of 1 - P(the pair is joined as in the graph)
+
+        Args:
+          truth: a DAG as a DataFrame with the columns' names, an array ``[d, d]`` in
+            their order, or a ``networkx.DiGraph``.
+
+        Raises:
+          ValueError: if its shape or names do not fit.
+          AttributeError: if the estimator has not been fitted.
+        """
+        self._check_fitted()
+        return evaluation.expected_shd(truth, self.edge_probabilities_)
+
+    def _reads_classes(self):
+        return True
+
+    def _cost(self, rows, columns):
+        if self._chosen_method(columns) != "exact":
+            return None
+        return Cost(
+            seconds=2e-8 * columns * 4.0**columns,
+            gigabytes=modular.bytes_needed(columns, sampling=True) / 2**30,
+        )
+
+    def _fit_problem(self, problem, columns, bar):
+        problem = problem._replace(whole=None)
+        method = self._chosen_method(len(columns.names))
+        kernel, config = self._configure(method, problem, columns)
+        problem, config = self._with_prior(problem, config, columns)
+        posterior, info = self._run(kernel, problem, config, bar)
+        extra = dict(posterior.extra)
+        info |= {"method": method, "score": config.score}
+        info["edge_probabilities"] = (
+            "posterior probability"
+            if info["converged"]
+            else "share of samples that have not mixed"
+        )
+        if "left_out" in extra:
+            info["left_out"] = float(extra.pop("left_out"))
+            self._warn_of_candidates(info["left_out"], config.num_candidates)
+        extra["path_prob"] = _paths(posterior, extra)
+        graph, essential = _claims(np.asarray(posterior.edge_prob), problem)
+        return FitResult(graph, essential, None, posterior._replace(extra=extra), info)
+
+    def _chosen_method(self, num_columns: int) -> str:
+        if self.method not in METHODS:
+            raise ValueError(
+                f"method must be one of {list(METHODS)}, not {self.method!r}"
+            )
+        if self.method != "auto":
+            return self.method
+        return "exact" if num_columns <= _MOST_EXACT else "mcmc"
+
+    def _configure(self, method: str, problem: Any, columns: frame.Columns):
+        for name in {name for names in _OPTIONS.values() for name in names}:
+            if getattr(self, name) is not None and name not in _OPTIONS[method]:
+                raise ValueError(
+                    f"{name} has no meaning for the method {method}: leave it out"
+                )
+        kinds = np.asarray(problem.kind)
+        numbers = np.isin(kinds, _NUMBERS)
+        score = self.score
+        if score == "auto":
+            classes = np.array([is_class(kind) for kind in kinds])
+            score = "degenerate_gaussian" if classes.any() else "bge"
+            if not np.isin(kinds, (Kind.CONTINUOUS, Kind.COUNT)).any():
+                score = "bdeu"
+        elif score not in SCORES:
+            raise ValueError(f"score must be one of {['auto', *SCORES]}, not {score!r}")
+        for name, reader in (
+            ("bic_weight", "degenerate_gaussian"),
+            ("equivalent_sample_size", "bdeu"),
+        ):
+            if getattr(self, name) is not None and score != reader:
+                raise ValueError(
+                    f"{name} has no meaning for the score {score}: leave it out"
+                )
+        return self._kernel(method, score, problem, columns, numbers)
+
+    def _kernel(self, method, score, problem, columns, numbers):
+        levels, _ = (np.asarray(leaf) for leaf in count_classes(problem))
+        kinds = np.asarray(problem.kind)
+        read = np.array([is_class(kind) for kind in kinds])
+        if score == "bdeu":
+            read |= True
+            counted = np.isin(kinds, (Kind.CONTINUOUS, Kind.COUNT))
+            if counted.any():
+                named = [columns.names[k] for k in np.flatnonzero(counted)]
+                raise ValueError(
+                    f"the score bdeu reads classes, and columns {named} hold numbers: "
+                    'take score="degenerate_gaussian", or cut them into classes'
+                )
+        if score == "bge" and not numbers.all():
+            named = [
+                columns.names[k] for k in np.flatnonzero(kinds == Kind.CATEGORICAL)
+            ]
+            if named:
+                raise ValueError(
+                    f"the score bge reads numbers, and columns {named} hold classes: "
+                    'take score="degenerate_gaussian"'
+                )
+        most = 2 if score == "bge" else class_bound(columns.names, levels, read)
+        options = self._set_options(
+            "bic_weight", "equivalent_sample_size", "num_graphs", *_OPTIONS[method]
+        )
+        module = {"exact": exact, "mcmc": partition_mcmc}[method]
+        config = module.Config(
+            score=score,
+            most_classes=most,
+            edge_odds=self._edge_odds(len(columns.names)),
+            interventional=bool(np.asarray(problem.intervened).any()),
+            **options,
+        )
+        check_options(config)
+        kernel: Kernel = module.KERNEL
+        return kernel, config
+
+    def _edge_odds(self, d: int) -> float:
+        """Prior odds of an edge; see ``edges_per_variable``."""
+        expected = 2.0 if self.edges_per_variable is None else self.edges_per_variable
+        number = isinstance(expected, int | float | np.number)
+        if not number or isinstance(expected, bool) or not expected > 0:
+            raise ValueError(
+                f"edges_per_variable must be a number above 0, not {expected!r}"
+            )
+        room = d - 1 - 2 * float(expected)
+        return min(1.0, float(expected) / room) if room > 0 else 1.0
+
+    def _warn_of_candidates(self, left_out: float, num_candidates: int) -> None:
+        if left_out > _LEFT_OUT:
+            notices.warn(
+                f"an edge from a variable that is not among the {num_candidates} "
+                f"candidates of another has a probability of about {left_out:.2f}: "
+                "raise num_candidates",
+                stacklevel=5,
+            )
+
+    def _diagnose(self, last: Any) -> dict[str, Any]:
+        info = {name: leaf.item() for name, leaf in last._asdict().items()}
+        if info["nonfinite"] or info["converged"]:
+            return super()._diagnose(last)
+        if "rhat" in info:
+            notices.warn(
+                "the chains have not mixed: the largest split R-hat of an edge is "
+                f"{info['rhat']:.2f} and should be below 1.05. The shares are no "
+                "posterior probabilities: raise num_steps",
+                stacklevel=5,
+            )
+        else:
+            notices.warn(
+                "the sums over all DAGs lost their digits (relative error about "
+                f'{info["rounding"]:.0e}): take method="mcmc"',
+                stacklevel=5,
+            )
+        return info
+
+    def _direction(self, info: Mapping[str, Any], claimed: bool) -> str:
+        del info
+        if claimed:
+            return f"its posterior probability, given the edge, is above {_TOLD}"
+        return "neither direction has nearly all of the edge's probability"
+
+    def _graph_draws(self):
+        graphs = self.sample_graphs(min(100, len(self.posterior_.graphs)))
+        return [(graph, graph) for graph in graphs], f"{len(graphs)} sampled graphs"
+
+    def _notes(self):
+        info = self.info_
+        odds = info["config"]["edge_odds"]
+        prior = "all DAGs equally probable" if odds == 1 else f"odds {odds:.2g} an edge"
+        how = {
+            "exact": "Exact sums over all DAGs",
+            "mcmc": "Markov chains over ordered partitions",
+        }[info["method"]]
+        yield f"{how}; likelihood {info['score']}, prior {prior}."
+        if info["method"] == "mcmc":
+            yield (
+                f"Largest split R-hat of an edge {info['rhat']:.3f}, largest standard "
+                f"error of a probability {info['mc_error']:.3f}."
+            )
+        if not info["converged"]:
+            yield "The shares are no posterior probabilities: the samples are not fit."
+        yield (
+            f"Edges marked {DIRECTED} have a direction of posterior probability above "
+            f"{_TOLD}, given the edge. map_graph_ is one graph; sample_graphs draws."
+        )
+
+    def _store(self, learned, columns, table):
+        super()._store(learned, columns, table)
+        extra: Any = learned.posterior.extra
+        self.path_probabilities_ = frame.to_frame(extra["path_prob"], columns)
+        self.map_graph_ = frame.to_frame(
+            np.asarray(extra["map_graph"]).astype(int), columns
+        )
+        errors = extra.get("mc_error")
+        if errors is None:
+            errors = np.zeros_like(np.asarray(extra["path_prob"], float))
+        self.mc_errors_ = frame.to_frame(errors, columns)
+
+    def _relabelled_extra(self, extra, places):
+        sets = extra.pop("parent_sets", None)
+        found = super()._relabelled_extra(extra, places)
+        if sets is not None:
+            # Bit i of a set's number over columns is bit places[i] over variables.
+            numbers = np.arange(sets.shape[1])
+            moved = sum((numbers >> i & 1) << int(p) for i, p in enumerate(places))
+            found["parent_sets"] = np.asarray(sets)[places][:, moved]
+        return found
+
+
+def _paths(posterior, extra):
+    """Probabilities of directed paths: exact ones, or those of the graphs kept."""
+    if "path_prob" in extra:
+        return extra["path_prob"]
+    graphs = np.asarray(posterior.graphs)
+    kinds, counts = np.unique(graphs, axis=0, return_counts=True)
+    return np.einsum("s,sij->ij", counts / len(graphs), _closures(kinds))
+
+
+def _closures(graphs):
+    reach = graphs.copy()
+    for _ in range(int(math.log2(max(graphs.shape[1], 2))) + 1):
+        paths = reach.astype(np.float32)
+        reach |= paths @ paths > 0
+    return reach
+
+
+def _claims(prob, problem):
+    """The graph to show, and the same with both directions where one is open."""
+    required = np.asarray(problem.required)
+    joined = prob + prob.T
+    strength = np.where(joined > 0.5, np.maximum(prob - prob.T, 0) + joined, 0)
+    strength = np.where(prob >= prob.T, strength, 0)
+    tie = (prob == prob.T) & np.tril(np.ones_like(required), -1)
+    graph = np.asarray(
+        greedy_acyclic(np.where(tie, 0, strength), 0.0, required)
+    ).astype(bool)
+    share = prob / np.maximum(joined, 1e-30)
+    open_edges = graph & ~required & (share <= _TOLD)
+    return graph, graph | open_edges.T

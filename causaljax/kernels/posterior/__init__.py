@@ -1,0 +1,1 @@
+"""Posteriors over DAGs whose weight is a product over variables."""
