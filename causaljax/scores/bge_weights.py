@@ -33,7 +33,8 @@ def draw_weights(
         v | x ~ InverseGamma((w - d + p + 1 + N) / 2, (R_jj - R_jP R_PP^-1 R_Pj) / 2),
         b | v, x ~ Normal(R_PP^-1 R_Pj, v R_PP^-1)
 
-    R is ``bge.posterior_scatter``. Each variable has the rows in which it was not intervened on.
+    R is ``bge.posterior_scatter``. Each variable has the rows in which it was not
+    intervened on.
 
     Args:
       key: typed key.
