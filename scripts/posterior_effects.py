@@ -64,11 +64,12 @@ def measure(graphs_of, num_tables, num_rows, level):
     for seed in range(num_tables):
         x, weights = simulate(seed, num_rows)
         truth = np.linalg.inv(np.eye(COLUMNS) - weights)
-        graphs, key = graphs_of(seed, x, weights), jax.random.key(seed + 10**6)
+        graphs = graphs_of(seed, x, weights)
         for i in range(COLUMNS):
             for j in range(COLUMNS):
                 if i == j:
                     continue
+                key = jax.random.key(10**6 + 100 * seed + COLUMNS * i + j)
                 found = averaged_effects(key, graphs, x, i, j, level=level)
                 low, high = found.interval
                 holds = low - 1e-9 <= truth[i, j] <= high + 1e-9

@@ -1,6 +1,7 @@
 """Weights under the prior of BGe: evidence, draws and intervals."""
 
 import functools
+import pathlib
 
 import jax
 import numpy as np
@@ -164,6 +165,25 @@ def test_ranks_are_uniform_where_graphs_are_drawn():
         ties = (found[:, :, i, j] == true).sum(axis=1)  # of effects that are 0
         assert ties.any()
         assert_uniform(below + rng.integers(ties + 1), draws)
+
+
+def test_intervals_of_a_known_graph_hold_the_truth(monkeypatch):
+    """The check of `scripts/posterior_effects.py`, on fewer tables."""
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "scripts")
+    import posterior_effects
+
+    rows = posterior_effects.measure(
+        lambda seed, x, weights: np.repeat(weights[None] != 0, 200, axis=0),
+        num_tables=20,
+        num_rows=100,
+        level=0.9,
+    )
+    effects = rows[rows[:, 1] == 1]
+    assert len(effects) > 80
+    assert 0.82 < effects[:, 2].mean() < 0.97
+    none = rows[rows[:, 1] == 0]
+    assert none[:, 2].all()
+    assert not none[:, 3].any()
 
 
 def test_units_and_averages():

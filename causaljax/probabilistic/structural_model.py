@@ -210,6 +210,8 @@ def to_numpyro(
       means: ``[d]``, of the columns; left out, 0.
       spreads: ``[d]``, standard deviations of the columns, positive; left out, 1. The
         priors are in these units, so give both for columns that are not standardised.
+        Standardise the columns instead if SVI is to fit the model: its optimisers take
+        steps of one size in all parameters.
 
     Returns:
       The model: ``model(x, intervened=None)`` or ``model(num_rows=n)``.
