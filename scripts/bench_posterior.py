@@ -422,7 +422,7 @@ def bench_sachs(args):
     if args.picture:
         from causaljax import plot
 
-        figure = plot.comparison(data.truth, model)
+        figure = plot.comparison(data.truth, model).figure
         figure.savefig(args.picture, dpi=150, bbox_inches="tight")
         print(f"picture: {args.picture}")
 
