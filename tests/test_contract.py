@@ -22,6 +22,7 @@ from causaljax.graphs.dags import is_acyclic
 from causaljax.kernels import (
     amortized,
     continuous,
+    gflownet,
     latent_interventions,
     mixed_order,
     neural,
@@ -292,6 +293,23 @@ REGISTRY |= {
         smooth=False,
     ),
 }
+REGISTRY["gflownet"] = Row(
+    kernel=gflownet.KERNEL,
+    config=gflownet.Config(
+        hidden=8,
+        num_environments=8,
+        batch_size=16,
+        buffer_size=64,
+        num_graphs=200,
+        num_steps=NUM_STEPS,
+    ),
+    problem=linear_problem,
+    parameters=lambda state: state.policy[-1].weights,
+    sweep=("learning_rate",),
+    short=3,
+    smooth=True,
+    samples=True,
+)
 SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile
 
 
