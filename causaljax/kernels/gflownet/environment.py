@@ -79,16 +79,24 @@ def edges(dag: Dag, table: Array) -> Edges:
       The edges.
     """
     d = len(table)
-    each, sets = np.arange(d), _parent_sets(dag)
-    longer = sets[None, :] | _bits(d)[:, None]
-    after = table[each[None, :], longer]
+    longer = _parent_sets(dag)[None, :] | _bits(d)[:, None]
+    after = table[np.arange(d)[None, :], longer]
     legal = ~dag.graph & ~dag.reach.T & ~np.eye(d, dtype=bool) & (after > NEVER / 2)
-    return Edges(legal, jnp.where(legal, after - table[each, sets][None, :], 0))
+    gain = after - local_log_weights(dag, table)[None, :]
+    return Edges(legal, jnp.where(legal, gain, 0))
 
 
-def log_weight(dag: Dag, table: Array) -> Array:
-    """The logarithm of the weight of a DAG, ``[]`` float, of d variables."""
-    return table[np.arange(len(table)), _parent_sets(dag)].sum()
+def local_log_weights(dag: Dag, table: Array) -> Array:
+    """Log weights of a DAG's own parent sets; their sum is the DAG's log weight.
+
+    Args:
+      dag: of d variables.
+      table: ``[d, 2^d]`` float, log weights of parent sets.
+
+    Returns:
+      ``[d]`` float.
+    """
+    return table[np.arange(len(table)), _parent_sets(dag)]
 
 
 def greedy(dag: Dag, table: Array) -> Dag:

@@ -12,12 +12,11 @@ outputs are flows (see ``policy.choose``), and all loops are parts of the progra
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from causaljax.core.options import option
@@ -137,10 +136,8 @@ def _relative(table, start):
 
     What is near the best has logarithms near 0, of which float32 has digits enough.
     """
-    good = environment.greedy(start, table).graph
-    bits = 1 << np.arange(len(table), dtype=np.int32)
-    sets = jnp.where(good, bits[:, None], 0).sum(axis=0, dtype=jnp.int32)
-    own = table[np.arange(len(table)), sets]
+    good = environment.greedy(start, table)
+    own = environment.local_log_weights(good, table)
     return jnp.where(table > NEVER / 2, table - own[:, None], NEVER)
 
 
@@ -287,7 +284,7 @@ class _Path(NamedTuple):
     log_ratio: Array  # [] float, log R(s) P_B / P_F of the path so far
 
 
-def _draw(key, state) -> Any:
+def _draw(key, state):
     """A graph from the policy, ``[d, d]`` bool, and its path's log R P_B / P_F."""
     table, d = state.table, len(state.table)
     num_required = state.required.sum(dtype=jnp.int32)

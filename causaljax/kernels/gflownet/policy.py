@@ -11,7 +11,11 @@ import jax.numpy as jnp
 
 from causaljax.core.linalg import matmul
 from causaljax.core.types import Array
-from causaljax.kernels.gflownet.environment import Dag, edges, log_weight
+from causaljax.kernels.gflownet.environment import (
+    Dag,
+    edges,
+    local_log_weights,
+)
 
 _GAIN_SCALE = 10.0  # nats beyond which the network does not tell gains apart
 
@@ -67,10 +71,10 @@ def choose(policy: tuple, dag: Dag, table: Array) -> Choice:
 
         P_F(stop | s) = R(s) / F(s),   P_F(s + e | s) = f(s, e) / F(s).
 
-    The network gives log f(s, e) up to a constant, an upper bound of the logarithm of
-    the sum of all weights if no graph weighs more than 1. A flow of all that is
-    begun with is too large rather than too small, and where a flow is too large, there
-    the sampler goes and learns better; where it is too small, it would not go.
+    The network gives log f(s, e) minus a constant, which bounds the logarithm of the
+    sum of all weights if no DAG weighs more than 1. So flows begin too large rather
+    than too small. Where a flow is too large the sampler goes, and the network learns;
+    where a flow is too small the sampler does not go, and some graphs stay unseen.
 
     Args:
       policy: of ``init_policy``.
@@ -92,8 +96,9 @@ def choose(policy: tuple, dag: Dag, table: Array) -> Choice:
     for layer in hidden:
         signal = jax.nn.relu(matmul(signal, layer.weights) + layer.bias)
     signal = matmul(signal, last.weights) + last.bias
-    flow = _log_num_dags(d) + signal - log_weight(dag, table)
-    logits = jnp.where(legal.ravel(), flow, -jnp.inf)
+    flow = _log_num_dags(d) + signal
+    against_stop = flow - local_log_weights(dag, table).sum()
+    logits = jnp.where(legal.ravel(), against_stop, -jnp.inf)
     stop = jnp.zeros_like(logits[:1])
     log_prob = jax.nn.log_softmax(jnp.concatenate([logits, stop]))
     return Choice(log_prob, jnp.concatenate([gain.ravel(), stop]))
