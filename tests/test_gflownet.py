@@ -224,6 +224,14 @@ def exact_edges(problem):
     return (graphs * (prob / prob.sum())[:, None, None]).sum(axis=0)
 
 
+def weighted_error(problem, posterior):
+    """The largest error of edge probabilities with importance weights."""
+    importance = np.exp(np.asarray(posterior.extra["log_importance"], np.float64))
+    assert importance.sum() == pytest.approx(1, abs=1e-4)
+    found = np.einsum("s,sij->ij", importance, np.asarray(posterior.graphs))
+    return np.abs(found - exact_edges(problem)).max()
+
+
 def test_edge_probabilities_are_the_exact_ones(fitted):
     problem, posterior, info = fitted
     np.testing.assert_allclose(posterior.edge_prob, exact_edges(problem), atol=0.03)
@@ -231,6 +239,7 @@ def test_edge_probabilities_are_the_exact_ones(fitted):
     num = len(posterior.graphs)
     assert 0.9 * num < posterior.extra["effective_sample_size"] <= num + 1
     np.testing.assert_allclose(posterior.edge_prob, posterior.graphs.mean(axis=0))
+    assert weighted_error(problem, posterior) < 0.03
 
 
 def test_edge_probabilities_obey_knowledge(fitted):
@@ -253,3 +262,5 @@ def test_an_untrained_policy_says_so(fitted):
     posterior, info = run.run(gflownet.KERNEL, jax.random.key(0), problem, config)
     assert not info.converged
     assert posterior.extra["effective_sample_size"] < config.num_graphs / 2
+    plain = np.abs(posterior.edge_prob - exact_edges(problem)).max()
+    assert weighted_error(problem, posterior) < plain / 2

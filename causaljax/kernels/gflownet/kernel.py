@@ -56,7 +56,7 @@ class Config:
     batch_size: int = option(256, least=1)
     buffer_size: int = option(16_384, least=1)
     num_graphs: int = option(10_000, least=1)
-    num_steps: int = option(5000, least=1)
+    num_steps: int = option(12_000, least=1)
 
 
 class Transitions(NamedTuple):
@@ -251,17 +251,22 @@ def _num_added(dag, num_required, dtype):
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
     """Graphs drawn from the policy, each of the same weight.
 
-    ``extra`` has ``balance_error``, ``[]``, the running mean of the absolute error of
-    the detailed balance in training, nats, and ``effective_sample_size``, ``[]``: with
-    u = R(G) P_B(path) / P_F(path) of each graph's path, (sum u)^2 / sum u^2. It is
-    ``num_graphs`` for a policy in balance.
+    ``extra`` has
+
+    - ``balance_error``, ``[]``, the running mean of the absolute error of the detailed
+      balance in training, nats;
+    - ``log_importance``, ``[s]``, nats, normalised over s: of u = R(G) P_B(path) /
+      P_F(path), where the path is that by which the graph was drawn. Means with the
+      weights u tend to the exact ones as s grows, however badly the policy is trained;
+    - ``effective_sample_size``, ``[]``: (sum u)^2 / sum u^2, which is s for a policy in
+      balance.
     """
     keys = jax.random.split(key, config.num_graphs)
     graphs, logs = jax.lax.map(
         lambda key: _draw(key, state), keys, batch_size=min(_AT_ONCE, len(keys))
     )
     graphs = graphs[:, state.places][:, :, state.places]
-    ratio = jnp.exp(logs - logs.max())
+    logs = jax.nn.log_softmax(logs)
     probability = graphs.mean(axis=0, dtype=state.table.dtype)
     return Posterior(
         # A mean of ones may be rounded.
@@ -270,7 +275,8 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         log_weight=jnp.zeros_like(logs) - math.log(len(keys)),
         extra={
             "balance_error": state.error,
-            "effective_sample_size": ratio.sum() ** 2 / (ratio**2).sum(),
+            "log_importance": logs,
+            "effective_sample_size": jnp.exp(-jax.nn.logsumexp(2 * logs)),
         },
     )
 
