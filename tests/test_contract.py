@@ -23,6 +23,7 @@ from causaljax.kernels import (
     amortized,
     continuous,
     dibs,
+    gflownet,
     latent_interventions,
     mixed_order,
     neural,
@@ -337,6 +338,23 @@ REGISTRY |= {
         ("joint", "linear", "empirical"),
     )
 }
+REGISTRY["gflownet"] = Row(
+    kernel=gflownet.KERNEL,
+    config=gflownet.Config(
+        learning_rate=0.03,
+        hidden=8,
+        num_environments=16,
+        batch_size=16,
+        buffer_size=256,
+        num_graphs=200,
+        num_steps=NUM_STEPS,
+    ),
+    problem=linear_problem,
+    parameters=lambda state: state.policy[-1].weights,
+    sweep=("learning_rate",),
+    short=2,
+    samples=True,
+)
 SLOW = {"latent-network", "mixed-bdeu"}  # programs that take long to compile
 
 

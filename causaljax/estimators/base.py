@@ -56,6 +56,9 @@ _VARIABLE_AXES = {
     "mc_error": (0, 1),
     "rhat": (0, 1),
     "noise_variances": (1,),
+    "balance_error": (),
+    "log_importance": (),
+    "effective_sample_size": (),
     "ess": (0, 1),
 }
 """The axes that variables are along, of all that a posterior's ``extra`` may hold."""

@@ -16,7 +16,7 @@ from causaljax.estimators.class_levels import class_bound, count_classes, is_cla
 from causaljax.estimators.cost import Cost
 from causaljax.graphs import modular
 from causaljax.graphs.dags import greedy_acyclic
-from causaljax.kernels import dibs
+from causaljax.kernels import dibs, gflownet
 from causaljax.kernels.posterior import exact, partition_mcmc
 from causaljax.probabilistic import EffectPosterior, averaged_effects, to_arviz
 from causaljax.reports import evaluation
@@ -29,9 +29,11 @@ _OPTIONS = {
     "exact": ("num_graphs",),
     "mcmc": ("num_graphs", "num_candidates", "num_chains", "num_steps"),
     "dibs": ("num_particles", "num_steps"),
+    "gflownet": ("num_graphs", "num_steps"),
 }
 METHODS = ("auto", *_OPTIONS)
-_MEANINGS = {"dibs": "share of particles"}  # of what is no sample of the posterior
+# What is no sample of the posterior has another name.
+_MEANINGS = {"dibs": "share of particles", "gflownet": "share of learned samples"}
 _MOST_EXACT = 12  # columns: twice as many take a million times as long
 _TOLD = 0.9  # posterior probability of a direction, given the edge, to claim it
 _LEFT_OUT = 0.1  # probability of an edge outside the candidates, to speak of it
@@ -57,7 +59,8 @@ class BayesianDAG(BaseGraphEstimator):
         (``causaljax.kernels.posterior.partition_mcmc``). "auto" is "exact" up to 12
         columns and "mcmc" beyond. "dibs" moves particles along gradients of the
         posterior density (``causaljax.kernels.dibs``): an approximation with a bias,
-        whose shares of particles are not called probabilities.
+        whose shares of particles are not called probabilities. "gflownet" trains a
+        network to draw graphs (``causaljax.kernels.gflownet``), for few columns.
       score: the likelihood. "bge" takes columns for jointly Gaussian numbers, "bdeu"
         for classes, "degenerate_gaussian" takes the indicators of classes and the
         numbers for jointly Gaussian, with the BIC in place of the marginal likelihood.
@@ -74,11 +77,12 @@ class BayesianDAG(BaseGraphEstimator):
       bic_weight: what a parameter costs by "degenerate_gaussian", in units of the BIC's
         log(n)/2; 1 if None.
       equivalent_sample_size: of the prior of "bdeu"; 1 if None.
-      num_graphs: of "exact" and "mcmc", how many graphs are kept; 1,000 if None.
+      num_graphs: how many graphs are kept; 1,000 if None, or 10,000 of "gflownet".
       num_candidates: of "mcmc", how many variables may be parents of each; 12 if None.
       num_chains: of "mcmc"; 4 if None.
       num_particles: of "dibs"; 30 if None.
-      num_steps: of "mcmc", of each chain, 5,000 if None; or of "dibs", 2,000 if None.
+      num_steps: of "mcmc", of each chain, 5,000 if None; of "dibs", 2,000; or of
+        "gflownet", 12,000.
       progress: show a progress bar; None shows one if the standard error stream is
         a terminal and the fit takes more than a second.
       random_state: seed, a whole number; or None, a numpy Generator or a RandomState,
@@ -334,7 +338,12 @@ class BayesianDAG(BaseGraphEstimator):
             self._warn_of_candidates(info["left_out"], config.num_candidates)
         extra["path_prob"] = _paths(posterior, extra)
         if "map_graph" not in extra:
-            extra["map_graph"] = _best(posterior, problem)
+            extra["map_graph"] = _best(posterior, problem, config)
+        if method == "gflownet":
+            info["effective_sample_size"] = float(extra["effective_sample_size"])
+            errors = np.asarray(posterior.edge_prob)
+            errors = np.sqrt(errors * (1 - errors) / info["effective_sample_size"])
+            extra["mc_error"] = errors
         graph, essential = _claims(np.asarray(posterior.edge_prob), problem)
         return FitResult(graph, essential, None, posterior._replace(extra=extra), info)
 
@@ -410,7 +419,8 @@ class BayesianDAG(BaseGraphEstimator):
             check_options(config)
             return dibs.KERNEL, config, score
         options |= self._set_options("bic_weight", "equivalent_sample_size")
-        module = {"exact": exact, "mcmc": partition_mcmc}[method]
+        modules = {"exact": exact, "mcmc": partition_mcmc, "gflownet": gflownet}
+        module = modules[method]
         config = module.Config(
             score=score,
             most_classes=most,
@@ -450,7 +460,7 @@ class BayesianDAG(BaseGraphEstimator):
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
         if info["nonfinite"] or info["converged"]:
             return super()._diagnose(last)
-        if "acyclicity" in info:
+        if "rounding" not in info and "rhat" not in info:
             return super()._diagnose(last)
         if "rhat" in info:
             notices.warn(
@@ -484,6 +494,7 @@ class BayesianDAG(BaseGraphEstimator):
         how = {
             "exact": "Exact sums over all DAGs",
             "mcmc": "Markov chains over ordered partitions",
+            "gflownet": "Graphs drawn by a network that was trained on this table",
             "dibs": "Particles moved by gradients (DiBS), a biased approximation",
         }[info["method"]]
         yield f"{how}; likelihood {info['score']}, prior {prior}."
@@ -539,11 +550,12 @@ def _closures(graphs):
     return reach
 
 
-def _best(posterior, problem):
-    """The graph of the largest BGe score among the graphs kept."""
-    graphs = np.unique(np.asarray(posterior.graphs), axis=0)
-    scores = np.asarray(_bge(graphs, jax.tree.map(np.asarray, problem)))
-    return graphs[scores.argmax()]
+def _best(posterior, problem, config):
+    """The graph that the kept ones have most often or, by "dibs", of the best score."""
+    graphs, counts = np.unique(np.asarray(posterior.graphs), axis=0, return_counts=True)
+    if isinstance(config, dibs.Config):
+        counts = np.asarray(_bge(graphs, jax.tree.map(np.asarray, problem)))
+    return graphs[counts.argmax()]
 
 
 @quick_jit

@@ -52,6 +52,22 @@ class Config:
     prior: ArrayLike | None = None
 
 
+def take(config: Config, order: ArrayLike) -> Config:
+    """The settings for a problem whose variables are in another order.
+
+    Args:
+      config: of a problem of d variables.
+      order: ``[d]`` int, the variable that comes to each place.
+
+    Returns:
+      Settings whose prior is in that order.
+    """
+    if config.prior is None:
+        return config
+    prior = jnp.asarray(config.prior)[order][:, order]
+    return dataclasses.replace(config, prior=prior)
+
+
 def all_others(num_variables: int) -> np.ndarray:
     """Candidates where every other variable is one, ``[d, d - 1]`` int32."""
     off = ~np.eye(num_variables, dtype=bool)

@@ -60,10 +60,9 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     chex.assert_shape([problem.allowed, problem.required], (d, d))
     place = label_free_places(problem.x, problem.weight)
     order = jnp.zeros_like(place).at[place].set(jnp.arange(d, dtype=place.dtype))
-    if config.prior is not None:
-        prior = jnp.asarray(config.prior)[order][:, order]
-        config = dataclasses.replace(config, prior=prior)
-    weights = parent_sets.all_log_weights(take_variables(problem, order), config)
+    weights = parent_sets.all_log_weights(
+        take_variables(problem, order), parent_sets.take(config, order)
+    )
     return State(
         step=jnp.zeros((), jnp.int32),
         place=place,
