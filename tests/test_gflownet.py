@@ -227,7 +227,7 @@ def exact_edges(problem):
 
 def weighted_error(problem, posterior):
     """The largest error of edge probabilities with importance weights."""
-    importance = np.exp(np.asarray(posterior.extra["log_importance"], np.float64))
+    importance = np.exp(np.asarray(posterior.log_weight, np.float64))
     assert importance.sum() == pytest.approx(1, abs=1e-4)
     found = np.einsum("s,sij->ij", importance, np.asarray(posterior.graphs))
     return np.abs(found - exact_edges(problem)).max()

@@ -57,7 +57,6 @@ _VARIABLE_AXES = {
     "rhat": (0, 1),
     "noise_variances": (1,),
     "balance_error": (),
-    "log_importance": (),
     "effective_sample_size": (),
     "ess": (0, 1),
 }

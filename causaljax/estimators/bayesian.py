@@ -33,10 +33,11 @@ _OPTIONS = {
 }
 METHODS = ("auto", *_OPTIONS)
 # What is no sample of the posterior has another name.
-_MEANINGS = {"dibs": "share of particles", "gflownet": "share of learned samples"}
+_MEANINGS = {"dibs": "share of particles", "gflownet": "weighted share of drawn graphs"}
 _MOST_EXACT = 12  # columns: twice as many take a million times as long
 _TOLD = 0.9  # posterior probability of a direction, given the edge, to claim it
 _LEFT_OUT = 0.1  # probability of an edge outside the candidates, to speak of it
+_FEW_DRAWS = 400  # independent graphs: a standard error of .025
 _UNMIXED = "share of samples that have not mixed"
 _EFFECTS = 3  # folded into the key of their draws
 _NUMBERS = (Kind.CONTINUOUS, Kind.COUNT, Kind.ORDINAL)
@@ -329,6 +330,7 @@ class BayesianDAG(BaseGraphEstimator):
         kernel, config, score = self._configure(method, problem, columns)
         problem, config = self._with_prior(problem, config, columns)
         posterior, info = self._run(kernel, problem, config, bar)
+        posterior = _of_one_weight(posterior)
         extra = dict(posterior.extra)
         info |= {"method": method, "score": score}
         mixed = "posterior probability" if info["converged"] else _UNMIXED
@@ -341,6 +343,7 @@ class BayesianDAG(BaseGraphEstimator):
             extra["map_graph"] = _best(posterior, problem, config)
         if method == "gflownet":
             info["effective_sample_size"] = float(extra["effective_sample_size"])
+            self._warn_of_draws(info["effective_sample_size"])
             errors = np.asarray(posterior.edge_prob)
             errors = np.sqrt(errors * (1 - errors) / info["effective_sample_size"])
             extra["mc_error"] = errors
@@ -447,6 +450,14 @@ class BayesianDAG(BaseGraphEstimator):
         room = d - 1 - 2 * expected
         return min(1.0, expected / room) if room > 0 else 1.0
 
+    def _warn_of_draws(self, size: float) -> None:
+        if size < _FEW_DRAWS:
+            notices.warn(
+                f"the graphs that the network drew count as {size:.0f} independent ones"
+                ': raise num_steps, or take method="exact" or "mcmc"',
+                stacklevel=5,
+            )
+
     def _warn_of_candidates(self, left_out: float, num_candidates: int) -> None:
         if left_out > _LEFT_OUT:
             notices.warn(
@@ -548,6 +559,21 @@ def _closures(graphs):
         paths = reach.astype(np.float32)
         reach |= paths @ paths > 0
     return reach
+
+
+def _of_one_weight(posterior):
+    """The posterior with graphs repeated by their weights, which are then equal."""
+    shares = np.exp(np.asarray(posterior.log_weight, np.float64))
+    number = len(shares)
+    if np.ptp(shares) < 1e-6 / number:
+        return posterior
+    places = np.searchsorted(
+        np.cumsum(shares) / shares.sum(), (np.arange(number) + 0.5) / number
+    )
+    return posterior._replace(
+        graphs=np.asarray(posterior.graphs)[places],
+        log_weight=np.full_like(np.asarray(posterior.log_weight), -np.log(number)),
+    )
 
 
 def _best(posterior, problem, config):

@@ -25,9 +25,9 @@ MEANINGS = {
     "this direction; a refit that leaves the direction open counts half.",
     "posterior probability": "The probability of the edge given the table, under the "
     "likelihood and the prior that the method names.",
-    "share of learned samples": "The share of graphs with the edge, drawn by a network "
-    "that was trained on the table. How near they are to the posterior is measured by "
-    "the effective sample size.",
+    "weighted share of drawn graphs": "The share of graphs with the edge, by weights "
+    "that correct how often a network that was trained on the table draws them. It is "
+    "as good as the effective sample size is large.",
     "share of particles": "The share of particles whose graph has the edge. Particles "
     "approximate a posterior, with a bias that is not known.",
     "share of samples that have not mixed": "The share of sampled graphs that have the "

@@ -11,7 +11,6 @@ outputs are flows (see ``policy.choose``), and all loops are parts of the progra
 """
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import chex
@@ -22,6 +21,7 @@ import optax
 from causaljax.core.options import option
 from causaljax.core.problem import label_free_places, like_data, take_variables
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
+from causaljax.graphs.edge_probabilities import known_edges
 from causaljax.graphs.modular import NEVER
 from causaljax.kernels.gflownet import environment, policy
 from causaljax.kernels.gflownet.environment import Dag
@@ -45,8 +45,7 @@ class Config(parent_sets.Config):
     from 1 to ``exploration``. The last ``buffer_size`` transitions are kept, and the
     network, of two layers of ``hidden`` units, learns from ``batch_size`` of them a
     step. ``learning_rate`` is that of Adam at the start. The posterior holds
-    ``num_graphs`` graphs; its edge probabilities are their mean, with a standard error
-    of at most 1 / (2 sqrt(num_graphs)).
+    ``num_graphs`` graphs with weights, of which its edge probabilities are the mean.
     """
 
     learning_rate: float = option(5e-3, above=0)
@@ -251,17 +250,15 @@ def _num_added(dag, num_required, dtype):
 
 
 def finalise(key: Array, state: State, problem: Problem, config: Config) -> Posterior:
-    """Graphs drawn from the policy, each of the same weight.
+    """Graphs drawn from the policy, with weights that undo its errors.
 
-    ``extra`` has
+    A graph's weight is u = R(G) P_B(path) / P_F(path), where the path is that by which
+    it was drawn. Means with these weights tend to the exact ones as s grows, however
+    badly the policy is trained.
 
-    - ``balance_error``, ``[]``, the running mean of the absolute error of the detailed
-      balance in training, nats;
-    - ``log_importance``, ``[s]``, nats, normalised over s: of u = R(G) P_B(path) /
-      P_F(path), where the path is that by which the graph was drawn. Means with the
-      weights u tend to the exact ones as s grows, however badly the policy is trained;
-    - ``effective_sample_size``, ``[]``: (sum u)^2 / sum u^2, which is s for a policy in
-      balance.
+    ``extra`` has ``balance_error``, ``[]``, the running mean of the absolute error of
+    the detailed balance in training, nats; and ``effective_sample_size``, ``[]``:
+    (sum u)^2 / sum u^2, which is s for a policy in balance.
     """
     keys = jax.random.split(key, config.num_graphs)
     graphs, logs = jax.lax.map(
@@ -269,15 +266,14 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     )
     graphs = graphs[:, state.places][:, :, state.places]
     logs = jax.nn.log_softmax(logs)
-    probability = graphs.mean(axis=0, dtype=state.table.dtype)
+    shares = jnp.exp(logs)
+    probability = (shares[:, None, None] * graphs.astype(shares.dtype)).sum(axis=0)
     return Posterior(
-        # A mean of ones may be rounded.
-        edge_prob=jnp.where(problem.required, 1, probability).astype(probability.dtype),
+        edge_prob=known_edges(jnp.clip(probability, 0, 1), problem),
         graphs=graphs,
-        log_weight=jnp.zeros_like(logs) - math.log(len(keys)),
+        log_weight=logs,
         extra={
             "balance_error": state.error,
-            "log_importance": logs,
             "effective_sample_size": jnp.exp(-jax.nn.logsumexp(2 * logs)),
         },
     )

@@ -8,8 +8,8 @@ more often because more orders suit it.
 
 A step takes every variable out of the partition once and puts it back at a place drawn
 from its conditional distribution, into a layer or as a layer of its own. It then draws
-a graph of the partition and turns edges of it, as many as there are variables; the
-layers of that graph are the new partition. Chains run side by side, each with copies of
+a graph of the partition and turns some of its edges; the layers of that graph are the
+new partition. Chains run side by side, each with copies of
 higher temperature that exchange partitions.
 
 Sources: Kuipers and Moffa 2017, "Partition MCMC for inference on acyclic digraphs";
@@ -377,13 +377,14 @@ def _turn_edges(key, state, layer):
     dtype = state.log_weights.dtype
     keys = jax.random.split(key, 2)
     level = jax.random.uniform(keys[0], (chains, d), dtype)[:, state.place]
-    uniform = jax.random.uniform(keys[1], (d, chains, 4), dtype)
+    turns = d // 4 + 1  # each takes as long as several moves of a variable
+    uniform = jax.random.uniform(keys[1], (turns, chains, 4), dtype)
     sets = jax.vmap(lambda *pair: _draw_sets(state, *pair))(layer, level)
 
     def turn(i, sets):
         return jax.vmap(lambda *pair: _reverse_edge(state, *pair))(sets, uniform[i])
 
-    sets = jax.lax.fori_loop(0, d, turn, sets)
+    sets = jax.lax.fori_loop(0, turns, turn, sets)
     return jax.vmap(lambda one: _layers(state, one))(sets)
 
 
