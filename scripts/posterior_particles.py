@@ -95,8 +95,10 @@ def compare(args: argparse.Namespace) -> None:
                 show(weighting, seconds[0], step, marginals)
             if seed < args.rival_seeds:
                 if num_rows not in few:
-                    few[num_rows] = rivals.run("dibs", problem.x, **short).seconds
-                found = rivals.run("dibs", problem.x, **size)
+                    few[num_rows] = rivals.run(
+                        "dibs", np.asarray(problem.x), **short
+                    ).seconds
+                found = rivals.run("dibs", np.asarray(problem.x), **size)
                 step = (found.seconds - few[num_rows]) / (args.steps - 5)
                 show(found.version, found.seconds, step, found.weights)
     empty = np.mean([truth.sum() for _, truth in tables(20, 2, 5, args.seeds)])
@@ -148,7 +150,9 @@ def bias(args: argparse.Namespace) -> None:
                         edges_per_variable=1.0,
                     )
             if args.rival_seeds:
-                found = rivals.run("dibs", problem.x, edges_per_variable=1, **size)
+                found = rivals.run(
+                    "dibs", np.asarray(problem.x), edges_per_variable=1, **size
+                )
                 assert found.weights is not None
                 answers["dibs-lib, empirical"] = found.weights
             for name, marginals in answers.items():

@@ -78,21 +78,26 @@ def draw(key: Array, kind: str, shape: tuple[int, ...], dtype: Any) -> PyTree:
       ``Linear`` or ``Network``, with a leading axis m.
     """
     m, d, h = shape
-    shapes = (
-        Linear((m, d, d), (m, d))
-        if kind == "linear"
-        else Network((m, d, d, h), (m, d, h), (m, d, h), (m, d), (m, d))
+    keys = iter(jax.random.split(key, 5))
+
+    def normal(*size: int) -> Array:
+        return jax.random.normal(next(keys), size, dtype)
+
+    if kind == "linear":
+        return Linear(normal(m, d, d), normal(m, d))
+    return Network(
+        inputs=normal(m, d, d, h),
+        thresholds=normal(m, d, h),
+        outputs=normal(m, d, h),
+        means=normal(m, d),
+        log_variance=normal(m, d),
     )
-    keys = jax.random.split(key, len(shapes))
-    drawn = [
-        jax.random.normal(k, size, dtype) for k, size in zip(keys, shapes, strict=True)
-    ]
-    return type(shapes)(*drawn)
 
 
 def log_prior(parameters: PyTree) -> Array:
     """The log-density of one particle's parameters but for a constant, ``[]``."""
-    return -0.5 * sum((leaf * leaf).sum() for leaf in parameters)
+    squares = jnp.stack([(leaf * leaf).sum() for leaf in parameters])
+    return -0.5 * squares.sum()
 
 
 def log_likelihoods(parameters: PyTree, edges: Array, table: Table) -> Array:

@@ -285,7 +285,8 @@ def marginal_evidence(
     prob = _edges(alpha * scores, known)
     shape = (*scores.shape, config.num_graphs)
     graphs = jax.random.uniform(key, shape, scores.dtype) < prob[..., None]
-    local = bge.local_scores(*known.table, graphs)  # [m, d, s]
+    posterior, rows = known.table
+    local = bge.local_scores(posterior, rows, graphs)  # [m, d, s]
     evidence = jax.nn.logsumexp(local, axis=-1) - jnp.log(
         jnp.asarray(config.num_graphs, local.dtype)
     )
@@ -403,7 +404,9 @@ def _log_weights(graphs, state, config):
     each = jax.vmap(log_prior, (0, None, None))
     weight = each(graphs, known.log_odds, config.graph_prior)
     if config.likelihood == "bge":
-        local = bge.local_scores(*known.table, jnp.moveaxis(graphs, 0, -1)[None])
+        posterior, rows = known.table
+        stacked = jnp.moveaxis(graphs, 0, -1)[None]
+        local = bge.local_scores(posterior, rows, stacked)
         # A graph that several particles have found counts once.
         same = (graphs[:, None] == graphs[None, :]).all(axis=(2, 3))
         copies = same.sum(axis=1).astype(weight.dtype)
