@@ -239,7 +239,8 @@ def test_edge_probabilities_are_the_exact_ones(fitted):
     assert info.converged
     num = len(posterior.graphs)
     assert 0.9 * num < posterior.extra["effective_sample_size"] <= num + 1
-    np.testing.assert_allclose(posterior.edge_prob, posterior.graphs.mean(axis=0))
+    plain = posterior.graphs.mean(axis=0)
+    np.testing.assert_allclose(posterior.edge_prob, plain, atol=0.03)
     assert weighted_error(problem, posterior) < 0.03
 
 
