@@ -1,0 +1,193 @@
+"""Tests of conditional independence against numpy and scipy."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats as laws
+
+from causaljax.core.types import Whole, make_problem
+from causaljax.scores.independence import (
+    null_laws,
+    partial_correlation,
+)
+
+KEY = jax.random.key(0)
+
+
+def asked(*tests, width=3):
+    """Tests (x, y, z) as the arrays of a batch; rubbish where there is no z."""
+    x, y, _ = (np.array(part, object) for part in zip(*tests, strict=True))
+    z, used = np.zeros((len(tests), width), int), np.zeros((len(tests), width), bool)
+    for k, (*_, given) in enumerate(tests):
+        z[k, : len(given)], used[k, : len(given)] = given, True
+        z[k, len(given) :] = x[k]
+    return x.astype(int), y.astype(int), z, used
+
+
+def all_tests(d, width=3):
+    for x, y in itertools.combinations(range(d), 2):
+        others = [k for k in range(d) if k not in (x, y)]
+        for size in range(width + 1):
+            for z in itertools.combinations(others, size):
+                yield x, y, z
+
+
+def normal_table(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) @ (np.eye(d) + 0.4 * rng.normal(size=(d, d)))
+
+
+def outcome_of(test, problem, tests, key=KEY, config=None):
+    """The outcome as numpy arrays, of a program that is compiled for the shapes."""
+    config = test.config() if config is None else config
+    stats = jax.jit(test.prepare)(key, problem, config)
+    return jax.tree.map(np.asarray, jax.jit(test.p_values)(stats, *asked(*tests)))
+
+
+# Laws
+
+
+def test_tails_are_those_of_scipy(x64):
+    statistic = np.concatenate([[0, 1e-3], np.geomspace(0.1, 3000, 40)])
+    tails = jax.jit(null_laws.log_normal_tails)(statistic)
+    np.testing.assert_allclose(
+        tails, np.log(2) + laws.norm.logsf(statistic), rtol=1e-9, atol=1e-12
+    )
+    log_tail = jax.jit(null_laws.log_chi2_tail)
+    dof = np.array([0.3, 1, 2, 3.5, 10, 64, 1000])[:, None]
+    for factor in (0.01, 1, 1.3, 3):
+        x = factor * dof
+        np.testing.assert_allclose(
+            log_tail(x, dof), laws.chi2.logsf(x, dof), rtol=1e-6, atol=1e-12
+        )
+    # Where scipy underflows: the integral of the density by its own expansion.
+    x = np.array([1e3, 1e4, 1e5, 1e6])
+    np.testing.assert_allclose(log_tail(x, np.full(4, 2.0)), -x / 2, rtol=1e-12)
+    exact = np.log(2) + laws.norm.logsf(np.sqrt(x))
+    np.testing.assert_allclose(log_tail(x, np.ones(4)), exact, rtol=1e-9)
+
+
+def test_tails_join_smoothly():
+    statistic = np.linspace(1, 600, 2000, dtype=np.float32)
+    for dof in (1.0, 4.0, 50.0, 300.0):
+        tails = np.asarray(jax.jit(null_laws.log_chi2_tail)(statistic, dof))
+        assert np.isfinite(tails).all()
+        assert (np.diff(tails) <= 0).all()
+        exact = laws.chi2.logsf(statistic.astype(float), dof)
+        np.testing.assert_allclose(tails, exact, rtol=1e-3, atol=1e-5)
+
+
+def test_three_moments_give_the_law_of_weighted_chi_squares():
+    rng = np.random.default_rng(0)
+    for weights in ([1.0], [3.0, 1, 0.2], 0.6 ** np.arange(20)):
+        weights = np.array(weights, np.float32)
+        draws = rng.chisquare(1, size=(200_000, len(weights))) @ weights
+        traces = tuple((weights**k).sum() for k in (1, 2, 3))
+        found = null_laws.weighted_chi2(draws.astype(np.float32), traces)
+        p = np.exp(null_laws.log_chi2_tail(*found))
+        for level in (0.05, 0.01, 0.001):
+            assert abs((p < level).mean() - level) < 4 * np.sqrt(level / 200_000)
+
+
+# Fisher's z
+
+
+def fisher_z(x, tests):
+    """By inverses of correlation matrices; statistics, dof, log p-values."""
+    found = []
+    for a, b, z in tests:
+        inverse = np.linalg.inv(np.corrcoef(x[:, [a, b, *z]].T))
+        r = -inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1])
+        dof = len(x) - len(z) - 3
+        statistic = np.sqrt(dof) * abs(np.arctanh(r))
+        found.append((statistic, dof, np.log(2) + laws.norm.logsf(statistic)))
+    return np.array(found).T
+
+
+def assert_outcome(found, reference, rtol=1e-6):
+    for name, exact in zip(("statistic", "dof", "log_p"), reference, strict=True):
+        np.testing.assert_allclose(
+            getattr(found, name), exact, rtol=rtol, atol=rtol, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("name", ["FISHER_Z", "FISHER_Z_ROWS"])
+def test_partial_correlations_are_those_of_inverses(name, x64):
+    tests = list(all_tests(6))
+    x = normal_table(40, 6) * [1, 1e-3, 1e4, 1, 1, 1] + [0, 0, 1e5, 0, 3, 0]
+    test = getattr(partial_correlation, name)
+    found = outcome_of(test, make_problem(x), tests)
+    assert_outcome(found, fisher_z(x, tests))
+    assert (found.rows == 40).all()
+    # Weights count rows; rows of weight 0 and rows set from outside do not count.
+    times = np.random.default_rng(1).integers(0, 4, 40)
+    intervened = np.zeros(x.shape, bool)
+    intervened[:5, 2] = True
+    problem = make_problem(x, weight=times, intervened=intervened)
+    found = outcome_of(test, problem, tests)
+    times[:5] = 0
+    assert_outcome(found, fisher_z(np.repeat(x, times, axis=0), tests))
+
+
+def test_gaps_take_rows_from_the_tests_they_are_in(x64):
+    tests = list(all_tests(5))
+    x = normal_table(60, 5)
+    observed = np.random.default_rng(1).random(x.shape) < 0.8
+    problem = make_problem(np.where(observed, x, 9), observed=observed)
+    found = outcome_of(partial_correlation.FISHER_Z_ROWS, problem, tests)
+    pairwise = outcome_of(partial_correlation.FISHER_Z, problem, tests)
+    for k, (a, b, z) in enumerate(tests):
+        columns = [a, b, *z]
+        rows = observed[:, columns].all(axis=1)
+        one = type(found)(*(leaf[k] for leaf in found))
+        exact = fisher_z(x[rows], [tests[k]])[:, 0]
+        assert_outcome(one, exact)
+        pairs = itertools.combinations(columns, 2)
+        least = min(observed[:, pair].all(axis=1).sum() for pair in pairs)
+        assert pairwise.rows[k] == least
+        if not z:
+            np.testing.assert_allclose(pairwise.log_p[k], exact[2])
+
+
+@pytest.mark.parametrize("name", ["FISHER_Z", "FISHER_Z_ROWS"])
+def test_singular_columns_have_an_answer(name):
+    x = normal_table(50, 5).astype(np.float32)
+    x[:, 1] = 7.1  # constant
+    x[:, 3] = 2 * x[:, 2] - 1  # a copy
+    tests = [
+        (0, 1, ()),
+        (0, 4, (1,)),
+        (0, 4, ()),
+        (2, 4, (3,)),
+        (0, 4, (2, 3)),
+        (0, 4, (2,)),
+        (2, 3, ()),
+    ]
+    found = outcome_of(getattr(partial_correlation, name), make_problem(x), tests)
+    assert np.isfinite(np.concatenate(found)).all()
+    for k in (0, 3):
+        assert found.statistic[k] == 0
+        assert found.log_p[k] == 0
+    # What is constant or known already leaves the correlation as it is.
+    root = np.sqrt(found.dof)
+    np.testing.assert_allclose(
+        found.statistic[1] / root[1], found.statistic[2] / root[2]
+    )
+    np.testing.assert_allclose(
+        found.statistic[4] / root[4], found.statistic[5] / root[5], rtol=1e-3
+    )
+    assert -3000 < found.log_p[6] < -1000
+    few = outcome_of(getattr(partial_correlation, name), make_problem(x[:4]), tests)
+    assert (few.log_p[3:6] == 0).all()  # no degree of freedom is left
+
+
+def test_whole_tables_answer_for_their_samples(x64):
+    x = normal_table(300, 4)
+    whole = Whole(rows=300.0, covariance=jnp.asarray(np.cov(x.T, bias=True)))
+    problem = make_problem(x[:10])._replace(whole=whole)
+    tests = list(all_tests(4))
+    found = outcome_of(partial_correlation.FISHER_Z, problem, tests)
+    assert_outcome(found, fisher_z(x, tests))
