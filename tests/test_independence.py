@@ -10,6 +10,7 @@ from scipy import stats as laws
 
 from causaljax.core.types import Whole, make_problem
 from causaljax.scores.independence import (
+    contingency,
     null_laws,
     partial_correlation,
 )
@@ -191,3 +192,73 @@ def test_whole_tables_answer_for_their_samples(x64):
     tests = list(all_tests(4))
     found = outcome_of(partial_correlation.FISHER_Z, problem, tests)
     assert_outcome(found, fisher_z(x, tests))
+
+
+# Contingency tables
+
+
+def class_table(n, d, seed=0, most=4):
+    """Classes that depend on one another, of 2 to ``most`` values each."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 12, (n, d))
+    x[:, 1:] += rng.integers(0, 2, (n, d - 1)) * x[:, :-1]
+    return x % rng.integers(2, most + 1, d) * rng.choice([1, -3], d) + 0.5
+
+
+def table_test(x, a, b, z, pearson):
+    """By a loop over the configurations that occur."""
+    statistic, dof = 0.0, 0
+    for given in np.unique(x[:, z], axis=0):
+        part = x[(x[:, z] == given).all(axis=1)]
+        rows, columns = np.unique(part[:, a]), np.unique(part[:, b])
+        dof += (len(rows) - 1) * (len(columns) - 1)
+        for i, j in itertools.product(rows, columns):
+            count = ((part[:, a] == i) & (part[:, b] == j)).sum()
+            expected = (part[:, a] == i).sum() * (part[:, b] == j).sum() / len(part)
+            if pearson:
+                statistic += (count - expected) ** 2 / expected
+            elif count:
+                statistic += 2 * count * np.log(count / expected)
+    return (statistic, dof, laws.chi2.logsf(statistic, dof)) if dof else (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["G_SQUARED", "CHI_SQUARED"])
+def test_contingency_tables_are_those_of_a_loop(name, x64):
+    tests = [*all_tests(5), (0, 1, (2, 3, 4))]
+    x = class_table(60, 5)
+    observed = np.random.default_rng(1).random(x.shape) < 0.9
+    times = np.random.default_rng(2).integers(0, 4, 60)
+    problem = make_problem(x, observed=observed, weight=times)
+    found = outcome_of(getattr(contingency, name), problem, tests)
+    reference = []
+    for a, b, z in tests:
+        rows = times * observed[:, [a, b, *z]].all(axis=1)
+        part = np.repeat(x, rows, axis=0)
+        reference.append(table_test(part, a, b, list(z), name == "CHI_SQUARED"))
+    assert_outcome(found, np.transpose(reference))
+    assert found.rows.min() < found.rows.max()
+
+
+def test_configurations_may_be_more_than_rows(x64):
+    tests = [(0, 5, (1, 2, 3, 4)), (5, 0, (4, 2, 1)), (2, 3, ())]
+    x = class_table(50, 6, most=6)
+    config = contingency.Config(most_classes=6)
+    test = contingency.G_SQUARED
+    stats = jax.jit(test.prepare)(KEY, make_problem(x), config)
+
+    found = jax.jit(test.p_values)(stats, *asked(*tests, width=4))
+    reference = [table_test(x, a, b, list(z), False) for a, b, z in tests]
+    assert_outcome(found, np.transpose(reference))
+
+
+def test_classes_without_room_are_put_together():
+    x = np.stack([np.arange(40.0) % 7, np.arange(40) // 3 % 2], axis=1)
+    config = contingency.Config(most_classes=3)
+    found = outcome_of(
+        contingency.G_SQUARED, make_problem(x), [(0, 1, ())], KEY, config
+    )
+    together = outcome_of(
+        contingency.G_SQUARED, make_problem(np.minimum(x, 2)), [(0, 1, ())], KEY, config
+    )
+    assert found.statistic == together.statistic > 0
+    assert found.dof == 2

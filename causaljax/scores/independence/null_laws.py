@@ -11,8 +11,7 @@ import jax.numpy as jnp
 
 from causaljax.core.types import Array
 
-_LEAST_LOG = -60.0  # below it, logarithms come from the continued fraction
-_FRACTIONS = 60  # levels of it
+_MOST_TERMS = 20_000  # of a series; some multiple of sqrt(dof) are enough
 
 
 def log_normal_tails(statistic: Array) -> Array:
@@ -33,9 +32,14 @@ def log_normal_tails(statistic: Array) -> Array:
 def log_chi2_tail(statistic: Array, dof: Array) -> Array:
     """Logarithm of P(X > statistic) of a chi-square X.
 
-    With a = dof / 2 and x = statistic / 2, it is Q(a, x) = Gamma(a, x) / Gamma(a). Where that is small, x is well above a, and by Legendre's continued fraction
+    With a = dof / 2 and x = statistic / 2, it is Q(a, x) = Gamma(a, x) / Gamma(a).
+    Below x = a + 1 it comes from the series
 
-        Q(a, x) = x^a e^-x / Gamma(a) / (x + 1 - a - 1 (1 - a) / (x + 3 - a - ...)).
+        1 - Q = x^a e^-x / Gamma(a) (1 / a + x / (a (a + 1)) + ...),
+
+    and above, where it may be as small as it likes, from Legendre's continued fraction
+
+        Q = x^a e^-x / Gamma(a) / (x + 1 - a - 1 (1 - a) / (x + 3 - a - ...)).
 
     Args:
       statistic: ``[...]`` float, at least 0.
@@ -45,7 +49,9 @@ def log_chi2_tail(statistic: Array, dof: Array) -> Array:
     Returns:
       ``[...]`` float, at most 0, finite.
 
-    Source: Abramowitz and Stegun 1964, 6.5.31.
+    Not differentiable in reverse: the series end when they have converged.
+    Sources: Abramowitz and Stegun 1964, 6.5.29 and 6.5.31; Lentz 1976 (evaluation of
+    continued fractions).
 
     Example:
       >>> import numpy as np
@@ -53,27 +59,49 @@ def log_chi2_tail(statistic: Array, dof: Array) -> Array:
       >>> [round(float(tail), 3) for tail in tails]
       [-2.996, -5004.831]
     """
-    testable = dof > 0
+    statistic, dof = jnp.asarray(statistic), jnp.asarray(dof)
+    testable = (dof > 0) & (statistic > 0)
     a = jnp.where(testable, dof, 1) / 2
-    x = jnp.where(testable, jnp.maximum(statistic, 0), 0) / 2
-    tail = jax.scipy.special.gammaincc(a, x)
-    far = tail < math.exp(_LEAST_LOG)
-    near = jnp.log(jnp.where(far, 1, tail))
-    # Only far values converge: elsewhere some harmless value is put in.
-    x = jnp.where(far, x, a + 100)
+    x = jnp.where(testable, statistic, 1) / 2
+    near = x < a + 1
+    least = 4 * float(jnp.finfo(x.dtype).eps)
 
-    def level(k, fraction):
-        k = _FRACTIONS - k
-        return x + 2 * k + 1 - a - (k + 1) * (k + 1 - a) / fraction
+    # What the other formula is for gets arguments of which each series ends at once.
+    small, large = jnp.where(near, x, 0), jnp.where(near, 10 * a + 10, x)
 
-    innermost = x + 2 * _FRACTIONS + 3 - a
-    fraction = jax.lax.fori_loop(0, _FRACTIONS + 1, level, innermost)
-    log_gamma = jax.lax.lgamma(a)
-    distant = a * jnp.log(x) - x - log_gamma - jnp.log(fraction)
-    return jnp.where(testable, jnp.minimum(jnp.where(far, distant, near), 0), 0)
+    def add_term(carry):
+        k, term, total = carry
+        term = term * small / (a + k)
+        return k + 1, term, total + term
+
+    def add_level(carry):
+        k, inverse, ratio, product, _ = carry
+        factor, level = k * (a - k), large + 2 * k + 1 - a
+        inverse = 1 / (level + factor * inverse)
+        ratio = level + factor / ratio
+        return k + 1, inverse, ratio, product * ratio * inverse, ratio * inverse - 1
+
+    one = jnp.ones_like(x)
+    _, _, total = jax.lax.while_loop(
+        lambda carry: (carry[1] > least * carry[2]).any() & (carry[0] < _MOST_TERMS),
+        add_term,
+        (jnp.asarray(1, x.dtype), 1 / a, 1 / a),
+    )
+    lowest = 1 / (large + 1 - a)
+    _, _, _, fraction, _ = jax.lax.while_loop(
+        lambda carry: (jnp.abs(carry[-1]) > least).any() & (carry[0] < _MOST_TERMS),
+        add_level,
+        (jnp.asarray(1, x.dtype), lowest, jnp.full_like(x, jnp.inf), lowest, one),
+    )
+    log_factor = a * jnp.log(x) - x - jax.lax.lgamma(a)
+    below = jnp.minimum(jnp.exp(log_factor) * total, 1 - least)
+    tail = jnp.where(near, jnp.log1p(-below), log_factor + jnp.log(fraction))
+    return jnp.where(testable, jnp.minimum(tail, 0), 0)
 
 
-def weighted_chi2(statistic: Array, traces: tuple[Array, Array, Array]) -> Array:
+def weighted_chi2(
+    statistic: Array, traces: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
     """A sum of weighted chi-squares as a chi-square statistic, by three moments.
 
     Under independence, a statistic t is a sum of chi-squares of one degree of freedom
