@@ -4,6 +4,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import pytest
 from scipy import stats as laws
@@ -12,6 +13,7 @@ from causaljax.core.types import Whole, make_problem
 from causaljax.scores.independence import (
     contingency,
     null_laws,
+    oracle,
     partial_correlation,
 )
 
@@ -262,3 +264,70 @@ def test_classes_without_room_are_put_together():
     )
     assert found.statistic == together.statistic > 0
     assert found.dof == 2
+
+
+# Oracles
+
+
+def random_dag(rng, d, density):
+    order = rng.permutation(d)
+    graph = np.zeros((d, d), bool)
+    graph[np.ix_(order, order)] = np.triu(rng.random((d, d)) < density, 1)
+    return graph
+
+
+def test_d_separation_is_that_of_networkx():
+    rng = np.random.default_rng(0)
+    tests = list(all_tests(5))
+    problem = make_problem(np.zeros((2, 5), np.float32))
+    test = oracle.D_SEPARATION
+
+    @jax.jit
+    def log_p(graph, selected):
+        config = oracle.GraphConfig(graph=graph, selected=selected)
+        stats = test.prepare(KEY, problem, config)
+        return test.p_values(stats, *asked(*tests)).log_p
+
+    for k in range(60):
+        graph = random_dag(rng, 7, rng.choice([0.2, 0.4, 0.6]))
+        selected = np.zeros(7, bool)
+        selected[6] = k % 2  # and variable 5 is hidden
+        found = np.asarray(log_p(graph, selected))
+        dag = nx.from_numpy_array(graph, create_using=nx.DiGraph)
+        always = set(np.flatnonzero(selected))
+        exact = [nx.is_d_separator(dag, {a}, {b}, {*z} | always) for a, b, z in tests]
+        np.testing.assert_array_equal(found == 0, exact)
+        assert np.isfinite(found).all()
+        assert (np.exp(found) == exact).all()
+
+
+def test_vanishing_correlations_are_d_separations(x64):
+    rng = np.random.default_rng(0)
+    tests = list(all_tests(5))
+    problem = make_problem(np.zeros((2, 5)))
+
+    def config_of(weights):
+        inverse = np.linalg.inv(np.eye(5) - weights)
+        return oracle.CovarianceConfig(covariance=inverse.T @ inverse)
+
+    for _ in range(10):
+        graph = random_dag(rng, 5, 0.5)
+        weights = graph * rng.uniform(0.5, 1, (5, 5)) * rng.choice([-1, 1], (5, 5))
+        separated = outcome_of(
+            oracle.D_SEPARATION, problem, tests, KEY, oracle.GraphConfig(graph=graph)
+        )
+        vanishing = outcome_of(
+            oracle.VANISHING_CORRELATION, problem, tests, KEY, config_of(weights)
+        )
+        np.testing.assert_array_equal(vanishing.log_p, separated.log_p)
+    # 0 -> 1 -> 2 and 0 -> 2 cancel each other: there a covariance sees no edge.
+    weights = np.zeros((5, 5))
+    weights[0, 1], weights[1, 2], weights[0, 2] = 0.5, 0.8, -0.4
+    found = outcome_of(
+        oracle.VANISHING_CORRELATION,
+        problem,
+        [(0, 2, ()), (0, 2, (1,))],
+        KEY,
+        config_of(weights),
+    )
+    assert found.p.tolist() == [1, 0]
