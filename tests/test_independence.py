@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats as laws
 
-from causaljax.core.types import Whole, make_problem
+from causaljax.core.types import Kind, Whole, make_problem
 from causaljax.scores.independence import (
     contingency,
+    likelihood_ratio,
     null_laws,
     oracle,
     partial_correlation,
@@ -331,3 +332,70 @@ def test_vanishing_correlations_are_d_separations(x64):
         config_of(weights),
     )
     assert found.p.tolist() == [1, 0]
+
+
+# Likelihood ratios
+
+
+def mixed_table(n, seed=0):
+    """Three columns of classes and two numbers, and their kinds."""
+    rng = np.random.default_rng(seed)
+    classes = class_table(n, 3, seed)
+    numbers = rng.normal(size=(n, 2)) + 0.3 * classes[:, :2]
+    kind = [Kind.CATEGORICAL] * 3 + [Kind.CONTINUOUS] * 2
+    return np.concatenate([classes, numbers], axis=1), kind
+
+
+def columns_of(x, kind):
+    """The columns of each variable: indicators of all classes but one, or itself."""
+    return [
+        np.stack([x[:, k] == value for value in np.unique(x[:, k])[1:]], axis=1) * 1.0
+        if kind[k] == Kind.CATEGORICAL
+        else x[:, [k]]
+        for k in range(x.shape[1])
+    ]
+
+
+def likelihood_ratio_test(blocks, a, b, z):
+    def log_det(*variables):
+        if not variables:
+            return 0.0
+        columns = np.concatenate([blocks[k] for k in variables], axis=1)
+        return np.linalg.slogdet(np.atleast_2d(np.cov(columns.T)))[1]
+
+    ratio = log_det(a, *z) + log_det(b, *z) - log_det(a, b, *z) - log_det(*z)
+    num_a, num_b, num_z = (
+        sum(blocks[k].shape[1] for k in variables) for variables in ([a], [b], z)
+    )
+    dof = num_a * num_b
+    statistic = (len(blocks[0]) - 1 - num_z - (num_a + num_b + 1) / 2) * ratio
+    return statistic, dof, laws.chi2.logsf(statistic, dof)
+
+
+def test_likelihood_ratios_are_those_of_determinants(x64):
+    tests = list(all_tests(5))
+    x, kind = mixed_table(200)
+    times = np.random.default_rng(1).integers(0, 3, 200)
+    observed = np.random.default_rng(2).random(x.shape) < 0.98
+    problem = make_problem(x, kind=kind, weight=times, observed=observed)
+    config = likelihood_ratio.Config(most_classes=4)
+    test = likelihood_ratio.DEGENERATE_GAUSSIAN
+    found = outcome_of(test, problem, tests, KEY, config)
+    blocks = columns_of(np.repeat(x, times * observed.all(axis=1), axis=0), kind)
+    reference = [likelihood_ratio_test(blocks, *asked) for asked in tests]
+    assert_outcome(found, np.transpose(reference), rtol=1e-4)
+
+
+def test_classes_that_determine_one_another_have_an_answer():
+    x, kind = mixed_table(200)
+    x[:, 2] = x[:, 1] > x[:, 1].mean()  # determined by variable 1
+    problem = make_problem(x.astype(np.float32), kind=kind)
+    config = likelihood_ratio.Config(most_classes=4)
+    tests = [(2, 3, (1,)), (1, 3, (2,)), (1, 2, ()), (0, 3, (1, 2)), (0, 3, (1,))]
+    test = likelihood_ratio.DEGENERATE_GAUSSIAN
+    found = outcome_of(test, problem, tests, KEY, config)
+    assert np.isfinite(np.concatenate(found)).all()
+    assert (found.dof[0], found.log_p[0]) == (0, 0)
+    assert found.dof[1] == len(np.unique(x[:, 1])) - 2
+    assert found.log_p[2] < -300
+    np.testing.assert_allclose(found.log_p[3], found.log_p[4], rtol=1e-2)
