@@ -50,6 +50,8 @@ class IndependenceTest(NamedTuple):
     prepare: Callable[[Array, Problem, Any], PyTree]
     p_values: Callable[[PyTree, Array, Array, Array, Array], Outcome]
     config: type  # of the options of ``prepare``
+    # "double" for a test of little use in float32; the dtype itself is the table's.
+    precision: str = "single"
 
 
 def row_weights(problem: Problem) -> Array:

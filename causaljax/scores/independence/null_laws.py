@@ -100,7 +100,7 @@ def log_chi2_tail(statistic: Array, dof: Array) -> Array:
 
 
 def weighted_chi2(
-    statistic: Array, traces: tuple[Array, Array, Array]
+    statistic: Array, traces: tuple[Array, Array, Array], testable: Array
 ) -> tuple[Array, Array]:
     """A sum of weighted chi-squares as a chi-square statistic, by three moments.
 
@@ -117,17 +117,18 @@ def weighted_chi2(
       statistic: ``[...]`` float, t.
       traces: sum l, sum l^2 and sum l^3, each ``[...]`` float: traces of powers of a
         matrix that has the weights as eigenvalues.
+      testable: ``[...]`` bool, False for a test that finds no dependence whatever t is.
 
     Returns:
       ``(statistic, dof)`` for ``log_chi2_tail``, each ``[...]`` float; both 0 where all
-      weights are 0.
+      weights are 0 or there is no test.
 
     Sources: Hall 1983, "Chi squared approximations to the distribution of a sum of
     independent random variables"; Buckley and Eagleson 1988, "An approximation to the
     distribution of quadratic forms in normal random variables".
     """
     first, second, third = traces
-    testable = (first > 0) & (second > 0) & (third > 0)
+    testable = testable & (first > 0) & (second > 0) & (third > 0)
     one = jnp.ones_like(first)
     mean = jnp.where(testable, first, one)
     # In units of the mean, cubes of small weights do not underflow.
