@@ -97,6 +97,17 @@ def _classes():
     return fit
 
 
+def _independence():
+    from causallearn.utils.cit import CIT
+
+    def fit(x, method, tests):  # tests: [k, 2 + m], columns x, y, z of each
+        test = CIT(x, method)
+        p = np.array([test(int(a), int(b), list(map(int, z))) for a, b, *z in tests])
+        return p < 0.05, p  # no graph: what is rejected, and the p-values
+
+    return fit
+
+
 def _direct_lingam():
     from lingam import DirectLiNGAM
 
@@ -201,6 +212,7 @@ RIVALS = {
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
     "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
+    "causal-learn": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _independence),
     "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
     "dibs": ("jax==0.10.2 jaxlib==0.10.2 numpy==2.4.6 dibs-lib==1.3.3", _dibs),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),
@@ -328,6 +340,8 @@ def _check() -> None:
     # Without reversals, SHD is the wrong links plus the undirected edges.
     print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
     for name in RIVALS:
+        if name == "causal-learn":  # tests, no graphs
+            continue
         for kind, true in truths.items():
             given: dict[str, Any] = {}
             if name == "permscore":

@@ -17,7 +17,9 @@ def matmul(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def map_factorisations(function: Callable[..., PyTree], xs: PyTree) -> PyTree:
+def map_factorisations(
+    function: Callable[..., PyTree], xs: PyTree, at_once: int | None = None
+) -> PyTree:
     """``vmap(function)(xs)``, one after another on CPUs.
 
     Batches of LAPACK calls that XLA runs at the same time can wait for each other's
@@ -26,6 +28,7 @@ def map_factorisations(function: Callable[..., PyTree], xs: PyTree) -> PyTree:
     Args:
       function: of one slice; it factorises matrices.
       xs: pytree of arrays, mapped along their first axes.
+      at_once: how many slices a device other than a CPU works on, static; None is all.
 
     Returns:
       The results, stacked along axis 0.
@@ -35,5 +38,9 @@ def map_factorisations(function: Callable[..., PyTree], xs: PyTree) -> PyTree:
     return jax.lax.platform_dependent(
         xs,
         cpu=lambda xs: jax.lax.map(function, xs),
-        default=lambda xs: jax.vmap(function)(xs),
+        default=lambda xs: (
+            jax.vmap(function)(xs)
+            if at_once is None
+            else jax.lax.map(function, xs, batch_size=at_once)
+        ),
     )

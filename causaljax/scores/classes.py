@@ -19,6 +19,23 @@ class Classes(NamedTuple):
     pooled: Array  # [d] int32, how many rare classes were put together
 
 
+def value_ranks(x: Array, counted: Array) -> Array:
+    """The place of each value among the distinct values of a column.
+
+    Args:
+      x: ``[n]`` float, the column.
+      counted: ``[n]`` bool, the rows whose values count.
+
+    Returns:
+      ``[n]`` int, from 0; of no meaning in rows that do not count.
+    """
+    by_value = jnp.argsort(jnp.where(counted, x, jnp.inf))
+    values, counted = x[by_value], counted[by_value]
+    new = jnp.concatenate([counted[:1], values[1:] != values[:-1]]) & counted
+    rank = jnp.maximum(jnp.cumsum(new) - 1, 0)
+    return jnp.zeros_like(rank).at[by_value].set(rank)
+
+
 def read_classes(problem: Problem) -> Classes:
     """Numbers the distinct values of every column, rare ones put together.
 
@@ -47,11 +64,7 @@ def read_classes(problem: Problem) -> Classes:
 
     def of_column(x):
         n = x.shape[0]
-        by_value = jnp.argsort(jnp.where(used, x, jnp.inf))
-        values, counted = x[by_value], used[by_value]
-        new = jnp.concatenate([counted[:1], values[1:] != values[:-1]]) & counted
-        rank = jnp.maximum(jnp.cumsum(new) - 1, 0)
-        rank = jnp.zeros_like(rank).at[by_value].set(rank)
+        rank = value_ranks(x, used)
         counts = jnp.zeros_like(rank).at[rank].add(used.astype(rank.dtype))
         kept = counts >= FEWEST_ROWS
         rare = (counts > 0) & ~kept
