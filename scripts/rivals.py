@@ -117,6 +117,16 @@ def _andrey():
     return fit
 
 
+def _andrey_pc():
+    import andrey
+
+    def fit(x, alpha=0.05):
+        marks = andrey.pc(x, alpha=alpha, collider_order="p_value").structure
+        return np.asarray(marks.to_numpy()) == 1, None  # 1: i -> j, or i -- j
+
+    return fit
+
+
 def _andrey_lingam():
     import andrey
 
@@ -165,6 +175,7 @@ RIVALS = {
     "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
+    "andrey_pc": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_pc),
     "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
