@@ -32,6 +32,8 @@ def judge(
     By "separator", the set that separated a and c says it: b is a collider if it is not
     in the set. By the others, all sets of neighbours of a or of c that separate them
     say it: "conservative" asks for all of them to agree, "majority" for more than half.
+    Sets larger than all that separated something before are tried only where no
+    smaller one separates.
 
     Where a and c are apart because knowledge says so, and were never asked about, a
     separating set of their neighbours is looked for now. If there is none, the triple
@@ -66,7 +68,9 @@ def judge(
         inside = (skeleton.separators[a, c] == b[:, None]).any(axis=1)
         collider, noncollider = decided & ~inside, decided & inside
     else:
-        with_b, all_sets = _shares(ask, triples, lists, log_alpha, most_conditions)
+        with_b, all_sets = _shares(
+            ask, skeleton, triples, lists, log_alpha, most_conditions
+        )
         if rule == "majority":
             collider, noncollider = 2 * with_b < all_sets, 2 * with_b > all_sets
         else:
@@ -79,15 +83,16 @@ def _distinct(triples):
     return np.unique(triples[:, [0, 2]], axis=0)
 
 
-def _shares(ask, triples, lists: Candidates, log_alpha, most_conditions):
+def _shares(ask, skeleton, triples, lists: Candidates, log_alpha, most_conditions):
     """Of each triple, how many separating sets have its middle, and how many all."""
     pairs, number = np.unique(triples[:, [0, 2]], axis=0, return_inverse=True)
     number = number.ravel()
     all_sets = np.zeros(len(pairs), int)
     with_member = np.zeros((len(pairs), ask.num_variables), int)
-    waiting = np.ones(len(pairs), bool)
     for size in range(most_conditions + 1):
-        if not is_enough(pairs, lists, size):
+        large = size > skeleton.separators.shape[2]
+        waiting = (all_sets == 0) if large else np.ones(len(pairs), bool)
+        if not is_enough(pairs[waiting], lists, size):
             break
         for pair, sets in rounds(pairs, lists, size, waiting):
             done = ask(pairs[pair, 0], pairs[pair, 1], sets) >= log_alpha

@@ -27,7 +27,7 @@ class Config:
     """
 
     alpha: float = option(0.05, above=0, below=1)
-    collider_rule: str = option("separator", choices=RULES)
+    collider_rule: str = option("majority", choices=RULES)
     most_conditions: int = option(1000, least=0)
 
 
