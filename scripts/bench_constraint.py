@@ -9,7 +9,8 @@ the class, of all classes of 4 variables (5 with `--all`, some minutes). With `p
 are simulated: ER2 graphs, linear, weights of .5 to 2 in absolute value, normal noise of
 standard deviation .5 to 2, columns standardised, n = 1000. The test is Fisher's z.
 Seconds are CPU seconds of a search, correlations included. An edge of open direction
-counts half where the truth has one that is directed.
+counts half where the truth has one that is directed. With `fci`, a sixth of the
+variables are hidden, and sets of variables that are no neighbours have at most 4.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from scipy.special import log_ndtr
 
 from causaljax.graphs import ancestral, marks, meek, metrics, pag
 from causaljax.graphs.separation import Separation
-from causaljax.kernels.constraint import fci, pc
+from causaljax.kernels.constraint import colliders, fci, pc
 from causaljax.kernels.constraint.questions import Test
 
 NUM_ROWS = 1000
@@ -143,20 +144,63 @@ def run_pc(sizes: list[int], seeds: int, rule: str, rival: bool) -> None:
             )
 
 
+def run_fci(sizes: list[int], seeds: int, rule: str, rival: bool) -> None:
+    """Prints accuracy and seconds of FCI, a sixth of the variables hidden."""
+    print("method        d  skeleton F1  marks F1  tests  CPU s")
+    for d in sizes:
+        rows = {}
+        for seed in range(seeds):
+            table, graph = simulated(d + d // 5, seed)
+            truth = pag.mag_to_pag(
+                ancestral.latent_projection(graph, range(d, len(graph)))
+            )
+            table = table[:, :d]
+            for name, config in {
+                "FCI": fci.Config(collider_rule=rule, most_far_conditions=4),
+                "near sets": fci.Config(collider_rule=rule, far_sets=False),
+            }.items():
+                start = time.process_time()
+                found = fci.search(fisher_z(table), d, config)
+                seconds = time.process_time() - start
+                scores = marks_accuracy(truth, found.marks)
+                rows.setdefault(name, []).append((*scores, found.num_tests, seconds))
+            if rival:
+                import rivals
+
+                other = rivals.run("andrey_fci", table, threads=1)
+                scores = marks_accuracy(truth, other.graph)
+                rows.setdefault("andrey", []).append((*scores, 0, other.cpu_seconds))
+        for name, values in rows.items():
+            skeleton, both, number, seconds = np.median(values, axis=0)
+            print(
+                f"{name:10}{d:5}{skeleton:13.3f}{both:10.3f}{number:7.0f}{seconds:7.2f}",
+                flush=True,
+            )
+
+
+def marks_accuracy(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]:
+    """F1 of the edges, and of the marks at their ends."""
+    joined, same = (truth > 0) & (found > 0), (truth == found) & (truth > 0)
+    total = (truth > 0).sum() + (found > 0).sum()
+    return 2 * joined.sum() / total, 2 * same.sum() / total
+
+
 def main() -> None:
     """Runs a command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["oracle", "pc"])
+    parser.add_argument("command", choices=["oracle", "pc", "fci"])
     parser.add_argument("--all", action="store_true", help="also the slow checks")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200])
+    parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rule", default="separator")
+    parser.add_argument("--rule", default="majority", choices=colliders.RULES)
     parser.add_argument("--rival", action="store_true", help="andrey-core beside it")
     args = parser.parse_args()
     if args.command == "oracle":
         run_oracle(args.all)
+    elif args.command == "pc":
+        run_pc(args.sizes or [50, 100, 200], args.seeds, args.rule, args.rival)
     else:
-        run_pc(args.sizes, args.seeds, args.rule, args.rival)
+        run_fci(args.sizes or [20, 40], args.seeds, args.rule, args.rival)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,15 @@ def _andrey_pc():
     return fit
 
 
+def _andrey_fci():
+    import andrey
+
+    def fit(x, alpha=0.05):  # the graph is of `causaljax.graphs.marks`
+        return np.asarray(andrey.fci(x, alpha=alpha).structure.to_numpy()).T, None
+
+    return fit
+
+
 def _andrey_lingam():
     import andrey
 
@@ -176,6 +185,7 @@ RIVALS = {
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
     "andrey_pc": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_pc),
+    "andrey_fci": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_fci),
     "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
@@ -304,6 +314,8 @@ def _check() -> None:
     # Without reversals, SHD is the wrong links plus the undirected edges.
     print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
     for name in RIVALS:
+        if name == "andrey_fci":  # marks, not a graph
+            continue
         for kind, true in truths.items():
             given: dict[str, Any] = {}
             if name == "permscore":

@@ -213,9 +213,10 @@ def statements(graphs):
 def count_statements(d):
     """Statements of all classes of d, answered from PC's graph, and the true ones."""
     total = true = 0
+    config = pc.Config(collider_rule="separator")
     off_diagonal = ~np.eye(d, dtype=bool)
     for group in classes_of_dags(d):
-        found = graph_of(pc.search(knowing(group[0]), d, PC))
+        found = graph_of(pc.search(knowing(group[0]), d, config))
         answer = statements(np.stack(list(members(found))))[:, off_diagonal]
         expected = statements(group)[:, off_diagonal]
         np.testing.assert_array_equal(answer, expected)
