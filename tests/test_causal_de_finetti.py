@@ -1,5 +1,7 @@
 """Causal de Finetti: exact with a test that knows the graph; directions from data."""
 
+import functools
+
 import numpy as np
 import pytest
 from test_constraint import fisher_z
@@ -10,6 +12,8 @@ from causaljax.graphs.dags import ancestors
 from causaljax.graphs.marks import Mark
 from causaljax.graphs.separation import Separation
 from causaljax.kernels.constraint import causal_de_finetti as de_finetti
+
+search = functools.partial(de_finetti.search, batches=(8, 64))
 
 
 def knowing(graph, varies=True):
@@ -26,7 +30,7 @@ def knowing(graph, varies=True):
 @pytest.mark.parametrize("d", [0, 1, 2, 3, 4])
 def test_every_dag_is_found(d):
     for graph in all_dags(d) if d else [np.zeros((0, 0), bool)]:
-        found = de_finetti.search(knowing(graph), d, de_finetti.Config())
+        found = search(knowing(graph), d, de_finetti.Config())
         np.testing.assert_array_equal(found.marks, marks.from_graph(graph))
         above = ancestors(graph)[np.ix_(found.order, found.order)]
         assert not np.tril(above, -1).any()
@@ -36,13 +40,13 @@ def test_larger_dags_are_found():
     rng = np.random.default_rng(0)
     for _ in range(10):
         graph = random_dag(rng, 8, 0.4)
-        found = de_finetti.search(knowing(graph), 8, de_finetti.Config())
+        found = search(knowing(graph), 8, de_finetti.Config())
         np.testing.assert_array_equal(found.marks, marks.from_graph(graph))
 
 
 def test_mechanisms_that_do_not_vary_leave_directions_open():
     chain = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
-    found = de_finetti.search(knowing(chain, varies=False), 3, de_finetti.Config())
+    found = search(knowing(chain, varies=False), 3, de_finetti.Config())
     assert (found.marks[found.marks > 0] == Mark.TAIL).all()
     assert found.marks.any()
 
@@ -59,7 +63,7 @@ def test_directions_are_found_in_data():
         x[:, :, effect] = x[:, :, cause] + level[1] + rng.normal(size=(num, 2))
         environment = np.repeat(np.arange(num), 2)
         table = de_finetti.rows_of_pairs(x.reshape(-1, 2), environment)
-        found = de_finetti.search(fisher_z(table), 2, de_finetti.Config(alpha=0.01))
+        found = search(fisher_z(table), 2, de_finetti.Config(alpha=0.01))
         told = marks.to_graph(found.marks)
         right += told[cause, effect] and not told[effect, cause]
         wrong += told[effect, cause] and not told[cause, effect]

@@ -46,7 +46,8 @@ CONFIG = cdnod.Config(search=pc.Config(collider_rule="separator"), num_permutati
 def search(seed, graph, changing, config=CONFIG, **known):
     x, domain = changing_data(seed, graph)
     test = knowing(graph, changing)
-    return cdnod.search(jax.random.key(seed), test, x, domain, config, **known)
+    key = jax.random.key(seed)
+    return cdnod.search(key, test, x, domain, config, batches=(8, 64), **known)
 
 
 def test_the_domain_directs_what_it_can():

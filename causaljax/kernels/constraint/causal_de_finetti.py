@@ -11,6 +11,7 @@ of invariant causal structure in exchangeable data", theorems 3 and 4.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 
 from causaljax.core.options import option
 from causaljax.graphs.marks import from_graph
-from causaljax.kernels.constraint.questions import Asker, Test
+from causaljax.kernels.constraint.questions import BATCHES, Asker, Test
 
 
 @jax.tree_util.register_dataclass
@@ -67,7 +68,9 @@ def rows_of_pairs(x: np.ndarray, environment: np.ndarray) -> np.ndarray:
     return np.concatenate([x[order[first]], x[order[first + 1]]], axis=1)
 
 
-def search(test: Test, num_variables: int, config: Config) -> Found:
+def search(
+    test: Test, num_variables: int, config: Config, batches: Sequence[int] = BATCHES
+) -> Found:
     """Finds a DAG by taking one variable without effects away after another.
 
     Of those that are left, i has no effects if its first row is independent of the
@@ -82,11 +85,12 @@ def search(test: Test, num_variables: int, config: Config) -> Found:
         environments.
       num_variables: d.
       config: settings.
+      batches: as of ``pc.search``.
 
     Returns:
       The graph and what it rests on. Some 200 environments are needed for a direction.
     """
-    d, ask = num_variables, Asker(test, 2 * num_variables)
+    d, ask = num_variables, Asker(test, 2 * num_variables, batches)
     log_alpha = math.log(config.alpha)
     left, order = list(range(d)), np.zeros(d, int)
     log_p_sink = np.full((d, d), np.nan)

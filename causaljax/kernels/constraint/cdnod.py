@@ -14,6 +14,7 @@ parameters are compared.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -27,7 +28,7 @@ from causaljax.core.types import Array
 from causaljax.graphs import meek
 from causaljax.graphs.marks import from_graph, to_graph
 from causaljax.kernels.constraint import pc
-from causaljax.kernels.constraint.questions import Test
+from causaljax.kernels.constraint.questions import BATCHES, Test
 
 
 @jax.tree_util.register_dataclass
@@ -238,6 +239,7 @@ def search(
     weight: np.ndarray | None = None,
     allowed: np.ndarray | None = None,
     required: np.ndarray | None = None,
+    batches: Sequence[int] = BATCHES,
 ) -> Found:
     """Finds a graph and the variables whose mechanisms change.
 
@@ -256,6 +258,7 @@ def search(
       weight: ``[n]`` float; None is 1.
       allowed: ``[d, d]`` bool, False where an edge is forbidden; None is none.
       required: ``[d, d]`` bool, True where an edge is demanded; None is none.
+      batches: as of ``pc.search``.
 
     Returns:
       The graph and what it rests on.
@@ -265,7 +268,7 @@ def search(
     inner = np.zeros((d + 1, d + 1), bool)
     inner[:d, :d], inner[d, :d] = free, True
     needed = np.pad(demanded, (0, 1))
-    found = pc.search(test, d + 1, config.search, inner, needed)
+    found = pc.search(test, d + 1, config.search, inner, needed, batches)
     graph = to_graph(found.marks)
     changing = graph[d, :d]
     noncolliders = found.verdicts.triples[found.verdicts.noncollider]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from causaljax.graphs import pag
 from causaljax.graphs.marks import Mark
 from causaljax.kernels.constraint.colliders import RULES, Verdicts, judge
 from causaljax.kernels.constraint.pc import Found, read_knowledge
-from causaljax.kernels.constraint.questions import Asker, Test, candidates
+from causaljax.kernels.constraint.questions import BATCHES, Asker, Test, candidates
 from causaljax.kernels.constraint.skeleton import (
     Skeleton,
     is_enough,
@@ -48,6 +49,7 @@ def search(
     config: Config,
     allowed: np.ndarray | None = None,
     required: np.ndarray | None = None,
+    batches: Sequence[int] = BATCHES,
 ) -> Found:
     """Finds the partial ancestral graph of the independences of a test.
 
@@ -66,6 +68,7 @@ def search(
       config: settings.
       allowed: ``[d, d]`` bool, False where an edge is forbidden; None is none.
       required: ``[d, d]`` bool, True where an edge is demanded, acyclic; None is none.
+      batches: how many questions the test is asked at a time, sizes in rising order.
 
     Returns:
       The graph, with circles where members of the class differ, and what it rests on.
@@ -82,7 +85,7 @@ def search(
       >>> search(Separation(collider).test(), 3, Config()).marks.tolist()
       [[0, 0, 2], [0, 0, 2], [3, 3, 0]]
     """
-    d, ask = num_variables, Asker(test, num_variables)
+    d, ask = num_variables, Asker(test, num_variables, batches)
     allowed, required = read_knowledge(d, allowed, required)
     log_alpha, most = math.log(config.alpha), config.most_conditions
     kept, apart = required | required.T, ~np.eye(d, dtype=bool)

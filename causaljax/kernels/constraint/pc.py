@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from causaljax.graphs import meek
 from causaljax.graphs.dags import ancestors
 from causaljax.graphs.marks import from_graph
 from causaljax.kernels.constraint.colliders import RULES, Verdicts, judge
-from causaljax.kernels.constraint.questions import Asker, Test
+from causaljax.kernels.constraint.questions import BATCHES, Asker, Test
 from causaljax.kernels.constraint.skeleton import stable_skeleton
 
 
@@ -48,6 +49,7 @@ def search(
     config: Config,
     allowed: np.ndarray | None = None,
     required: np.ndarray | None = None,
+    batches: Sequence[int] = BATCHES,
 ) -> Found:
     """Finds the graph whose separations are the independences of a test.
 
@@ -66,6 +68,7 @@ def search(
       config: settings.
       allowed: ``[d, d]`` bool, False where an edge is forbidden; None is none.
       required: ``[d, d]`` bool, True where an edge is demanded, acyclic; None is none.
+      batches: how many questions the test is asked at a time, sizes in rising order.
 
     Returns:
       The graph, partially directed, and what it rests on. It does not depend on the
@@ -80,7 +83,7 @@ def search(
       >>> search(Separation(collider).test(), 3, Config()).marks.tolist()
       [[0, 0, 2], [0, 0, 2], [1, 1, 0]]
     """
-    d, ask = num_variables, Asker(test, num_variables)
+    d, ask = num_variables, Asker(test, num_variables, batches)
     allowed, required = read_knowledge(d, allowed, required)
     log_alpha, most = math.log(config.alpha), config.most_conditions
     kept = required | required.T

@@ -4,7 +4,7 @@ The host makes lists, the device answers them. Batches have few sizes, so that f
 programs are compiled.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,13 @@ used[k, i]; what z holds elsewhere is some variable and must not matter. Equal q
 get equal answers. NaN is no evidence of independence.
 """
 
-BATCHES = (128, 2048, 16384)  # questions; programs are compiled for no other sizes
+BATCHES = (512, 8192)
+"""Numbers of questions that tests of correlations or counts are asked at a time.
+
+Programs are compiled for no others. A batch is filled by asking a question again, so a
+test that takes long should get small ones.
+"""
+
 _ROUND = 1 << 17  # questions that are made at a time, by memory
 _MANY = np.iinfo(np.int64).max // 2
 
@@ -29,10 +35,13 @@ class Asker:
     Args:
       test: of independence.
       num_variables: d.
+      batches: sizes in rising order.
     """
 
-    def __init__(self, test: Test, num_variables: int):
-        self._test = test
+    def __init__(
+        self, test: Test, num_variables: int, batches: Sequence[int] = BATCHES
+    ):
+        self._test, self._batches = test, batches
         self.num_variables = num_variables
         self.num_questions = 0
 
@@ -48,29 +57,34 @@ class Asker:
           ``[b]`` float64.
         """
         self.num_questions += len(x)
-        width = 1
+        width = 2
         while width < z.shape[1]:
-            width *= 2
+            width *= 4
         wide = np.full((len(x), width), -1, np.int32)
         wide[:, : z.shape[1]] = z
         # Either order of a pair is one question: tests may round them differently.
-        low, high = np.minimum(x, y), np.maximum(x, y)
+        low = np.minimum(x, y).astype(np.int32)
+        high = np.maximum(x, y).astype(np.int32)
         answers, begin = [], 0
         while begin < len(x):
-            left = len(x) - begin
-            size = next((size for size in BATCHES if size >= left), BATCHES[-1])
-            if size > 2 * left:  # the least, or several smaller ones
-                size = max((s for s in BATCHES if s <= left), default=size)
+            size = self._size(len(x) - begin)
             take = np.arange(begin, begin + size)
-            take[take >= len(x)] = begin  # padding asks a question twice
+            take[take >= len(x)] = begin  # the filling
             used = wide[take] >= 0
-            filler = np.where(used, wide[take], 0)
-            low_, high_ = low[take].astype(np.int32), high[take].astype(np.int32)
-            found = np.asarray(self._test(low_, high_, filler, used), np.float64)
-            answers.append(found[: min(size, left)])
+            given = np.where(used, wide[take], 0)
+            found = np.asarray(self._test(low[take], high[take], given, used))
+            answers.append(found[: len(x) - begin].astype(np.float64))
             begin += size
         log_p = np.concatenate(answers) if answers else np.zeros(0)
         return np.where(np.isnan(log_p), -np.inf, log_p)
+
+    def _size(self, left):
+        """The least batch for all, unless that is mostly filling."""
+        enough = [size for size in self._batches if size >= left]
+        full = [size for size in self._batches if size <= left]
+        if full and (not enough or enough[0] > 2 * left):
+            return full[-1]
+        return enough[0]
 
 
 class Candidates(NamedTuple):
