@@ -369,6 +369,86 @@ def test_pags_of_five_variables_are_what_all_members_have_in_common():
         done += 1
 
 
+R4 = ["0 o-> 1", "1 <-> 2", "1 --> 3", "2 o-o 3"]
+SQUARE = ["0 o-o 1", "1 o-o 2", "2 o-o 3", "3 o-o 0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "colliders"),
+    [
+        (["0 o-> 1", "1 o-o 2"], ["0 o-> 1", "1 --> 2"], []),
+        (["0 --> 1", "1 o-> 2", "0 o-o 2"], ["0 --> 1", "1 o-> 2", "0 o-> 2"], []),
+        (["0 o-> 1", "1 --> 2", "0 o-o 2"], ["0 o-> 1", "1 --> 2", "0 o-> 2"], []),
+        (
+            ["0 o-> 3", "1 o-> 3", "0 o-o 2", "1 o-o 2", "2 o-o 3"],
+            ["0 o-> 3", "1 o-> 3", "0 o-o 2", "1 o-o 2", "2 o-> 3"],
+            [(0, 3, 1)],
+        ),
+        (SQUARE, ["0 --- 1", "1 --- 2", "2 --- 3", "3 --- 0"], []),
+        (SQUARE, SQUARE, [(0, 1, 2)]),  # an undecided triple breaks the circle
+        (["0 --- 1", "1 o-o 2"], ["0 --- 1", "1 --o 2"], []),
+        (["0 --o 1", "1 o-o 2"], ["0 --o 1", "1 --o 2"], []),
+        (["0 --> 1", "1 --> 2", "0 o-> 2"], ["0 --> 1", "1 --> 2", "0 --> 2"], []),
+        (["0 --o 1", "1 --> 2", "0 o-> 2"], ["0 --o 1", "1 --> 2", "0 --> 2"], []),
+        (
+            ["0 o-o 1", "1 o-o 2", "2 o-> 3", "0 o-> 3"],
+            ["0 o-o 1", "1 o-o 2", "2 --> 3", "0 --> 3"],
+            [(0, 3, 2)],
+        ),
+        (
+            ["0 o-> 3", "1 --> 3", "2 --> 3", "0 o-o 1", "0 o-o 2"],
+            ["0 --> 3", "1 --> 3", "2 --> 3", "0 o-o 1", "0 o-o 2"],
+            [(1, 3, 2)],
+        ),
+    ],
+    ids=[
+        "R1",
+        "R2",
+        "R2b",
+        "R3",
+        "R5",
+        "R5-undecided",
+        "R6",
+        "R7",
+        "R8",
+        "R8b",
+        "R9",
+        "R10",
+    ],
+)
+def test_each_rule_says_what_it_should(given, expected, colliders):
+    start = with_edges(4, given)
+    triples = marks.unshielded_triples(start > 0)
+    known = [t for t in triples.tolist() if tuple(t) not in colliders]
+    known = np.array(known, int).reshape(-1, 3)
+    found = pag.complete(start, known, lambda *_: None)
+    np.testing.assert_array_equal(found, with_edges(4, expected))
+    # Of undecided triples, only rules that need none say something.
+    none = pag.complete(start, known[:0], lambda *_: None)
+    same = (none == start).all()
+    assert same == (len(known) > 0 and given[0] != "0 --- 1" and given[-1] != "0 o-> 2")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (True, ["0 o-> 1", "1 <-> 2", "1 --> 3", "2 --> 3"]),
+        (False, ["0 o-> 1", "1 <-> 2", "1 --> 3", "2 <-> 3"]),
+        (None, ["0 o-> 1", "1 <-> 2", "1 --> 3", "2 o-> 3"]),
+    ],
+)
+def test_a_discriminating_path_tells_its_last_collider(answer, expected):
+    asked = []
+
+    def discriminate(*path):
+        asked.append(path)
+        return answer
+
+    found = pag.complete(with_edges(4, R4), np.zeros((0, 3), int), discriminate)
+    np.testing.assert_array_equal(found, with_edges(4, expected))
+    assert set(asked) == {(0, 1, 2, 3)}
+
+
 def test_graphs_of_other_kinds_have_no_pag():
     with pytest.raises(ValueError, match="not those of a maximal"):
         pag.mag_to_pag(with_edges(3, ["0 --> 1", "1 --> 2", "2 --> 0"]))
