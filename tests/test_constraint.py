@@ -295,6 +295,9 @@ def test_fci_finds_larger_graphs():
         found = fci_search(test, d, FCI).marks
         np.testing.assert_array_equal(found, expected)
         assert pag.is_pag(found)
+        few = fci.Config(collider_rule="separator", most_conditions=1)
+        limited = fci_search(test, d, few).marks  # the far sets make up for it
+        np.testing.assert_array_equal(limited, expected)
         circles += (found == Mark.CIRCLE).sum()
         arrows += (found == Mark.ARROW).sum()
     assert circles > 100
@@ -370,7 +373,26 @@ def test_knowledge_holds_whatever_a_test_answers(name, seed, rule):
     assert marks.directed(made)[required].all()
     assert not (marks.directed(made) & ~allowed).any()
     if name == "pc":
-        assert not (graph_of(found) & ~allowed).any()
+        graph = graph_of(found)
+        assert not (graph & ~allowed).any()
+        above = ancestors(graph & ~graph.T)
+        assert (above & above.T).sum() == d
+
+
+def test_knowledge_that_asks_for_a_cycle_costs_the_weakest_edge():
+    allowed = ~np.roll(np.eye(3, dtype=bool), 1, axis=1)  # not 0 -> 1 -> 2 -> 0
+
+    def test(x, y, z, used):  # all depend on each other, 0 and 2 the least
+        return np.where(x + y == 2, -4.0, -9.0)
+
+    found = pc_search(test, 3, PC, allowed)
+    expected = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], bool)
+    np.testing.assert_array_equal(graph_of(found), expected)
+    required = np.zeros((3, 3), bool)
+    required[0, 2] = True
+    graph = graph_of(pc_search(test, 3, PC, allowed, required))
+    assert graph[0, 2]
+    assert graph.sum() == 2
 
 
 def test_a_forbidden_pair_makes_no_collider():

@@ -60,7 +60,8 @@ def search(
 
     Knowledge is of edges: pairs forbidden both ways are apart, required edges are not
     tested, and a variable that cannot be a cause of i is in no set that separates i
-    as one of its neighbours.
+    as one of its neighbours. Where knowledge could direct edges along a cycle only, the
+    one of the largest p-value is taken away.
 
     Args:
       test: of independence; see ``questions.Test``.
@@ -90,6 +91,7 @@ def search(
     skeleton = stable_skeleton(
         ask, allowed | allowed.T, kept, allowed.T, log_alpha, most
     )
+    skeleton = _without_cycles(skeleton, allowed, required)
     skeleton, verdicts = judge(
         ask, skeleton, config.collider_rule, allowed.T, log_alpha, most
     )
@@ -124,6 +126,23 @@ def read_knowledge(
     demanded = np.zeros((d, d), bool) if required is None else np.array(required, bool)
     free = np.ones((d, d), bool) if allowed is None else np.array(allowed, bool)
     return (free | demanded) & ~demanded.T & ~np.eye(d, dtype=bool), demanded
+
+
+def _without_cycles(skeleton, allowed, required):
+    """Takes away edges that knowledge could direct along a cycle only.
+
+    One of them is none, whatever the tests say: that of the largest p-value goes.
+    """
+    joined = skeleton.joined.copy()
+    while True:
+        graph = meek.with_knowledge(joined, allowed, required)
+        told = graph & ~graph.T
+        closing = told & ancestors(told).T & ~required
+        if not closing.any():
+            return skeleton._replace(joined=joined)
+        log_p = np.where(closing, np.fmax(skeleton.log_p, -np.inf), np.nan)
+        i, j = np.unravel_index(np.nanargmax(log_p), log_p.shape)
+        joined[i, j] = joined[j, i] = False
 
 
 def _with_colliders(graph, verdicts, log_p):
