@@ -75,7 +75,7 @@ def run_oracle(everything: bool) -> None:
         exact, seconds = 0, time.process_time()
         for graph in classes.values():
             test = Separation(marks.from_graph(graph)).test()
-            found = pc.search(test, d, pc.Config())
+            found = pc.search(test, d, pc.Config(), batches=(8, 64))
             exact += np.array_equal(marks.to_graph(found.marks), meek.completed(graph))
         seconds = time.process_time() - seconds
         print(f"PC, {d} variables: {exact} of {len(classes)} classes, {seconds:.1f} s")
@@ -85,7 +85,9 @@ def run_oracle(everything: bool) -> None:
             mag = ancestral.latent_projection(graph, range(observed, len(graph)))
             if mag.tobytes() not in known:
                 separation = Separation(marks.from_graph(graph), range(observed))
-                found = fci.search(separation.test(), observed, fci.Config())
+                test = separation.test()
+                config = fci.Config()
+                found = fci.search(test, observed, config, batches=(8, 64))
                 same = np.array_equal(found.marks, pag.mag_to_pag(mag))
                 known[mag.tobytes()] = same
             exact, total = exact + known[mag.tobytes()], total + 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from causaljax.graphs import ancestral, marks, meek, pag
+from causaljax.graphs.blocks import blocks
 from causaljax.graphs.cpdag import dag_to_cpdag
 from causaljax.graphs.dags import ancestors
 from causaljax.graphs.marks import Mark
@@ -157,6 +158,17 @@ def test_unshielded_triples_are_all_of_them():
             if not joined[a, c]
         ]
         assert marks.unshielded_triples(joined).tolist() == expected
+
+
+def test_blocks_are_those_of_networkx():
+    rng = np.random.default_rng(0)
+    for d in [0, 1, 2, 3, *range(4, 40)]:
+        joined = np.triu(rng.random((d, d)) < rng.uniform(0.5, 2.5) / max(d, 1), 1)
+        found = blocks(joined | joined.T)
+        expected = nx.biconnected_components(nx.from_numpy_array(joined.astype(int)))
+        assert sorted(np.flatnonzero(block).tolist() for block in found) == sorted(
+            map(sorted, expected)
+        )
 
 
 # Meek's rules

@@ -9,6 +9,7 @@ import numpy as np
 
 from causaljax.core.options import option
 from causaljax.graphs import pag
+from causaljax.graphs.blocks import blocks
 from causaljax.graphs.marks import Mark
 from causaljax.kernels.constraint.colliders import RULES, Verdicts, judge
 from causaljax.kernels.constraint.pc import Found, read_knowledge
@@ -131,16 +132,28 @@ def _start(joined, verdicts, allowed, required):
 
 
 def _remove_far(ask, skeleton: Skeleton, verdicts, kept, log_alpha, config):
-    """Removes edges between variables that a set further off separates."""
+    """Removes edges between variables that a set further off separates.
+
+    Sets are of variables on paths between the two: those of their block.
+
+    Source: Colombo, Maathuis, Kalisch and Richardson 2012, section 3.
+    """
     near = skeleton.joined
     strength = np.where(np.isnan(skeleton.log_p), np.inf, -skeleton.log_p)
-    lists = candidates(possible_separators(near, verdicts), strength)
+    possible, parts = possible_separators(near, verdicts), blocks(near)
     for size in range(1, config.most_far_conditions + 1):
-        pairs = np.argwhere(np.triu(skeleton.joined & ~kept))
-        if not is_enough(pairs, lists, size):
-            break
         before = near if size <= config.most_conditions else None
-        skeleton = separate(ask, skeleton, pairs, lists, size, log_alpha, before)
+        going = []
+        for part in parts:
+            inside = part & part[:, None]
+            pairs = np.argwhere(np.triu(skeleton.joined & ~kept & inside))
+            lists = candidates(possible & inside, strength)
+            if is_enough(pairs, lists, size):
+                skeleton = separate(
+                    ask, skeleton, pairs, lists, size, log_alpha, before
+                )
+                going.append(part)
+        parts = going
     return skeleton
 
 
