@@ -75,7 +75,11 @@ def judge(
             collider, noncollider = 2 * with_b < all_sets, 2 * with_b > all_sets
         else:
             collider, noncollider = with_b == 0, with_b == all_sets
-        collider, noncollider = collider & (all_sets > 0), noncollider & (all_sets > 0)
+        # A set further off may have separated what no set of neighbours does.
+        inside = (skeleton.separators[a, c] == b[:, None]).any(axis=1)
+        far = (all_sets == 0) & skeleton.separated[a, c]
+        collider = np.where(all_sets > 0, collider, far & ~inside)
+        noncollider = np.where(all_sets > 0, noncollider, far & inside)
     return skeleton, Verdicts(triples, collider, noncollider)
 
 
