@@ -128,6 +128,25 @@ def _andrey():
     return fit
 
 
+def _andrey_pc():
+    import andrey
+
+    def fit(x, alpha=0.05):
+        marks = andrey.pc(x, alpha=alpha, collider_order="p_value").structure
+        return np.asarray(marks.to_numpy()) == 1, None  # 1: i -> j, or i -- j
+
+    return fit
+
+
+def _andrey_fci():
+    import andrey
+
+    def fit(x, alpha=0.05):  # the graph is of `causaljax.graphs.marks`
+        return np.asarray(andrey.fci(x, alpha=alpha).structure.to_numpy()).T, None
+
+    return fit
+
+
 def _andrey_lingam():
     import andrey
 
@@ -210,6 +229,8 @@ RIVALS = {
     "dagma": ("torch==2.13.0 numpy==2.4.6 scipy==1.17.1 dagma==1.1.1", _dagma),
     "flop": ("numpy==2.4.6 flopsearch==0.3.0", _flop),
     "andrey": ("numpy==2.4.6 andrey-core==0.10.0", _andrey),
+    "andrey_pc": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_pc),
+    "andrey_fci": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_fci),
     "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
     "causal-learn": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _independence),
@@ -340,7 +361,7 @@ def _check() -> None:
     # Without reversals, SHD is the wrong links plus the undirected edges.
     print("rival          truth   edges  wrong links  undirected  SHD  wall s   CPU s")
     for name in RIVALS:
-        if name == "causal-learn":  # tests, no graphs
+        if name in ("causal-learn", "andrey_fci"):  # tests, or marks: no graphs
             continue
         for kind, true in truths.items():
             given: dict[str, Any] = {}

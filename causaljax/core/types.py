@@ -81,6 +81,18 @@ class Posterior(NamedTuple):
     extra: PyTree = None  # what only some methods know, e.g. {"weights": [s, d, d]}
 
 
+class MarkedPosterior(NamedTuple):
+    """Beliefs about graphs whose edges carry marks, as hidden causes ask for.
+
+    ``marks[k, i, j]`` is the mark at j of the edge between i and j in the k-th graph;
+    ``causaljax.graphs.marks.Mark`` names them.
+    """
+
+    marks: Array  # [s, d, d] int8
+    log_weight: Array  # [s] float, nats, normalised over s
+    extra: PyTree = None  # what only some methods know
+
+
 def _one(d: int) -> int:
     """One fit after another: right where loops of a fit end by what they have found."""
     return 1

@@ -8,6 +8,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from causaljax.core.linalg import matmul
@@ -33,6 +34,24 @@ def transitive_closure(graph: ArrayLike) -> Array:
 
     # A loop: unrolled, it was much of what several kernels had to compile.
     return jax.lax.fori_loop(0, math.ceil(math.log2(max(d, 2))), lengthen, reach)
+
+
+def ancestors(graph: np.ndarray) -> np.ndarray:
+    """Who is an ancestor of whom, each variable of itself too; on the host.
+
+    Args:
+      graph: ``[d, d]`` bool, may have cycles.
+
+    Returns:
+      ``[d, d]`` bool, [i, j] True if i is j or a directed path leads from i to j.
+    """
+    reach = np.asarray(graph, bool) | np.eye(len(graph), dtype=bool)
+    while True:
+        paths = reach.astype(np.float32)
+        longer = paths @ paths > 0
+        if (longer == reach).all():
+            return reach
+        reach = longer
 
 
 def is_acyclic(graph: ArrayLike) -> Array:

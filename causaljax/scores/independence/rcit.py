@@ -335,7 +335,7 @@ def outcome(
       of the same p-value.
     """
     found = map_factorisations(
-        lambda sums: _statistic(*sums, agreed), (first, second), _AT_ONCE
+        lambda sums: _statistic(sums[0], sums[1], agreed), (first, second), _AT_ONCE
     )
     varies = agreed.scale > 0
     return _outcome(found, first.rows, varies[x] & varies[y])
