@@ -125,7 +125,8 @@ def step(
     burn_in = max(int(_BURN_IN * config.num_steps), 1)
     move_key, turn_key, exchange_key, choice_key = jax.random.split(key, 4)
     if state.candidates.shape[1] < d - 1:
-        chosen_at = jnp.array([int(share * burn_in) for share in _CHOSEN_ANEW])
+        chosen_at = [int(share * burn_in) for share in _CHOSEN_ANEW]
+        chosen_at = jnp.array(chosen_at, state.step.dtype)
         state = jax.lax.cond(
             (chosen_at == state.step).any(),
             lambda: _choose_candidates(choice_key, state, problem, config),
