@@ -351,6 +351,7 @@ REGISTRY["gflownet"] = Row(
     ),
     problem=linear_problem,
     parameters=lambda state: state.policy[-1].weights,
+    smooth_steps=2,  # later ones draw by what was learned
     sweep=("learning_rate",),
     short=2,
     samples=True,

@@ -310,7 +310,12 @@ def _draw(key, state):
         nothing == 0,
         nothing,
     )
-    path = jax.lax.while_loop(lambda path: path.going, act, begun)
+    most = d * (d - 1) // 2 + 1  # actions of a full graph; of NaN there is no end
+
+    def unfinished(path):
+        return path.going & (path.length < most)
+
+    path = jax.lax.while_loop(unfinished, act, begun)
     return path.dag.graph, path.log_ratio
 
 
