@@ -304,6 +304,21 @@ def test_fci_finds_larger_graphs():
     assert arrows > 100
 
 
+# A pair of it is separated by a set with a variable that neither is joined to.
+FAR = """
+002022022 000220202 100000220 010000020 120002022 100010200 012001000 101120000
+110010000
+"""
+
+
+@pytest.mark.parametrize("rule", colliders.RULES)
+def test_triples_of_a_far_pair_are_judged_by_its_far_set(rule):
+    mag = np.array([[int(mark) for mark in row] for row in FAR.split()], np.int8)
+    test, config = Separation(mag).test(), fci.Config(collider_rule=rule)
+    found = fci.search(test, len(mag), config, batches=(8, 64))
+    np.testing.assert_array_equal(found.marks, pag.mag_to_pag(mag))
+
+
 def with_hidden_causes(d, edges, confounded):
     graph = np.zeros((d + len(confounded),) * 2, bool)
     graph[*np.transpose(edges)] = True

@@ -266,3 +266,11 @@ def test_an_untrained_policy_says_so(fitted):
     assert posterior.extra["effective_sample_size"] < config.num_graphs / 2
     plain = np.abs(posterior.graphs.mean(axis=0) - exact_edges(problem)).max()
     assert weighted_error(problem, posterior) < plain / 2
+
+
+def test_weights_that_are_no_numbers_come_to_an_end(fitted):
+    problem, *_ = fitted
+    broken = problem._replace(x=np.full(problem.x.shape, np.nan, np.float32))
+    config = dataclasses.replace(CONFIG, num_steps=2)
+    _, info = run.run(gflownet.KERNEL, jax.random.key(0), broken, config)
+    assert info.nonfinite

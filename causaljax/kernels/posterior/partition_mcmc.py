@@ -187,8 +187,7 @@ def step(
     )
     error, rhat = _errors(edge_sums, counts)
     prob = edge_sums.sum(axis=(0, 1)) / jnp.maximum(chains * counts.sum(), 1)
-    matters = (prob > _LEAST) & (prob < 1 - _LEAST)
-    largest = jnp.where(matters, rhat, 1).max()
+    largest = jnp.where(prob > _LEAST, rhat, 1).max()
     finite = jnp.isfinite(worth).all() & (worth[:, 0] > NEVER / 2).all()
     info = Info(
         loss=-worth[:, 0].mean(),
