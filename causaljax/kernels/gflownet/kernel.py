@@ -139,7 +139,8 @@ def _relative(table, start):
     """
     good = environment.greedy(start, table)
     own = environment.local_log_weights(good, table)
-    return jnp.where(table > NEVER / 2, table - own[:, None], NEVER)
+    # What is NaN stays so, and is flagged.
+    return jnp.where(table < NEVER / 2, NEVER, table - own[:, None])
 
 
 def step(
@@ -169,7 +170,7 @@ def step(
 
     found = jax.value_and_grad(loss_of, has_aux=True)(state.policy)
     (loss, error), gradient = found
-    finite = jnp.isfinite(loss)
+    finite = jnp.isfinite(state.table).all() & jnp.isfinite(loss)
     for leaf in jax.tree.leaves(gradient):
         finite = finite & jnp.isfinite(leaf).all()
     update, moments = _ADAM.update(gradient, state.moments)
