@@ -179,7 +179,8 @@ def test_groups_are_looked_for_only_if_asked_for():
         return module.gaussian_mixture(key, x, x, weight, 12, 6, 1.0, asked)
 
     asked, unasked = found(True), found(False)
-    np.testing.assert_array_equal(asked, mixture(0, x, weight, 12, 6))
+    # Two programs: processors differ in how they round what is fused.
+    np.testing.assert_allclose(asked, mixture(0, x, weight, 12, 6), atol=1e-6)
     assert (np.abs(asked - unasked) > 1e-3).any()
     # What starts of another kind put in its place must not become NaN on the way.
     assert np.isfinite(unasked).all()
