@@ -170,7 +170,7 @@ def test_parents_that_are_no_candidates_are_told():
     assert np.asarray(shares)[3, 0] == 0  # a cycle
     left_out = jax.jit(parent_sets.left_out)
     assert left_out(shares, candidates) > 0.99
-    anew = jax.jit(parent_sets.candidates_of)(shares, candidates)
+    anew = jax.jit(parent_sets.candidates_of)(shares, candidates, np.arange(4))
     assert anew[:, 0].tolist() == [3, 3, 3, 0]
     wide = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]], np.int32)
     assert left_out(shares, wide) == 0

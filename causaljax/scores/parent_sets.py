@@ -240,12 +240,14 @@ def left_out(shares: Array, candidates: Array) -> Array:
     return jnp.where(inside, 0, shares).max()
 
 
-def candidates_of(shares: Array, candidates: Array) -> Array:
+def candidates_of(shares: Array, candidates: Array, place: Array) -> Array:
     """Candidates chosen anew: the ends of the edges that are most probable, either way.
 
     Args:
       shares: as in ``left_out``.
       candidates: ``[d, k]`` int, those so far; they are taken first among equals.
+      place: ``[d]`` int, of each variable in an order that no label decides; it decides
+        among the rest.
 
     Returns:
       ``[d, k]`` int.
@@ -260,7 +262,8 @@ def candidates_of(shares: Array, candidates: Array) -> Array:
     )
     worth = jnp.maximum(shares, shares.T) + bonus
     worth = jnp.where(jnp.eye(d, dtype=bool), -jnp.inf, worth)
-    return jax.lax.top_k(worth, k)[1].astype(candidates.dtype)
+    order = jnp.lexsort((jnp.broadcast_to(place[None], worth.shape), -worth))
+    return order[:, :k].astype(candidates.dtype)
 
 
 def _permitted(problem, candidates):

@@ -361,7 +361,7 @@ def _choose_candidates(key, state, problem, config):
 
     graphs = jax.lax.map(draw, (keys, state.kept[slots]))
     shares = parent_sets.edge_shares(problem, graphs, config)
-    candidates = parent_sets.candidates_of(shares, state.candidates)
+    candidates = parent_sets.candidates_of(shares, state.candidates, state.place)
     weights = parent_sets.log_weights(problem, candidates, config)
     weights = jnp.maximum(weights, NEVER)
     return state._replace(
