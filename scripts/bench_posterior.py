@@ -1,7 +1,8 @@
 """Posteriors over graphs: exact ones, chains against them, and what they are worth.
 
     python scripts/bench_posterior.py exact      speed, memory, enumeration, antecedent
-    python scripts/bench_posterior.py chains     against exact sums; mixing
+    python scripts/bench_posterior.py chains     against exact sums, d = 5 and 10
+    python scripts/bench_posterior.py mixing     of 20 and 50 variables
     python scripts/bench_posterior.py compare    d = 20 beside other methods
     python scripts/bench_posterior.py effects    coverage of intervals of total effects
     python scripts/bench_posterior.py calibration    simulation-based calibration
@@ -25,6 +26,7 @@ from causaljax import AmortizedDAG, BayesianDAG, LinearDAG, load_sachs
 from causaljax.core import run
 from causaljax.core.types import make_problem
 from causaljax.graphs import modular
+from causaljax.graphs.metrics import auroc
 from causaljax.kernels.posterior import exact, partition_mcmc
 from causaljax.reports.evaluation import expected_shd
 from causaljax.scores import bge, parent_sets
@@ -167,7 +169,7 @@ def gap(problem):
 
 
 def bench_chains(args):
-    """Errors against exact sums, and mixing of many variables."""
+    """Errors against exact sums."""
     print("chains against exact sums, n = 100, 10 tables; seconds are warm")
     for d, steps in ((5, 5000), (10, 16000)):
         errors, seconds, foretold = [], [], []
@@ -189,9 +191,14 @@ def bench_chains(args):
             f"{max(foretold):.4f}, {np.median(seconds):.2f} s",
             flush=True,
         )
-    print("mixing; odds of the prior as of BayesianDAG")
-    for d, n, steps in ((20, 100, 5000), (20, 1000, 5000), (50, 1000, args.steps)):
-        x, weights = simulate(0, d, n)
+
+
+def bench_mixing(args):
+    """Split R-hats of many variables."""
+    print("mixing; odds of the prior as of BayesianDAG; seconds with compilation")
+    sizes = [(20, 100, 5000), (20, 1000, 5000), (50, 1000, 3500)]
+    for (d, n, steps), seed in itertools.product(sizes, range(args.tables)):
+        x, weights = simulate(seed, d, n)
         odds = BayesianDAG()._edge_odds(d)
         problem = problem_of(x)
         (found, info), taken = timed(
@@ -202,19 +209,10 @@ def bench_chains(args):
         print(
             f"  d = {d}, n = {n}: split R-hat {float(info.rhat):.3f}, standard error "
             f"{float(info.mc_error):.3f}, outside candidates "
-            f"{float(found.extra['left_out']):.3f}, {taken:.1f} s with compilation, "
-            f"AUROC {auroc(weights != 0, found.edge_prob):.3f}",
+            f"{float(found.extra['left_out']):.3f}, {taken:.1f} s, "
+            f"AUROC {float(auroc(weights != 0, found.edge_prob)):.3f}",
             flush=True,
         )
-
-
-def auroc(truth, prob):
-    """Area under the curve of directed edges."""
-    off = ~np.eye(len(truth), dtype=bool)
-    positive, negative = prob[off & truth], prob[off & ~truth]
-    wins = positive[:, None] > negative[None, :]
-    ties = positive[:, None] == negative[None, :]
-    return float((wins + ties / 2).mean())
 
 
 def calibration_error(prob, truth, bins=10):
@@ -281,7 +279,7 @@ def bench_compare(args):
                 shares = np.full(len(graphs), 1 / len(graphs))
                 found[name].append(
                     (
-                        auroc(truth, prob),
+                        float(auroc(truth, prob)),
                         expected_shd(truth.astype(int), prob),
                         calibration_error(prob[off], truth[off]),
                         held_out(graphs, shares, x, new),
@@ -432,15 +430,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "command",
-        choices=["exact", "chains", "compare", "effects", "calibration", "sachs"],
+        choices=[
+            "exact",
+            "chains",
+            "mixing",
+            "compare",
+            "effects",
+            "calibration",
+            "sachs",
+        ],
     )
     parser.add_argument("--tables", type=int, default=None)
     parser.add_argument("--sizes", type=int, nargs="*", default=[8, 10, 12])
     parser.add_argument("--most-samples", type=int, default=13)
-    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--picture")
     args = parser.parse_args()
-    usual = {"chains": 10, "compare": 5, "effects": 100, "calibration": 200}
+    usual = {
+        "chains": 10,
+        "mixing": 3,
+        "compare": 5,
+        "effects": 100,
+        "calibration": 200,
+    }
     args.tables = args.tables or usual.get(args.command, 1)
     globals()[f"bench_{args.command}"](args)
 

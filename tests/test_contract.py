@@ -323,7 +323,6 @@ REGISTRY |= {
             num_graphs=8,
             num_soft_graphs=4,
             learning_rate=0.02,
-            edges_per_variable=1.0,
             weighting=weighting,
         ),
         problem=linear_problem,

@@ -249,14 +249,17 @@ def test_log_likelihoods_are_sums_over_cells_left_alone(kind):
 
 def test_graph_priors():
     graph = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
-    odds = edge_log_odds("erdos_renyi", 0.2, None, 3, jnp.float32)
-    share = 2 * 0.2 / 2
-    expected = 3 * np.log(share / (1 - share))
+    odds = edge_log_odds(0.25, None, 3, jnp.float32)
+    expected = 3 * np.log(0.25)
     assert log_prior(graph, odds, "erdos_renyi") == pytest.approx(expected, rel=1e-5)
-    # So many edges that more than each second pair would be joined.
-    many = edge_log_odds("erdos_renyi", 5.0, None, 3, jnp.float32)
-    assert log_prior(graph, many, "erdos_renyi") == 0
-    none = edge_log_odds("scale_free", 5.0, None, 3, jnp.float32)
+    # Beliefs about edges join the odds of all.
+    prior = np.full((3, 3), 0.5)
+    prior[0, 1] = 0.8
+    believed = edge_log_odds(0.25, prior, 3, jnp.float32)
+    expected += np.log(4)
+    found = log_prior(graph, believed, "erdos_renyi")
+    assert found == pytest.approx(expected, rel=1e-5)
+    none = edge_log_odds(1.0, None, 3, jnp.float32)
     expected = -3 * (np.log(2) + np.log(3))
     assert log_prior(graph, none, "scale_free") == pytest.approx(expected, rel=1e-5)
 
@@ -276,7 +279,7 @@ def fits():
             dibs.KERNEL,
             jax.random.key(0),
             problem,
-            dataclasses.replace(FITTED, likelihood=kind, edges_per_variable=1.0),
+            dataclasses.replace(FITTED, likelihood=kind),
         )
         for kind in ("bge", "linear")
     }
@@ -359,7 +362,7 @@ def test_networks_find_a_curve():
     x[100:] = 1e6
     problem = make_problem(x.astype(np.float32), weight=np.arange(128) < 100)
     config = dataclasses.replace(
-        FITTED, likelihood="network", edges_per_variable=0.5, num_steps=800
+        FITTED, likelihood="network", edge_odds=1.0, num_steps=800
     )
     posterior, info = run.run(dibs.KERNEL, jax.random.key(0), problem, config)
     assert not info.nonfinite

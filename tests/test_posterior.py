@@ -71,7 +71,7 @@ def test_no_graph_counts_for_its_orders():
     """A table that says nothing: the prior over graphs, not over orders.
 
     Over orders the empty graph would count d! times and a full one once, so an edge
-    would have the probability .27 in place of .34.
+    would have the probability .25 in place of .309.
     """
     d = 4
     problem = table(0, d)._replace(x=np.zeros((100, d), np.float32))

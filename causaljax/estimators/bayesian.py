@@ -1,6 +1,5 @@
 """Posteriors over causal graphs: exact, or by samples that are checked."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +14,11 @@ from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.estimators.class_levels import class_bound, count_classes, is_class
 from causaljax.estimators.cost import Cost
 from causaljax.graphs import modular
-from causaljax.graphs.dags import greedy_acyclic
+from causaljax.graphs.edge_probabilities import consensus
 from causaljax.kernels import dibs, gflownet
 from causaljax.kernels.posterior import exact, partition_mcmc
 from causaljax.probabilistic import EffectPosterior, averaged_effects, to_arviz
 from causaljax.reports import evaluation
-from causaljax.scores import bge
 from causaljax.scores.parent_sets import SCORES
 from causaljax.tables import frame, notices
 from causaljax.tables.edges import DIRECTED
@@ -38,6 +36,7 @@ _MOST_EXACT = 12  # columns: twice as many take a million times as long
 _TOLD = 0.9  # posterior probability of a direction, given the edge, to claim it
 _LEFT_OUT = 0.1  # probability of an edge outside the candidates, to speak of it
 _FEW_DRAWS = 400  # independent graphs: a standard error of .025
+_consensus = quick_jit(consensus, once=True)
 _UNMIXED = "share of samples that have not mixed"
 _EFFECTS = 3  # folded into the key of their draws
 _NUMBERS = (Kind.CONTINUOUS, Kind.COUNT, Kind.ORDINAL)
@@ -97,7 +96,8 @@ class BayesianDAG(BaseGraphEstimator):
         probability: of all DAGs by "exact", of those that were met by "mcmc". It is
         one of a class that the table often cannot tell apart.
       mc_errors_: DataFrame ``[d, d]``, the standard errors of ``edge_probabilities_``
-        that come from sampling; 0 for "exact".
+        that come from sampling; 0 for "exact", NaN for "dibs", whose error is not
+        known.
       adjacency_: DataFrame ``[d, d]`` of 0 and 1: pairs that are joined with a
         probability above 1/2, each in its more probable direction, as far as that is
         acyclic.
@@ -338,16 +338,15 @@ class BayesianDAG(BaseGraphEstimator):
         if "left_out" in extra:
             info["left_out"] = float(extra.pop("left_out"))
             self._warn_of_candidates(info["left_out"], config.num_candidates)
-        extra["path_prob"] = _paths(posterior, extra)
-        if "map_graph" not in extra:
-            extra["map_graph"] = _best(posterior, problem, config)
         if method == "gflownet":
             info["effective_sample_size"] = float(extra["effective_sample_size"])
             self._warn_of_draws(info["effective_sample_size"])
             errors = np.asarray(posterior.edge_prob)
             errors = np.sqrt(errors * (1 - errors) / info["effective_sample_size"])
             extra["mc_error"] = errors
-        graph, essential = _claims(np.asarray(posterior.edge_prob), problem)
+        graph, essential = _consensus(
+            np.asarray(posterior.edge_prob), np.asarray(problem.required), _TOLD
+        )
         return FitResult(graph, essential, None, posterior._replace(extra=extra), info)
 
     def _chosen_method(self, num_columns: int) -> str:
@@ -410,15 +409,14 @@ class BayesianDAG(BaseGraphEstimator):
         most = 2 if score == "bge" else class_bound(columns.names, levels, read)
         options = self._set_options(*_OPTIONS[method])
         intervened = bool(np.asarray(problem.intervened).any())
+        odds = self._edge_odds(len(columns.names))
         if method == "dibs":
             if score != "bge":
                 raise ValueError(
                     f"the method dibs reads numbers, and the score is {score}: take "
                     'method="mcmc"'
                 )
-            expected = {"edges_per_variable": self._expected_edges()}
-            options |= expected | {"interventional": intervened}
-            config = dibs.Config(**options)
+            config = dibs.Config(edge_odds=odds, interventional=intervened, **options)
             check_options(config)
             return dibs.KERNEL, config, score
         options |= self._set_options("bic_weight", "equivalent_sample_size")
@@ -427,7 +425,7 @@ class BayesianDAG(BaseGraphEstimator):
         config = module.Config(
             score=score,
             most_classes=most,
-            edge_odds=self._edge_odds(len(columns.names)),
+            edge_odds=odds,
             interventional=intervened,
             **options,
         )
@@ -435,18 +433,14 @@ class BayesianDAG(BaseGraphEstimator):
         kernel: Kernel = module.KERNEL
         return kernel, config, score
 
-    def _expected_edges(self) -> float:
+    def _edge_odds(self, d: int) -> float:
+        """Prior odds of an edge; see ``edges_per_variable``."""
         expected = 2.0 if self.edges_per_variable is None else self.edges_per_variable
         number = isinstance(expected, int | float | np.number)
         if not number or isinstance(expected, bool) or not expected > 0:
             raise ValueError(
                 f"edges_per_variable must be a number above 0, not {expected!r}"
             )
-        return float(expected)
-
-    def _edge_odds(self, d: int) -> float:
-        """Prior odds of an edge; see ``edges_per_variable``."""
-        expected = self._expected_edges()
         room = d - 1 - 2 * expected
         return min(1.0, expected / room) if room > 0 else 1.0
 
@@ -469,11 +463,10 @@ class BayesianDAG(BaseGraphEstimator):
 
     def _diagnose(self, last: Any) -> dict[str, Any]:
         info = {name: leaf.item() for name, leaf in last._asdict().items()}
-        if info["nonfinite"] or info["converged"]:
+        told = {"rhat", "rounding"} & set(info)
+        if info["nonfinite"] or info["converged"] or not told:
             return super()._diagnose(last)
-        if "rounding" not in info and "rhat" not in info:
-            return super()._diagnose(last)
-        if "rhat" in info:
+        if "rhat" in told:
             notices.warn(
                 "the chains have not mixed: the largest split R-hat of an edge is "
                 f"{info['rhat']:.2f} and should be below 1.05. The shares are no "
@@ -489,10 +482,10 @@ class BayesianDAG(BaseGraphEstimator):
         return info
 
     def _direction(self, info: Mapping[str, Any], claimed: bool) -> str:
-        del info
+        meaning = info["edge_probabilities"]
         if claimed:
-            return f"its posterior probability, given the edge, is above {_TOLD}"
-        return "neither direction has nearly all of the edge's probability"
+            return f"its {meaning}, given the edge, is above {_TOLD}"
+        return f"neither direction has nearly all of the edge's {meaning}"
 
     def _graph_draws(self):
         graphs = self.sample_graphs(min(100, len(self.posterior_.graphs)))
@@ -500,7 +493,7 @@ class BayesianDAG(BaseGraphEstimator):
 
     def _notes(self):
         info = self.info_
-        odds = info["config"].get("edge_odds", self._edge_odds(self.n_features_in_))
+        odds = info["config"]["edge_odds"]
         prior = "all DAGs equally probable" if odds == 1 else f"odds {odds:.2g} an edge"
         how = {
             "exact": "Exact sums over all DAGs",
@@ -517,8 +510,9 @@ class BayesianDAG(BaseGraphEstimator):
         if not info["converged"]:
             yield "The shares are no posterior probabilities: the samples are not fit."
         yield (
-            f"Edges marked {DIRECTED} have a direction of posterior probability above "
-            f"{_TOLD}, given the edge. map_graph_ is one graph; sample_graphs draws."
+            f"Of an edge marked {DIRECTED}, the direction has more than {_TOLD} of the "
+            f"edge's {info['edge_probabilities']}. map_graph_ is one graph of many: "
+            "sample_graphs returns more."
         )
 
     def _store(self, learned, columns, table):
@@ -529,8 +523,9 @@ class BayesianDAG(BaseGraphEstimator):
             np.asarray(extra["map_graph"]).astype(int), columns
         )
         errors = extra.get("mc_error")
-        if errors is None:
-            errors = np.zeros_like(np.asarray(extra["path_prob"], float))
+        if errors is None:  # of exact sums there is none, of particles nobody knows
+            error = 0.0 if learned.info["method"] == "exact" else np.nan
+            errors = np.full(np.shape(extra["path_prob"]), error)
         self.mc_errors_ = frame.to_frame(errors, columns)
 
     def _relabelled_extra(self, extra, places):
@@ -542,23 +537,6 @@ class BayesianDAG(BaseGraphEstimator):
             moved = sum((numbers >> i & 1) << int(p) for i, p in enumerate(places))
             found["parent_sets"] = np.asarray(sets)[places][:, moved]
         return found
-
-
-def _paths(posterior, extra):
-    """Probabilities of directed paths: exact ones, or those of the graphs kept."""
-    if "path_prob" in extra:
-        return extra["path_prob"]
-    graphs = np.asarray(posterior.graphs)
-    kinds, counts = np.unique(graphs, axis=0, return_counts=True)
-    return np.einsum("s,sij->ij", counts / len(graphs), _closures(kinds))
-
-
-def _closures(graphs):
-    reach = graphs.copy()
-    for _ in range(int(math.log2(max(graphs.shape[1], 2))) + 1):
-        paths = reach.astype(np.float32)
-        reach |= paths @ paths > 0
-    return reach
 
 
 def _of_one_weight(posterior):
@@ -574,31 +552,3 @@ def _of_one_weight(posterior):
         graphs=np.asarray(posterior.graphs)[places],
         log_weight=np.full_like(np.asarray(posterior.log_weight), -np.log(number)),
     )
-
-
-def _best(posterior, problem, config):
-    """The graph that the kept ones have most often or, by "dibs", of the best score."""
-    graphs, counts = np.unique(np.asarray(posterior.graphs), axis=0, return_counts=True)
-    if isinstance(config, dibs.Config):
-        counts = np.asarray(_bge(graphs, jax.tree.map(np.asarray, problem)))
-    return graphs[counts.argmax()]
-
-
-@quick_jit
-def _bge(graphs, problem):
-    return jax.lax.map(lambda graph: bge.bge(graph, problem).sum(), graphs)
-
-
-def _claims(prob, problem):
-    """The graph to show, and the same with both directions where one is open."""
-    required = np.asarray(problem.required)
-    joined = prob + prob.T
-    strength = np.where(joined > 0.5, np.maximum(prob - prob.T, 0) + joined, 0)
-    strength = np.where(prob >= prob.T, strength, 0)
-    tie = (prob == prob.T) & np.tril(np.ones_like(required), -1)
-    graph = np.asarray(
-        greedy_acyclic(np.where(tie, 0, strength), 0.0, required)
-    ).astype(bool)
-    share = prob / np.maximum(joined, 1e-30)
-    open_edges = graph & ~required & (share <= _TOLD)
-    return graph, graph | open_edges.T

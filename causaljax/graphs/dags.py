@@ -54,6 +54,26 @@ def ancestors(graph: np.ndarray) -> np.ndarray:
         reach = longer
 
 
+def path_shares(graphs: Array, log_weight: Array) -> Array:
+    """How often a directed path leads from one variable to another.
+
+    Args:
+      graphs: ``[s, d, d]`` bool.
+      log_weight: ``[s]`` float, normalised.
+
+    Returns:
+      ``[d, d]`` float, the summed weights of the graphs with a path i -> ... -> j.
+    """
+
+    def add(total, pair):
+        graph, weight = pair
+        return total + jnp.where(transitive_closure(graph), jnp.exp(weight), 0), None
+
+    start = jnp.zeros_like(log_weight, shape=graphs.shape[1:]) + 0 * log_weight[0]
+    total, _ = jax.lax.scan(add, start, (graphs, log_weight))
+    return jnp.minimum(total, 1)
+
+
 def is_acyclic(graph: ArrayLike) -> Array:
     """Whether a graph has no directed cycle, self-loops included; exact.
 

@@ -6,7 +6,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from causaljax.core.linalg import matmul
 from causaljax.core.types import Array, Problem
-from causaljax.graphs.dags import transitive_closure
+from causaljax.graphs.dags import greedy_acyclic, transitive_closure
 
 
 def prior_log_odds(prior: ArrayLike, dtype: DTypeLike) -> Array:
@@ -84,6 +84,30 @@ def known_edges(prob: Array, problem: Problem) -> Array:
       ``[d, d]`` float.
     """
     return jnp.where(problem.required, 1, jnp.where(problem.allowed, prob, 0))
+
+
+def consensus(prob: Array, required: Array, told: ArrayLike) -> tuple[Array, Array]:
+    """One graph for a distribution over graphs, and what of it is open.
+
+    Pairs that are joined with a probability above 1/2 are edges, each in its more
+    probable direction, the strongest first and none that closes a cycle. A direction is
+    open if its probability, given the edge, is ``told`` or less.
+
+    Args:
+      prob: ``[d, d]`` float, P(i -> j); both directions of a pair exclude each other.
+      required: ``[d, d]`` bool.
+      told: ``[]`` float.
+
+    Returns:
+      ``[d, d]`` bool, acyclic; and the same with both directions of open edges.
+    """
+    joined = prob + prob.T
+    order = jnp.arange(len(prob))
+    first = (prob > prob.T) | ((prob == prob.T) & (order[:, None] < order[None, :]))
+    strength = jnp.where((joined > 0.5) & first, joined, 0)
+    graph = greedy_acyclic(strength, 0.0, required)
+    claimed = required | (prob > told * joined)
+    return graph, graph | (graph & ~claimed).T
 
 
 def symmetrise_undirected(prob: Array, graph: Array, essential: Array) -> Array:

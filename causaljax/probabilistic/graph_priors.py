@@ -16,6 +16,7 @@ pytrees and vmap work as for its own distributions.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import clamp_probs, validate_sample
 
 from causaljax.core.compiling import quick_jit
+from causaljax.core.types import Array
 from causaljax.graphs import dags, in_degrees, linear_extensions, modular
 
 _AT_ONCE = 2**18  # sets of variables, over all graphs, that are in memory at a time
@@ -80,6 +82,10 @@ class _OverDags(dist.Distribution):
     support = dag
     pytree_aux_fields: tuple[str, ...] = ("num_variables",)
     num_variables: int
+    _parameters: Callable[..., Array]
+    _totals: Callable[..., Array]
+    _draw: Callable[..., Array]
+    _log_weight: Callable[..., Array]
     _event = 1
 
     def __init__(self, num_variables, batch_shape, validate_args):
@@ -88,18 +94,6 @@ class _OverDags(dist.Distribution):
         self.num_variables = num_variables
         shape = (num_variables, num_variables)
         super().__init__(batch_shape, shape, validate_args=validate_args)
-
-    def _parameters(self):
-        raise NotImplementedError
-
-    def _totals(self):
-        raise NotImplementedError
-
-    def _draw(self, key, parameters, number):
-        raise NotImplementedError
-
-    def _log_weight(self, graph, parameters):
-        raise NotImplementedError
 
     def _log_weights(self, graphs, parameters):
         return jax.vmap(self._log_weight)(graphs, parameters)

@@ -172,7 +172,7 @@ def rank_candidates(problem: Problem, num_candidates: int, config: Config) -> Ar
     def of_variable(j):
         def select(parents, _):
             scores, _ = degenerate_gaussian.toggled_scores(
-                table, j, parents, jnp.zeros_like(config_weight)
+                table, j, parents, jnp.zeros_like(table.rows[0])
             )
             scores = scores + odds[j]
             scores = jnp.where(problem.allowed[:, j], scores, NEVER)
@@ -184,7 +184,6 @@ def rank_candidates(problem: Problem, num_candidates: int, config: Config) -> Ar
         none = jnp.zeros(d, bool) & (table.rows != table.rows)
         return jax.lax.scan(select, none, length=num_candidates)[1]
 
-    config_weight = jnp.asarray(config.bic_weight, table.rows.dtype)
     return jax.lax.map(of_variable, jnp.arange(d))
 
 

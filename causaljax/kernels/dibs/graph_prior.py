@@ -10,22 +10,13 @@ GRAPH_PRIORS = ("erdos_renyi", "scale_free")
 
 
 def edge_log_odds(
-    graph_prior: str,
-    edges_per_variable: ArrayLike,
-    prior: ArrayLike | None,
-    num_variables: int,
-    dtype: DTypeLike,
+    edge_odds: ArrayLike, prior: ArrayLike | None, num_variables: int, dtype: DTypeLike
 ) -> Array:
     """What each edge adds to the logarithm of a graph's prior.
 
-    With "erdos_renyi", two variables are joined with probability
-    p = 2 edges_per_variable / (d - 1), but at most 1/2, and an edge adds
-    log(p / (1 - p)); with "scale_free" an edge alone adds nothing, see ``log_prior``.
-
     Args:
-      graph_prior: of ``GRAPH_PRIORS``.
-      edges_per_variable: above 0; of "erdos_renyi".
-      prior: ``[d, d]`` probabilities of edges that take the place of p
+      edge_odds: above 0, of every edge.
+      prior: ``[d, d]`` probabilities of edges, whose log-odds are added
         (``edge_probabilities.prior_log_odds``), or None.
       num_variables: d, static.
       dtype: of the result.
@@ -33,11 +24,8 @@ def edge_log_odds(
     Returns:
       ``[d, d]`` float, nats; -inf where ``prior`` is 0.
     """
-    odds = jnp.zeros((num_variables, num_variables), dtype)
-    if graph_prior == "erdos_renyi" and prior is None:
-        mean = jnp.asarray(edges_per_variable, dtype)
-        joined = jnp.minimum(2 * mean / max(num_variables - 1, 1), 0.5)
-        odds = odds + jnp.log(joined) - jnp.log1p(-joined)
+    log_odds = jnp.log(jnp.asarray(edge_odds, dtype))
+    odds = jnp.zeros((num_variables, num_variables), dtype) + log_odds
     return odds if prior is None else odds + prior_log_odds(prior, dtype)
 
 

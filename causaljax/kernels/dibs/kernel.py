@@ -48,7 +48,7 @@ from causaljax.core.problem import (
 )
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
 from causaljax.graphs.acyclicity import polynomial_penalty
-from causaljax.graphs.dags import free_edges, greedy_acyclic
+from causaljax.graphs.dags import free_edges, greedy_acyclic, path_shares
 from causaljax.kernels.dibs import equations, stein
 from causaljax.kernels.dibs.graph_prior import GRAPH_PRIORS, edge_log_odds, log_prior
 from causaljax.scores import bge
@@ -71,12 +71,13 @@ class Config:
     ``latent_size`` numbers for each variable's parents and as many for its children, 0
     takes d; their prior has the standard deviation ``latent_size ** -0.5``.
     ``bandwidth`` h is that of Z and ``parameter_bandwidth`` that of parameters; 0 takes
-    the median rule. ``graph_prior`` is of ``graph_prior.GRAPH_PRIORS``, with
-    ``edges_per_variable`` expected by "erdos_renyi"; ``prior`` holds probabilities of
-    edges that take its place, ``[d, d]``. ``weighting`` "empirical" gives all particles
-    the same weight in the answer, "mixture" weighs them by posterior probability, up to
-    a factor, as DiBS+ does. ``interventional`` False promises that no cell is
-    intervened on, which saves a factor d of memory; if one is, the answer is NaN.
+    the median rule. ``graph_prior`` is of ``graph_prior.GRAPH_PRIORS``. ``edge_odds``
+    multiplies the prior of a graph once for each edge, and ``prior``, ``[d, d]``, holds
+    probabilities of edges, as of ``scores.parent_sets.Config``. ``weighting``
+    "empirical" gives all particles the same weight in the answer, "mixture" weighs them
+    by posterior probability, up to a factor, as DiBS+ does. ``interventional`` False
+    promises that no cell is intervened on, which saves a factor d of memory; if one is,
+    the answer is NaN.
     """
 
     likelihood: str = option("bge", choices=("bge", *equations.EQUATIONS))
@@ -93,7 +94,7 @@ class Config:
     bandwidth: float = option(5.0, least=0)
     parameter_bandwidth: float = option(500.0, least=0)
     graph_prior: str = option("erdos_renyi", choices=GRAPH_PRIORS)
-    edges_per_variable: float = option(2.0, above=0)
+    edge_odds: float = option(1.0, above=0)
     prior: ArrayLike | None = None
     weighting: str = option("empirical", choices=("empirical", "mixture"))
     interventional: bool = option(True)
@@ -138,9 +139,7 @@ def init(key: Array, problem: Problem, config: Config) -> State:
     chex.assert_shape([problem.allowed, problem.required], (d, d))
     dtype = problem.x.dtype
     latent_key, parameter_key = jax.random.split(key)
-    log_odds = edge_log_odds(
-        config.graph_prior, config.edges_per_variable, config.prior, d, dtype
-    )
+    log_odds = edge_log_odds(config.edge_odds, config.prior, d, dtype)
     free = free_edges(problem) & ~problem.required & (log_odds > -jnp.inf)
     log_odds = jnp.where(free, log_odds, 0)
 
@@ -361,25 +360,32 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     Where these have a cycle, edges are taken in falling order of scores, but for those
     that would close one. All particles are kept.
 
-    ``extra`` of linear equations has ``weights``, ``[s, d, d]``, and
-    ``noise_variances``, ``[s, d]``; that of BGe and of networks is empty.
+    ``extra`` has ``path_prob``, ``[d, d]``, the weighted share of the graphs with a
+    directed path, and ``map_graph``, ``[d, d]`` bool, that of the particle of the
+    largest posterior density; of linear equations also ``weights``, ``[s, d, d]``, and
+    ``noise_variances``, ``[s, d]``.
     """
     del key, problem
     known = state.known
     scores = jnp.where(known.free, edge_scores(state.latent), 0)
     cut = jax.vmap(greedy_acyclic, in_axes=(0, None, None))
     graphs = cut(scores, 0.0, known.required)
-    log_weight = _log_weights(graphs, state, config)
-    extra = {}
+    posteriors = _log_posteriors(graphs, state, config)
+    log_weight = _log_weights(graphs, posteriors, config)
     places = known.places
 
     def relabelled(matrices):
         return matrices[:, places][:, :, places]
 
+    drawn = relabelled(graphs)
+    extra = {
+        "path_prob": path_shares(drawn, log_weight),
+        "map_graph": drawn[jnp.argmax(posteriors)],
+    }
     if config.likelihood == "linear":
         weights = jnp.where(graphs, state.parameters.weights, 0)
         variances = jnp.exp(state.parameters.log_variance)
-        extra = {
+        extra |= {
             "weights": relabelled(weights),
             "noise_variances": variances[:, places],
         }
@@ -388,39 +394,43 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     prob = jnp.where(known.required, 1, jnp.minimum(prob, 1))
     return Posterior(
         edge_prob=prob[places][:, places],
-        graphs=relabelled(graphs),
+        graphs=drawn,
         log_weight=log_weight,
         extra=extra,
     )
 
 
-def _log_weights(graphs, state, config):
-    """Of particles, normalised."""
-    known, m = state.known, graphs.shape[0]
-    if config.weighting == "empirical":
-        return jnp.zeros_like(state.latent[:, 0, 0, 0]) - jnp.log(
-            jnp.asarray(m, state.latent.dtype)
-        )
+def _log_posteriors(graphs, state, config):
+    """Of each particle's graph, and of its parameters if it has any, up to a constant.
+
+    They are ``[m]``.
+    """
+    known = state.known
     each = jax.vmap(log_prior, (0, None, None))
-    weight = each(graphs, known.log_odds, config.graph_prior)
+    found = each(graphs, known.log_odds, config.graph_prior)
     if config.likelihood == "bge":
         posterior, rows = known.table
         stacked = jnp.moveaxis(graphs, 0, -1)[None]
-        local = bge.local_scores(posterior, rows, stacked)
+        return found + bge.local_scores(posterior, rows, stacked)[0].sum(axis=0)
+
+    def of_particle(particle):
+        parameters, graph = particle
+        edges = graph.astype(found.dtype)[None]
+        local = equations.log_likelihoods(parameters, edges, known.table)
+        return local.sum() + equations.log_prior(parameters)
+
+    return found + jax.lax.map(of_particle, (state.parameters, graphs))
+
+
+def _log_weights(graphs, posteriors, config):
+    """Of particles, normalised."""
+    if config.weighting == "empirical":
+        return jnp.full_like(posteriors, -jnp.log(len(graphs)))
+    if config.likelihood == "bge":
         # A graph that several particles have found counts once.
         same = (graphs[:, None] == graphs[None, :]).all(axis=(2, 3))
-        copies = same.sum(axis=1).astype(weight.dtype)
-        weight = weight + local[0].sum(axis=0) - jnp.log(copies)
-    else:
-
-        def of_particle(particle):
-            parameters, graph = particle
-            edges = graph.astype(weight.dtype)[None]
-            local = equations.log_likelihoods(parameters, edges, known.table)
-            return local.sum() + equations.log_prior(parameters)
-
-        weight = weight + jax.lax.map(of_particle, (state.parameters, graphs))
-    return jax.nn.log_softmax(weight)
+        posteriors = posteriors - jnp.log(same.sum(axis=1).astype(posteriors.dtype))
+    return jax.nn.log_softmax(posteriors)
 
 
 KERNEL = Kernel(

@@ -21,6 +21,7 @@ import optax
 from causaljax.core.options import option
 from causaljax.core.problem import label_free_places, like_data, take_variables
 from causaljax.core.types import Array, Kernel, Posterior, Problem, PyTree
+from causaljax.graphs.dags import path_shares
 from causaljax.graphs.edge_probabilities import known_edges
 from causaljax.graphs.modular import NEVER
 from causaljax.kernels.gflownet import environment, policy
@@ -31,6 +32,7 @@ _LAST_RATE = 0.01  # the learning rate at the end, as a part of that at the star
 _EXPLORING = 0.5  # the part of the run in which exploration falls from 1
 _MEMORY = 0.99  # weight of the past, a step, in the running mean of the error
 _BALANCED = 0.1  # nats, mean absolute error of the balance of a policy that will do
+_TIED = 1e-2  # nats, what float32 may round a graph's weight by
 _AT_ONCE = 1024  # graphs drawn side by side
 _ADAM = optax.scale_by_adam(eps_root=1e-16)  # whose root has a derivative at 0
 
@@ -257,12 +259,15 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
     it was drawn. Means with these weights tend to the exact ones as s grows, however
     badly the policy is trained.
 
-    ``extra`` has ``balance_error``, ``[]``, the running mean of the absolute error of
-    the detailed balance in training, nats; and ``effective_sample_size``, ``[]``:
-    (sum u)^2 / sum u^2, which is s for a policy in balance.
+    ``extra`` has ``path_prob``, ``[d, d]``, the weighted share of the graphs with a
+    directed path; ``map_graph``, ``[d, d]`` bool, the one of the largest posterior
+    probability among those drawn; ``balance_error``, ``[]``, the running mean of the
+    absolute error of the detailed balance in training, nats; and
+    ``effective_sample_size``, ``[]``: (sum u)^2 / sum u^2, which is s for a policy in
+    balance.
     """
     keys = jax.random.split(key, config.num_graphs)
-    graphs, logs = jax.lax.map(
+    graphs, logs, worth = jax.lax.map(
         lambda key: _draw(key, state), keys, batch_size=min(_AT_ONCE, len(keys))
     )
     graphs = graphs[:, state.places][:, :, state.places]
@@ -274,6 +279,9 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
         graphs=graphs,
         log_weight=logs,
         extra={
+            "path_prob": path_shares(graphs, logs),
+            # Members of a class are alike but for rounding: the first of them.
+            "map_graph": graphs[jnp.argmax(worth > worth.max() - _TIED)],
             "balance_error": state.error,
             "effective_sample_size": jnp.exp(-jax.nn.logsumexp(2 * logs)),
         },
@@ -290,7 +298,7 @@ class _Path(NamedTuple):
 
 
 def _draw(key, state):
-    """A graph from the policy, ``[d, d]`` bool, and its path's log R P_B / P_F."""
+    """A graph from the policy, its path's log R P_B / P_F, and log R."""
     table, d = state.table, len(state.table)
     num_required = state.required.sum(dtype=jnp.int32)
 
@@ -317,7 +325,8 @@ def _draw(key, state):
         return path.going & (path.length < most)
 
     path = jax.lax.while_loop(unfinished, act, begun)
-    return path.dag.graph, path.log_ratio
+    worth = environment.local_log_weights(path.dag, table).sum()
+    return path.dag.graph, path.log_ratio, worth
 
 
 KERNEL = Kernel(init, step, finalise)

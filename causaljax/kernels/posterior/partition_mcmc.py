@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from causaljax.core.options import option
 from causaljax.core.problem import label_free_places
 from causaljax.core.types import Array, Kernel, Posterior, Problem
+from causaljax.graphs.dags import path_shares
 from causaljax.graphs.edge_probabilities import known_edges
 from causaljax.graphs.modular import NEVER, draw_entry
 from causaljax.scores import parent_sets
@@ -205,7 +206,8 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
 
     ``extra`` has ``mc_error``, the standard error of each edge probability by the means
     of batches of steps; ``rhat``, the split R-hat of each edge's presence; ``ess``, how
-    many independent graphs would tell its probability as well: ``[d, d]`` each; and
+    many independent graphs would tell its probability as well; and ``path_prob``, the
+    share of the graphs with a directed path: ``[d, d]`` each;
     ``map_graph``, ``[d, d]`` bool, the most probable graph that was met; and
     ``left_out``, the largest probability of an edge from a variable that is no
     candidate, by the degenerate Gaussian score and given the rest of sampled graphs.
@@ -226,14 +228,16 @@ def finalise(key: Array, state: State, problem: Problem, config: Config) -> Post
 
     graphs, worth = jax.lax.map(draw, (keys, state.kept))
     spread = prob * (1 - prob)
+    log_weight = jnp.full_like(worth, -jnp.log(config.num_graphs))
     return Posterior(
         edge_prob=known_edges(jnp.clip(prob, 0, 1), problem),
         graphs=graphs,
-        log_weight=jnp.full_like(worth, -jnp.log(config.num_graphs)),
+        log_weight=log_weight,
         extra={
             "mc_error": error,
             "rhat": rhat,
             "ess": spread / jnp.maximum(error**2, 1e-30),
+            "path_prob": path_shares(graphs, log_weight),
             "map_graph": graphs[jnp.argmax(worth)],
             "left_out": _left_out(state, graphs, problem, config),
         },
