@@ -65,7 +65,7 @@ def edge_table(
     meaning: str,
     weights: Any = None,
     effects: Any = None,
-    refitted: bool = False,
+    stability: Any = None,
     confounders: Any = None,
     why: Mapping[tuple[int, int], str] | None = None,
     marks: Mapping[tuple[int, int], str] | None = None,
@@ -81,8 +81,10 @@ def edge_table(
       meaning: what these probabilities are, such as "share of refits".
       weights: ``[d, d]`` float, in the units of the table, or None.
       effects: ``[d, d]`` float, without a unit, or None.
-      refitted: whether probabilities are shares of refits.
-      confounders: ``[d, d]`` float, symmetric, P(a hidden common cause), or None.
+      stability: ``[d, d]`` float, the share of refits that join two columns; None
+        without refits.
+      confounders: ``[d, d]`` float, symmetric, P(a hidden common cause), or None; with
+        ``marks``, of the same meaning as ``edge_prob``.
       why: reasons, by the places of source and target.
       marks: of the edges of the graph and of pairs ``<->``, by the places of source
         and target; None where ``essential`` and ``confounders`` say all.
@@ -129,8 +131,7 @@ def edge_table(
         "meaning": [meaning] * len(i),
         "weight": numbers(weights),
         "effect_size": numbers(effects),
-        # A refit of open direction counts half each way.
-        "stability": numbers(edge_prob + edge_prob.T if refitted else None),
+        "stability": numbers(stability),
         "why": [reasons.get(pair, "") for pair in pairs],
     }
     if confounders is not None:
@@ -145,10 +146,11 @@ def edge_table(
         more = {
             "mark": [CONFOUNDED] * count,
             "probability": confounders[k, m],
-            "meaning": ["of a hidden common cause"] * count,
+            "meaning": ["of a hidden common cause" if marks is None else meaning]
+            * count,
             "weight": empty,
             "effect_size": empty,
-            "stability": empty,
+            "stability": empty if stability is None else np.asarray(stability)[k, m],
             "why": [
                 reasons.get(pair, "")
                 for pair in zip(k.tolist(), m.tolist(), strict=True)
