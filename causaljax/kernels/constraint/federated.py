@@ -108,10 +108,10 @@ def num_columns(layout: Layout) -> int:
     return _places(layout).number
 
 
-def own_columns(layout: Layout) -> np.ndarray:
-    """The columns of numbers themselves, ``[d]`` int, -1 for classes."""
-    levels = np.array(layout.levels)
-    return np.where(levels == 0, _places(layout).own[:, 0], -1)
+def variable_columns(layout: Layout) -> np.ndarray:
+    """The columns that are no waves, variable by variable, ``[m]`` int."""
+    own = _places(layout).own.ravel()
+    return own[own >= 0]
 
 
 def num_sent(layout: Layout) -> int:
@@ -270,7 +270,7 @@ class _Tests:
         share = given.count / given.count.sum()
         apart = mean - share @ mean
         self.total = self.inside.sum(axis=0) + (apart.T * given.count) @ apart
-        own = np.maximum(own_columns(layout), 0)
+        own = np.where(self.numbers, self.places.own[:, 0], -1)
         variance = covariance[:, own, own]
         number = (given.count > 3)[:, None] & (variance > 0)
         n = np.where(given.count > 3, given.count, 4)[:, None]
@@ -466,15 +466,16 @@ def independence_test(layout: Layout, given: Sums) -> Test:
     return test
 
 
-def moments(layout: Layout, given: Sums) -> cdnod.Moments:
-    """Means and covariances of the variables themselves, of classes by their codes."""
+def variable_sums(layout: Layout, given: Sums) -> Sums:
+    """The sums of the variables alone, classes by their codes: d columns."""
     d, c = len(layout.levels), num_columns(layout)
     places, turned = _places(layout).own, np.zeros((d, c))
     for i, levels in enumerate(layout.levels):
         width = max(levels - 1, 1)
         turned[i, places[i, :width]] = np.arange(1, width + 1)
     covariance = turned @ semidefinite(given.covariance) @ turned.T
-    return cdnod.Moments(given.count, given.mean @ turned.T, covariance)
+    mean = given.mean @ turned.T
+    return Sums(given.count, mean, covariance, given.fourth)
 
 
 def _rows(given):
@@ -513,7 +514,7 @@ def search(
       What ``cdnod.search`` finds in the rows of all clients by the same test.
     """
     # Rows that have these sums stand for those that nobody may see.
-    rows, client, weight = _rows(moments(layout, given))
+    rows, client, weight = _rows(variable_sums(layout, given))
     return cdnod.search(
         key,
         independence_test(layout, given),
