@@ -133,7 +133,7 @@ class Agreement(_Message):
     """The message of the server: one scale for all clients.
 
     Numbers are counted in ``scales`` from ``means``. The waves of a number u are
-    sin(k pi u / 4) and cos(k pi u / 4), k up to ``num_waves``.
+    sin(k pi u / 5) and cos(k pi u / 5), k up to ``num_waves``.
     """
 
     _what: ClassVar[str] = "an agreement"
