@@ -1,16 +1,17 @@
-"""What FCI and AmortizedDAG claim where causes are hidden, and how often they are right.
+"""What FCI and AmortizedDAG claim where causes are hidden, and how often rightly.
 
     python scripts/bench_hidden.py [--draws 10] [--rows 1000] [--methods ...]
 
-Each table has 12 of 15 variables of a random DAG of 23 edges; hidden are 3 of those
-with two children or more, at random. "linear" has weights of .5 to 1.5 in absolute
-value, "curved" has half of the edges as tanh, sin or |.|; noise is normal. Columns
-are standardised.
+Each table has 12 of 15 variables of a random DAG of 23 edges (`--edges`); hidden are
+3 of those with two children or more, at random. "linear" has weights of .5 to 1.5 in
+absolute value, "curved" has half of the edges as tanh, sin or |.|; noise is normal.
+Columns are standardised.
 
-A claim is one of four:
+A claim is one of these:
 
 - cause: i is a cause of j (an edge -->; of AmortizedDAG, a directed edge of `edges_`),
 - no cause: j is no cause of i (an arrow at j; not of AmortizedDAG),
+- ancestry: either of them,
 - no hidden: i and j, joined, have no hidden common cause (`visible_`; of AmortizedDAG
   a probability of one below .1),
 - hidden: they have one (<->; of AmortizedDAG a probability above .5).
@@ -30,18 +31,18 @@ import pandas as pd
 
 import causaljax
 
-OBSERVED, HIDDEN, EDGES = 12, 3, 23
+OBSERVED, HIDDEN = 12, 3
 CURVES = (np.tanh, np.sin, np.abs)
 
 
-def draw(seed, rows, curved):
+def draw(seed, rows, curved, edges):
     """(table, ancestors [d, d], hidden common causes [d, d]) of the observed."""
     rng = np.random.default_rng(seed)
     d = OBSERVED + HIDDEN
     while True:
         pairs = np.argwhere(np.triu(np.ones((d, d)), 1))
         graph = np.zeros((d, d), bool)
-        graph[*pairs[rng.choice(len(pairs), EDGES, replace=False)].T] = True
+        graph[*pairs[rng.choice(len(pairs), edges, replace=False)].T] = True
         forks = np.flatnonzero(graph.sum(axis=1) >= 2)
         if len(forks) >= HIDDEN:
             break
@@ -114,11 +115,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--edges", type=int, default=23)
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     print(
-        f"{args.draws} tables of {args.rows} rows, {OBSERVED} columns, {HIDDEN} hidden"
+        f"{args.draws} tables, {args.rows} rows, {OBSERVED} columns, {HIDDEN} hidden, "
+        f"{args.edges} edges"
     )
     print(
         "relations method         claim      right  by chance  of them  claims  CPU s"
@@ -127,7 +130,7 @@ def main():
         for method in args.methods:
             counts, seconds = {}, time.process_time()
             for seed in range(args.draws):
-                table, above, common = draw(seed, args.rows, curved)
+                table, above, common = draw(seed, args.rows, curved, args.edges)
                 found, joined = METHODS[method](table)
                 apart = ~np.eye(OBSERVED, dtype=bool)
                 upper = np.triu(apart)
@@ -140,7 +143,8 @@ def main():
                 for name, (real, asked) in truth.items():
                     said = found[name] & asked
                     more = (said & real).sum(), said.sum(), (real & asked).sum()
-                    counts.setdefault(name, []).append((*more, asked.sum()))
+                    for kind in (name, "ancestry")[: 2 if "cause" in name else 1]:
+                        counts.setdefault(kind, []).append((*more, asked.sum()))
             seconds = (time.process_time() - seconds) / args.draws
             for name, rows in counts.items():
                 right, said, real, asked = np.sum(rows, axis=0)
