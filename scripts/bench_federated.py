@@ -26,6 +26,7 @@ import argparse
 import functools
 import itertools
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -171,7 +172,7 @@ def run_accuracy(args):
     """Beside methods that see all rows."""
     print(HEADS)
     for kind in ("linear", "curved"):
-        methods = {
+        methods: dict[str, Callable] = {
             f"sums, {waves} waves": functools.partial(of_sums, waves=waves)
             for waves in (0, 1, 2, 3)
         }
