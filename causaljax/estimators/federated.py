@@ -215,22 +215,25 @@ class FederatedClient:
     ``summarise`` tells the number of rows without gaps, names of columns, classes, and
     means and variances of numbers. ``statistics`` tells means, covariances and fourth
     moments of the columns that the agreement makes (``causaljax.kernels.constraint.
-    federated``). Single cells are not sent, and that is all that is claimed: sums tell
-    of single rows where rows are few, and whoever knows all rows but one can compute
-    that one. ``noise`` makes this harder; it is not calibrated to a privacy budget
-    (epsilon, delta), as numbers have no bound.
+    federated``). Rows are not sent, and that is all that is claimed. Sums tell of
+    single rows where rows are few; whoever knows all rows but one can compute that one;
+    sums by two agreements, or of a table before and after a change, tell more than
+    either. The server is trusted not to choose scales and waves that single out rows.
+    ``noise`` makes this harder and graphs worse (``scripts/bench_federated.py noise``).
+    It is not calibrated to a privacy budget (epsilon, delta): a cell has no bound.
 
     Args:
       table: DataFrame or array of two columns or more, as ``fit`` of other estimators
-        takes it; it is read now and not kept. Rows with a gap are left out.
+        takes it; not modified. Rows with a gap are left out.
       name: of the client; no two may have the same.
       kinds: of columns, as ``fit`` of other estimators takes them. Columns are numbers,
         or classes without an order; also ordered classes count as such.
       columns: those to take.
-      noise: standard deviation of normal noise that is added to every sum but the
-        counts, in standard deviations of the column (for products and fourth powers,
-        the product of those of the factors); 0 for none. The same call gives the same
-        noise, so that repeated messages do not average it out.
+      noise: standard deviation of normal noise that is added to every sum over rows,
+        in standard deviations of the column (for products and fourth powers, the
+        product of those of the factors); 0 for none. The number of rows and the labels
+        of classes are sent as they are. The same call gives the same noise, so that
+        repeated messages do not average it out.
       random_state: seed of the noise; None takes one from the operating system. Whoever
         knows the seed can take the noise away.
 
