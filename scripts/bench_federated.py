@@ -11,9 +11,9 @@ each one of sin, square, tanh and identity, normal noise; 2 variables change: in
 client they have weights and a standard deviation of the noise (U(.5, 2)) of their own.
 It prints F1 of the skeleton, of directed edges and of changing variables, beside that
 of methods that see all rows: CD-NOD by the degenerate Gaussian test, the client a
-class, which sees changes of means alone, and PC by Fisher's z, without the client. The
-largest difference of p-values between sums of clients and all rows is that of all pairs
-given up to two variables.
+class, which sees changes of means alone, and PC by Fisher's z and by RCIT, without the
+client. The largest difference of p-values between sums of clients and all rows is that
+of all pairs given up to two variables.
 
 `noise` adds normal noise to every sum. `null` prints how often independent variables
 are rejected at level .05, given one or two common causes that are given, by this test
@@ -35,13 +35,12 @@ import scipy.stats
 from causaljax.core.types import Kind, make_problem
 from causaljax.graphs import marks
 from causaljax.kernels.constraint import cdnod, federated, pc
-from causaljax.scores.independence import partial_correlation
+from causaljax.scores.independence import partial_correlation, rcit
 from causaljax.scores.independence.asking import asking
 from causaljax.scores.independence.likelihood_ratio import (
     DEGENERATE_GAUSSIAN,
     Config,
 )
-from causaljax.scores.independence.partial_correlation import FISHER_Z
 
 RELATIONS = (np.sin, np.square, np.tanh, lambda x: x)
 
@@ -107,12 +106,13 @@ def of_rows(tables):
     return found.marks, found.changing
 
 
-def without_client(tables):
+def without_client(tables, test, config, batches):
     """PC of all rows."""
     x = np.concatenate(tables)
     problem = make_problem((x - x.mean(axis=0)) / x.std(axis=0))
-    test = asking(FISHER_Z, jax.random.key(0), problem, partial_correlation.Config())
-    return pc.search(test, x.shape[1], pc.Config()).marks, None
+    asked = asking(test, jax.random.key(0), problem, config)
+    found = pc.search(asked, x.shape[1], pc.Config(), batches=batches)
+    return found.marks, None
 
 
 def difference(tables, waves):
@@ -178,7 +178,15 @@ def run_accuracy(args):
         }
         if args.clients <= 20:  # as classes of one column, many take minutes
             methods["all rows, degenerate Gaussian"] = of_rows
-        methods["all rows, Fisher's z, no client"] = without_client
+        methods["all rows, Fisher's z, no client"] = functools.partial(
+            without_client,
+            test=partial_correlation.FISHER_Z,
+            config=partial_correlation.Config(),
+            batches=(512,),
+        )
+        methods["all rows, RCIT, no client"] = functools.partial(
+            without_client, test=rcit.RCIT, config=rcit.Config(), batches=(16, 128)
+        )
         measured(methods, kind, args)
     for waves in (0, 2):
         worst = max(
