@@ -431,6 +431,16 @@ def independence_test(layout: Layout, given: Sums) -> Test:
 
     Returns:
       A test of d + 1 variables, whose p-values are those of the rows of all clients.
+
+    Example:
+      >>> layout = Layout(levels=(0, 0), num_waves=1)
+      >>> north, south = np.random.default_rng(0).normal(size=(2, 300, 2))
+      >>> south[:, 1] += 2 * south[:, 0] ** 2
+      >>> given = join([sums(layout, table) for table in (north, south)])
+      >>> ask = np.array([0, 0, 1]), np.array([1, 2, 2]), np.zeros((3, 0), int)
+      >>> test = independence_test(layout, given)
+      >>> (test(*ask, np.zeros((3, 0), bool)) < np.log(0.01)).tolist()
+      [True, False, True]
     """
     tests, client = _Tests(layout, given), len(layout.levels)
 
