@@ -27,9 +27,9 @@ either; what they miss, long tables find.
 
 Li et al. send the covariance of random features of every variable, and compare features
 of x with features of y given features of each z. That is right for one z only: if x is
-z1 + z2 + noise, cos(x) is no sum of functions of z1 and of z2, and independent variables
-are found dependent in most tables (``scripts/bench_federated.py null``). Here one side
-of every comparison is the variable itself.
+z1 + z2 + noise, cos(x) is no sum of functions of z1 and of z2, and independent
+variables are found dependent in most tables (``scripts/bench_federated.py null``). Here
+one side of every comparison is the variable itself.
 
 Sources: Li, Ng, Luo, Huang, Chen, Liu, Gu and Zhang 2024, "Federated causal discovery
 from heterogeneous data"; Chow 1960 (equality of regressions); Bartlett 1937
