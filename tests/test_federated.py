@@ -362,7 +362,8 @@ def test_hostile_files_are_refused(tmp_path):
     hostile = {
         "of version 2": {"version": 2},
         "products": {"products": sums.products[1:]},
-        "cannot be": {"mean": np.full_like(sums.mean, np.nan)},
+        "mean holds a number that is not finite": {"mean": np.nan * sums.mean},
+        "products holds .* out of range": {"products": 1e99 + 0 * sums.products},
         "float64": {"fourth": list(sums.fourth)},
         "no rows": {"rows": -1},
         "texts": {"client": 3},
@@ -372,6 +373,18 @@ def test_hostile_files_are_refused(tmp_path):
         model_files.write_model(path, ClientSums, state | change, {})
         with pytest.raises(ValueError, match=words):
             ClientSums.load(path)
+    given = {
+        field.name: getattr(agreement, field.name)
+        for field in dataclasses.fields(agreement)
+    }
+    for words, change in {
+        "from 0 to 50, not 1000000": {"num_waves": 10**6},
+        "no classes": {"levels": ((), (), ({},), ())},
+        "scales holds": {"scales": 0 * agreement.scales},
+    }.items():
+        model_files.write_model(path, Agreement, given | change, {})
+        with pytest.raises(ValueError, match=words):
+            Agreement.load(path)
     del state["rows"]
     model_files.write_model(path, ClientSums, state, {})
     with pytest.raises(ValueError, match="rows"):

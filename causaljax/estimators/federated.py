@@ -39,6 +39,9 @@ VERSION = 1
 CLIENT = "(client)"
 """What stands for the client where sets of columns are named."""
 
+_LABELS = (str, int, float)  # what classes are called; booleans are whole numbers
+_MOST_WAVES = 50  # more are a mistake, or an attempt to learn of single rows
+_HUGE = 1e60  # standard deviations, whose squares are far from overflow
 _FEW_ROWS = 20  # below which sums are warned of
 _MOST_NAMED = 10  # rows that a sentence names
 _PERMUTATIONS = 6  # folded into the key of the draws
@@ -89,18 +92,33 @@ class _Message:
         """Raises ValueError or TypeError if contents do not fit together."""
 
 
-def _check_numbers(array, shape, what, *, least=-np.inf):
+def _check_numbers(array, shape, what, *, least=-np.inf, most=np.inf):
     if not isinstance(array, np.ndarray) or array.dtype != np.float64:
         raise TypeError(f"{what} holds no float64 numbers")
     if array.shape != shape:
         raise ValueError(f"{what} has shape {array.shape}, not {shape}")
-    if not (np.isfinite(array) & (array >= least)).all():
-        raise ValueError(f"{what} holds a number that cannot be")
+    if not (np.isfinite(array) & (array >= least) & (array <= most)).all():
+        raise ValueError(f"{what} holds a number that is not finite or out of range")
 
 
 def _check_names(names):
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ValueError("names are no different texts")
+
+
+def _check_levels(levels, d):
+    cells = [level for own in levels for level in own]
+    if len(levels) != d or not all(isinstance(level, _LABELS) for level in cells):
+        raise ValueError("levels are no classes of the columns")
+
+
+def _check_waves(num_waves):
+    whole = isinstance(num_waves, int) and not isinstance(num_waves, bool)
+    if not whole or not 0 <= num_waves <= _MOST_WAVES:
+        raise ValueError(
+            f"num_waves must be a whole number from 0 to {_MOST_WAVES}, not "
+            f"{num_waves!r}"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,8 +140,9 @@ class ClientSummary(_Message):
         d = len(self.columns)
         _check_names((self.client,))
         _check_names(self.columns)
-        if len(self.levels) != d or not isinstance(self.rows, int) or self.rows < 1:
-            raise ValueError("levels or rows do not fit the columns")
+        _check_levels(self.levels, d)
+        if not isinstance(self.rows, int) or self.rows < 1:
+            raise ValueError("there are no rows")
         _check_numbers(self.mean, (d,), "mean")
         _check_numbers(self.variance, (d,), "variance", least=0)
 
@@ -170,8 +189,8 @@ class Agreement(_Message):
         d = len(self.columns)
         _check_names(self.clients)
         _check_names(self.columns)
-        if len(self.levels) != d or not isinstance(self.num_waves, int):
-            raise ValueError("levels or num_waves do not fit the columns")
+        _check_levels(self.levels, d)
+        _check_waves(self.num_waves)
         _check_numbers(self.means, (d,), "means")
         _check_numbers(self.scales, (d,), "scales", least=np.finfo(float).tiny)
 
@@ -204,9 +223,10 @@ class ClientSums(_Message):
         _check_names((self.client, self.agreement))
         if not isinstance(self.rows, int) or self.rows < 1:
             raise ValueError("there are no rows")
-        _check_numbers(self.mean, (c,), "mean")
-        _check_numbers(self.products, (c * (c + 1) // 2,), "products")
-        _check_numbers(self.fourth, (len(self.fourth),), "fourth", least=0)
+        _check_numbers(self.mean, (c,), "mean", least=-_HUGE, most=_HUGE)
+        size = (c * (c + 1) // 2,)
+        _check_numbers(self.products, size, "products", least=-_HUGE, most=_HUGE)
+        _check_numbers(self.fourth, (len(self.fourth),), "fourth", least=0, most=_HUGE)
 
 
 class FederatedClient:
@@ -513,8 +533,7 @@ class FederatedCDNOD(BaseConstraintGraph):
         """
         given = _checked(summaries, ClientSummary, "summarise")
         waves = 2 if self.num_waves is None else self.num_waves
-        if not isinstance(waves, int) or isinstance(waves, bool) or waves < 0:
-            raise ValueError(f"num_waves must be a whole number, not {waves!r}")
+        _check_waves(waves)
         first, whose = given[0], f"client {given[0].client!r}"
         rows = np.array([one.rows for one in given], float)
         share = (rows / rows.sum())[:, None]
