@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from causaljax.estimators.federated import (
+from causaljax.estimators import (
     Agreement,
     ClientSummary,
     ClientSums,

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from causaljax.estimators.federated import (
-    CLIENT,
+from causaljax.estimators import (
     Agreement,
     ClientSummary,
     ClientSums,
     FederatedCDNOD,
     FederatedClient,
 )
+from causaljax.estimators.federated import CLIENT
 from causaljax.estimators.saved import load
 from causaljax.graphs import marks
 from causaljax.kernels.constraint import cdnod, federated, pc

@@ -1,20 +1,8 @@
-"""CD-NOD of tables that must not leave the places where they are.
+"""CD-NOD of tables that must not leave the places where they are."""
 
-Every client describes its columns (``ClientSummary``), the server makes one scale of
-that (``Agreement``), every client sends sums in that scale (``ClientSums``), and the
-server learns a graph from them: two messages of each client and one of the server, all
-of which may be files.
-"""
-
-import dataclasses
-import hashlib
-import json
-import secrets
-import sys
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -24,437 +12,29 @@ from causaljax.core.options import check_options, settings
 from causaljax.core.types import Kind, MarkedPosterior
 from causaljax.estimators.base import FitResult
 from causaljax.estimators.constraint_base import BaseConstraintGraph
+from causaljax.estimators.federated_messages import (
+    VERSION,
+    Agreement,
+    ClientSummary,
+    ClientSums,
+    check_same_columns,
+    check_same_kind,
+    check_waves,
+    sorted_levels,
+)
 from causaljax.graphs import marks as end_marks
 from causaljax.graphs.marks import Mark
 from causaljax.graphs.members import extension
 from causaljax.kernels.constraint import cdnod, federated, pc
 from causaljax.reports.explanation import Evidence
 from causaljax.reports.summary import Lines
-from causaljax.tables import frame, model_files, notices
+from causaljax.tables import frame, notices
 from causaljax.tables.knowledge import Knowledge, edge_masks
-
-VERSION = 1
-"""Of what messages hold and mean."""
 
 CLIENT = "(client)"
 """What stands for the client where sets of columns are named."""
 
-_LABELS = (str, int, float)  # what classes are called; booleans are whole numbers
-_MOST_WAVES = 50  # more are a mistake, or an attempt to learn of single rows
-_HUGE = 1e60  # standard deviations, whose squares are far from overflow
-_FEW_ROWS = 20  # below which sums are warned of
-_MOST_NAMED = 10  # rows that a sentence names
 _PERMUTATIONS = 6  # folded into the key of the draws
-
-
-class _Message:
-    """What is sent, as a file: safetensors with a JSON header and a checksum."""
-
-    _what: ClassVar[str]
-
-    def save(self, path: str | Path) -> None:
-        """Writes the message to a file, whole or not at all; never pickle.
-
-        Raises:
-          ValueError: naming the path that cannot be written.
-        """
-        state = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)  # pyrefly: ignore [bad-argument-type]
-        }
-        about = {"causaljax": sys.modules["causaljax"].__version__}
-        model_files.write_model(path, type(self), state, about)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads a message that ``save`` wrote. Nothing of the file is executed.
-
-        Raises:
-          ValueError: naming the file, if it is missing, damaged, of another version, or
-            something else.
-        """
-        kind, state = model_files.read_model(path)
-        if kind is not cls:
-            raise ValueError(f"{path}: holds a {kind.__name__}, not {cls._what}")
-        if state.get("version") != VERSION:
-            raise ValueError(
-                f"{path}: is of version {state.get('version')!r}, and this causaljax "
-                f"reads version {VERSION}: use one version of causaljax everywhere"
-            )
-        try:
-            message = cls(**state)
-            message._check()
-        except (TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ValueError(f"{path}: is not {cls._what} ({error})") from None
-        return message
-
-    def _check(self):
-        """Raises ValueError or TypeError if contents do not fit together."""
-
-
-def _check_numbers(array, shape, what, *, least=-np.inf, most=np.inf):
-    if not isinstance(array, np.ndarray) or array.dtype != np.float64:
-        raise TypeError(f"{what} holds no float64 numbers")
-    if array.shape != shape:
-        raise ValueError(f"{what} has shape {array.shape}, not {shape}")
-    if not (np.isfinite(array) & (array >= least) & (array <= most)).all():
-        raise ValueError(f"{what} holds a number that is not finite or out of range")
-
-
-def _check_names(names):
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise ValueError("names are no different texts")
-
-
-def _check_levels(levels, d):
-    cells = [level for own in levels for level in own]
-    if len(levels) != d or not all(isinstance(level, _LABELS) for level in cells):
-        raise ValueError("levels are no classes of the columns")
-
-
-def _check_waves(num_waves):
-    whole = isinstance(num_waves, int) and not isinstance(num_waves, bool)
-    if not whole or not 0 <= num_waves <= _MOST_WAVES:
-        raise ValueError(
-            f"num_waves must be a whole number from 0 to {_MOST_WAVES}, not "
-            f"{num_waves!r}"
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ClientSummary(_Message):
-    """The first message of a client: its columns, each by itself."""
-
-    _what: ClassVar[str] = "the summary of a client"
-
-    client: str
-    columns: tuple[str, ...]  # d of them
-    levels: tuple[tuple, ...]  # of d columns the classes, sorted; () for numbers
-    rows: int  # without gaps
-    mean: np.ndarray  # [d] float64, of numbers; 0 for classes
-    variance: np.ndarray  # [d] float64, likewise
-    noise: float
-    version: int = VERSION
-
-    def _check(self):
-        d = len(self.columns)
-        _check_names((self.client,))
-        _check_names(self.columns)
-        _check_levels(self.levels, d)
-        if not isinstance(self.rows, int) or self.rows < 1:
-            raise ValueError("there are no rows")
-        _check_numbers(self.mean, (d,), "mean")
-        _check_numbers(self.variance, (d,), "variance", least=0)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Agreement(_Message):
-    """The message of the server: one scale for all clients.
-
-    Numbers are counted in ``scales`` from ``means``. The waves of a number u are
-    sin(k pi u / 5) and cos(k pi u / 5), k up to ``num_waves``.
-    """
-
-    _what: ClassVar[str] = "an agreement"
-
-    clients: tuple[str, ...]
-    columns: tuple[str, ...]  # d of them, in the order of the first client
-    levels: tuple[tuple, ...]  # of d columns the classes of all clients; () for numbers
-    means: np.ndarray  # [d] float64
-    scales: np.ndarray  # [d] float64
-    num_waves: int
-    version: int = VERSION
-
-    @property
-    def layout(self) -> federated.Layout:
-        """Which columns of numbers are summed."""
-        return federated.Layout(tuple(map(len, self.levels)), self.num_waves)
-
-    @property
-    def digest(self) -> str:
-        """Of all that sums depend on: equal for equal agreements, to the last bit."""
-        content = [
-            self.version,
-            self.num_waves,
-            *map(list, (self.clients, self.columns)),
-        ]
-        levels = [
-            [[type(level).__name__, level] for level in own] for own in self.levels
-        ]
-        numbers = [self.means.tobytes().hex(), self.scales.tobytes().hex()]
-        text = json.dumps([content, levels, numbers])
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _check(self):
-        d = len(self.columns)
-        _check_names(self.clients)
-        _check_names(self.columns)
-        _check_levels(self.levels, d)
-        _check_waves(self.num_waves)
-        _check_numbers(self.means, (d,), "means")
-        _check_numbers(self.scales, (d,), "scales", least=np.finfo(float).tiny)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ClientSums(_Message):
-    """The second message of a client: sums over its rows, in the scale agreed on.
-
-    Means and central moments stand for the sums, and keep more digits.
-    """
-
-    _what: ClassVar[str] = "the sums of a client"
-
-    client: str
-    agreement: str  # the digest of
-    rows: int
-    mean: np.ndarray  # [c] float64, of the c columns that the agreement makes
-    products: np.ndarray  # [c (c + 1) / 2] float64, covariances, row after row
-    fourth: np.ndarray  # [d] float64, fourth central moments of numbers
-    noise: float
-    version: int = VERSION
-
-    @property
-    def num_numbers(self) -> int:
-        """How many numbers are sent."""
-        return 1 + len(self.mean) + len(self.products) + len(self.fourth)
-
-    def _check(self):
-        c = len(self.mean)
-        _check_names((self.client, self.agreement))
-        if not isinstance(self.rows, int) or self.rows < 1:
-            raise ValueError("there are no rows")
-        _check_numbers(self.mean, (c,), "mean", least=-_HUGE, most=_HUGE)
-        size = (c * (c + 1) // 2,)
-        _check_numbers(self.products, size, "products", least=-_HUGE, most=_HUGE)
-        _check_numbers(self.fourth, (len(self.fourth),), "fourth", least=0, most=_HUGE)
-
-
-class FederatedClient:
-    """A table that stays where it is, and the two messages about it.
-
-    ``summarise`` tells the number of rows without gaps, names of columns, classes, and
-    means and variances of numbers. ``statistics`` tells means, covariances and fourth
-    moments of the columns that the agreement makes (``causaljax.kernels.constraint.
-    federated``). Rows are not sent, and that is all that is claimed. Sums tell of
-    single rows where rows are few; whoever knows all rows but one can compute that one;
-    sums by two agreements, or of a table before and after a change, tell more than
-    either. The server is trusted not to choose scales and waves that single out rows.
-    ``noise`` makes this harder and graphs worse (``scripts/bench_federated.py noise``).
-    It is not calibrated to a privacy budget (epsilon, delta): a cell has no bound.
-
-    Args:
-      table: DataFrame or array of two columns or more, as ``fit`` of other estimators
-        takes it; not modified. Rows with a gap are left out.
-      name: of the client; no two may have the same.
-      kinds: of columns, as ``fit`` of other estimators takes them. Columns are numbers,
-        or classes without an order; also ordered classes count as such.
-      columns: those to take.
-      noise: standard deviation of normal noise that is added to every sum over rows,
-        in standard deviations of the column (for products and fourth powers, the
-        product of those of the factors); 0 for none. The number of rows and the labels
-        of classes are sent as they are. The same call gives the same noise, so that
-        repeated messages do not average it out.
-      random_state: seed of the noise; None takes one from the operating system. Whoever
-        knows the seed can take the noise away.
-
-    Raises:
-      ValueError: naming the column and the fix.
-
-    Warns:
-      UserWarning: naming the rows with gaps; of few rows.
-
-    Example:
-      >>> rng = np.random.default_rng(0)
-      >>> tables = [rng.normal(size=(200, 2)) for _ in range(3)]
-      >>> clients = [FederatedClient(x, name=f"site {k}") for k, x in enumerate(tables)]
-      >>> server = FederatedCDNOD()
-      >>> agreement = server.agree([client.summarise() for client in clients])
-      >>> sums = [client.statistics(agreement) for client in clients]
-      >>> server.fit(sums).edges_.shape[0]
-      0
-    """
-
-    def __init__(
-        self,
-        table: Any,
-        *,
-        name: str,
-        kinds: Mapping[Any, str] | None = None,
-        columns: Sequence[Hashable] | None = None,
-        noise: float = 0.0,
-        random_state: int | None = None,
-    ):
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name must be a text, not {name!r}")
-        known = isinstance(noise, int | float) and not isinstance(noise, bool)
-        if not known or not 0 <= noise < np.inf:
-            raise ValueError(f"noise must be a number of at least 0, not {noise!r}")
-        self.name, self.noise = name, float(noise)
-        self._seed = secrets.randbits(128) if random_state is None else random_state
-        problem, read = frame.to_problem(
-            table, kinds=kinds, columns=columns, standardise=False, lenient=True
-        )
-        real = problem.weight > 0
-        whole = problem.observed[real].all(axis=1)
-        gaps = np.flatnonzero(~whole)
-        if not whole.any():
-            raise ValueError(
-                f"client {name!r}: every row has a gap, and rows with gaps are left "
-                "out: fill gaps, or leave the columns out that have most (columns=)"
-            )
-        if len(gaps):
-            named = ", ".join(map(str, gaps[:_MOST_NAMED].tolist()))
-            more = ", ..." if len(gaps) > _MOST_NAMED else ""
-            notices.warn(
-                f"client {name!r}: {len(gaps)} of {len(whole)} rows have gaps and are "
-                f"left out: {named}{more} (counted from 0)",
-                stacklevel=2,
-            )
-        self._cells = problem.x[real][whole] * read.scales + read.means
-        self._columns = read.names
-        # Classes by their labels: codes are of this table alone.
-        self._labels = tuple(read.levels)
-        self._warn_of_few()
-
-    def summarise(self) -> ClientSummary:
-        """The first message."""
-        mean, variance, levels = [], [], []
-        rng = np.random.default_rng([self._seed, 0])
-        share = self.noise / len(self._cells)
-        for cells, labels in zip(self._cells.T, self._labels, strict=True):
-            centre, square = (0.0, 0.0) if labels else (cells.mean(), cells.var())
-            first, second = rng.normal(size=2) * share
-            mean.append(centre + first * np.sqrt(square))
-            variance.append(max(square + second * square, 0.0))
-            present = (
-                [labels[k] for k in np.unique(cells).astype(int)] if labels else []
-            )
-            levels.append(_sorted_levels(present))
-        return ClientSummary(
-            client=self.name,
-            columns=self._columns,
-            levels=tuple(levels),
-            rows=len(self._cells),
-            mean=np.array(mean),
-            variance=np.array(variance),
-            noise=self.noise,
-        )
-
-    def statistics(self, agreement: Agreement) -> ClientSums:
-        """The second message.
-
-        Args:
-          agreement: of the server that has the client's summary.
-
-        Returns:
-          The sums.
-
-        Raises:
-          ValueError: if the agreement is of other columns, kinds or classes.
-
-        Warns:
-          UserWarning: if the sums are as many numbers as the table has cells.
-        """
-        if not isinstance(agreement, Agreement):
-            raise ValueError(
-                f"statistics takes an Agreement, not {agreement!r:.60}: give what "
-                "agree of FederatedCDNOD returns, or Agreement.load(path)"
-            )
-        if self.name not in agreement.clients:
-            raise ValueError(
-                f"client {self.name!r} is no part of the agreement, which is of "
-                f"{list(agreement.clients)}: send the server a summary first"
-            )
-        _same_columns(self.name, self._columns, "the agreement", agreement.columns)
-        parts = []
-        for k, name in enumerate(agreement.columns):
-            place = self._columns.index(name)
-            cells, labels = self._cells[:, place], self._labels[place]
-            levels = agreement.levels[k]
-            _same_kind(name, self.name, bool(labels), "the agreement", bool(levels))
-            if not labels:
-                parts.append((cells - agreement.means[k]) / agreement.scales[k])
-                continue
-            codes = {level: code for code, level in enumerate(levels)}
-            unknown = [labels[c] for c in np.unique(cells).astype(int)]
-            unknown = [label for label in unknown if label not in codes]
-            if unknown:
-                raise ValueError(
-                    f"column {name!r} of client {self.name!r} has the class "
-                    f"{unknown[0]!r}, which the agreement lacks: send the server a new "
-                    "summary"
-                )
-            own = np.array([codes.get(label, 0) for label in labels])
-            parts.append(own[cells.astype(int)].astype(np.float64))
-        layout, x = agreement.layout, np.stack(parts, axis=1)
-        if federated.num_sent(layout) >= x.size:
-            notices.warn(
-                f"client {self.name!r} sends {federated.num_sent(layout):,} sums of "
-                f"{len(x):,} rows, which have {x.size:,} cells: cells might be "
-                "computed from so many. Agree on fewer waves (num_waves), or add noise",
-                stacklevel=2,
-            )
-        found = federated.sums(layout, x)
-        if self.noise:
-            seed = [self._seed, 1, int(agreement.digest, 16)]
-            rng = np.random.default_rng(seed)
-            found = federated.add_noise(rng, found, self.noise)
-        c = len(found.mean[0])
-        return ClientSums(
-            client=self.name,
-            agreement=agreement.digest,
-            rows=len(x),
-            mean=found.mean[0],
-            products=found.covariance[0][np.tril_indices(c)],
-            fourth=found.fourth[0],
-            noise=self.noise,
-        )
-
-    def _warn_of_few(self):
-        rows = len(self._cells)
-        if rows < _FEW_ROWS:
-            notices.warn(
-                f"client {self.name!r} has {rows} rows without gaps: sums of so few "
-                "tell much of each of them; join it with another client, or add noise",
-                stacklevel=3,
-            )
-        for name, cells, labels in zip(
-            self._columns, self._cells.T, self._labels, strict=True
-        ):
-            counts = np.bincount(cells.astype(int)) if labels else np.zeros(0, int)
-            alone = [labels[k] for k in np.flatnonzero(counts == 1)]
-            if alone:
-                notices.warn(
-                    f"column {name!r} of client {self.name!r} has classes of a single "
-                    f"row, {alone}, of which sums tell everything: join them with "
-                    "others, or leave the column out",
-                    stacklevel=3,
-                )
-
-
-def _sorted_levels(levels):
-    return tuple(sorted(levels, key=lambda level: (type(level).__name__, level)))
-
-
-def _same_columns(one, columns, other, others):
-    missing = [name for name in others if name not in columns]
-    more = [name for name in columns if name not in others]
-    if missing or more:
-        raise ValueError(
-            f"client {one!r} lacks the columns {missing} of {other} and has {more} "
-            "besides: give all clients the same columns (columns=)"
-        )
-
-
-def _same_kind(name, one, is_class, other, others_class):
-    if is_class != others_class:
-        kinds = [
-            "classes" if given else "numbers" for given in (is_class, others_class)
-        ]
-        raise ValueError(
-            f"column {name!r} holds {kinds[0]} at client {one!r} and {kinds[1]} at "
-            f"{other}: say by kinds= how to read it, everywhere the same"
-        )
 
 
 class FederatedCDNOD(BaseConstraintGraph):
@@ -533,20 +113,20 @@ class FederatedCDNOD(BaseConstraintGraph):
         """
         given = _checked(summaries, ClientSummary, "summarise")
         waves = 2 if self.num_waves is None else self.num_waves
-        _check_waves(waves)
+        check_waves(waves)
         first, whose = given[0], f"client {given[0].client!r}"
         rows = np.array([one.rows for one in given], float)
         share = (rows / rows.sum())[:, None]
         places = []
         for one in given:
-            _same_columns(one.client, one.columns, whose, first.columns)
+            check_same_columns(one.client, one.columns, whose, first.columns)
             places.append([one.columns.index(name) for name in first.columns])
         levels = []
         for k, name in enumerate(first.columns):
             own = [one.levels[at[k]] for one, at in zip(given, places, strict=True)]
             for one, present in zip(given, own, strict=True):
-                _same_kind(name, one.client, bool(present), whose, bool(own[0]))
-            levels.append(_sorted_levels({level for part in own for level in part}))
+                check_same_kind(name, one.client, bool(present), whose, bool(own[0]))
+            levels.append(sorted_levels({level for part in own for level in part}))
         pairs = list(zip(given, places, strict=True))
         mean = np.stack([one.mean[at] for one, at in pairs])
         variance = np.stack([one.variance[at] for one, at in pairs])
