@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from test_marks import all_dags, classes_of_dags
 
+from causaljax.estimators.assumptions import diagnose_assumptions
 from causaljax.graphs import independence_models, marks, meek
 from causaljax.graphs.independence_models import (
     AXIOMS,
@@ -498,3 +499,77 @@ def test_graphs_are_read_from_frames_networks_and_arrays():
 def test_what_is_no_dag_is_refused(graph, message):
     with pytest.raises(ValueError, match=message):
         assumptions.read_dag(graph)
+
+
+def cancelling(num_rows=3000):
+    x, y, z = np.random.default_rng(0).normal(size=(3, num_rows))
+    y += 2 * x
+    return pd.DataFrame({"cause": x, "between": y, "effect": z + y / 2 - x})
+
+
+CANCELLING = nx.DiGraph(
+    [("cause", "between"), ("between", "effect"), ("cause", "effect")]
+)
+
+
+def test_a_table_is_diagnosed_by_the_names_of_its_columns():
+    table = cancelling()
+    table["unused"] = 1.0
+    report = diagnose_assumptions(table[table.columns[::-1]], CANCELLING, alpha=0.001)
+    rows = report.violations[["condition", "x", "y", "z"]].values.tolist()
+    assert rows == [
+        ["faithfulness", "cause", "effect", None],
+        ["adjacency faithfulness", "cause", "effect", None],
+        ["ordered upward stability", "cause", "effect", "between"],
+    ]
+    assert list(report.graph) == ["cause", "between", "effect"]
+    # The chain that the table is not Markov to.
+    chain = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    report = diagnose_assumptions(cancelling().to_numpy(), chain, alpha=0.001)
+    assert report.counts["Markov"] == 1
+    assert report.counts["V-OUS"] == 1
+
+
+def test_gaps_are_read_or_filled():
+    table = cancelling()
+    table.loc[::7, "between"] = np.nan
+    report = diagnose_assumptions(table, CANCELLING, alpha=0.001)
+    assert report.counts["adjacency faithfulness"] == 1
+    assert report.counts["Markov"] == 0
+
+
+def test_classes_are_tested_as_classes():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(2, size=(2, 1000))
+    table = pd.DataFrame({"one": one, "other": other, "odd": one ^ other})
+    table = table.map(lambda value: "yes" if value else "no")
+    graph = nx.DiGraph([("one", "odd"), ("other", "odd")])
+    report = diagnose_assumptions(table, graph, alpha=0.01)
+    assert report.counts["composition"] == 3
+    assert report.counts["Markov"] == 0
+    assert len(report.minimal_graphs()) == 3
+
+
+def test_a_test_may_stand_for_the_table():
+    test = Separation(marks.from_graph(COLLIDER)).test()
+    assert diagnose_assumptions(test, COLLIDER).faithful
+    named = pd.DataFrame(CHAIN, index=list("abc"), columns=list("abc"))
+    report = diagnose_assumptions(test, named)
+    assert "a and b are independent" in str(report)
+    assert report.minimal_graphs()[0].to_numpy().tolist() == COLLIDER.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"graph": np.zeros((2, 2))}, "graph has 2 variables and the table 3"),
+        ({"graph": np.zeros((8, 8))}, "8 variables are too many"),
+        ({"graph": nx.DiGraph([("cause", "efect")])}, "'efect'"),
+        ({"alpha": 1.0}, "alpha must lie between 0 and 1"),
+        ({"test": "fisher"}, "test must be one of"),
+        ({"test": "g_squared"}, "hold numbers"),
+    ],
+)
+def test_mistakes_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        diagnose_assumptions(**{"table": cancelling(99), "graph": CANCELLING} | change)
