@@ -23,6 +23,9 @@ one, until the graphs are the same.
 - a cycle: none of these, and causal-learn's graph has a directed cycle. Its rules look
   for one in a table of ancestors that is not transitive, and overlook long ones.
 
+The published graphs are of `uc_priority` 3: of colliders in conflict, those come first
+whose ends depend most given sets that have the middle.
+
 `published` reads `NAME.csv.gz` and `NAME_pc_chisq_0.05_stable_0_-1.txt` of
 causal-learn's tests/TestData/bnlearn_discrete_10000 (MIT licence), `pags` its
 tests/fci-test-data (`True-GraphK.txt` and `PAGK.txt`), where a DAG of 13 variables has
@@ -61,6 +64,7 @@ ALPHA, LOG_ALPHA = 0.05, np.log(0.05)
 MOST = 1000  # conditions
 COUNTS = (64, 1024)  # sizes of batches of tests of counts
 CHOICES = ("verdicts", "conflicts", "rules")
+RULES = ("separator", "majority", "conservative")
 OURS = {
     "fisherz": partial_correlation.FISHER_Z,
     "chisq": contingency.CHI_SQUARED,
@@ -101,8 +105,17 @@ def our_pc(table, name, rule="separator", room=None):
     return marks.to_graph(found.marks), found.num_tests, seconds
 
 
-def variants(table: np.ndarray, name: str, room: int | None = None):
+def variants(
+    table: np.ndarray, name: str, room: int | None = None, stronger: bool = False
+):
     """Our PC's graph with some of causal-learn's choices.
+
+    Args:
+      table: ``[n, d]``.
+      name: of the test.
+      room: as of ``our_test``.
+      stronger: whether causal-learn's conflicts are those of ``uc_priority`` 3, where
+        colliders come first whose ends depend most given sets with the middle.
 
     Returns:
       By the choices, a tuple of ``CHOICES`` in their order, the graph. None are ours,
@@ -115,13 +128,17 @@ def variants(table: np.ndarray, name: str, room: int | None = None):
     skeleton, ours = judge(ask, skeleton, "separator", free, LOG_ALPHA, MOST)
     a, b, c = ours.triples.T
     collides = {False: ours.collider, True: ~in_any_set(ask, skeleton)[a, c, b]}
+    rank = np.arange(len(a))
+    if stronger:
+        rank = [best_with(ask, skeleton.joined, *triple) for triple in ours.triples]
     found = {}
     for number in range(len(CHOICES) + 1):
         for chosen in itertools.combinations(CHOICES, number):
             collider = collides["verdicts" in chosen]
             graph = skeleton.joined.copy()
             if "conflicts" in chosen:
-                for i, k, j in ours.triples[collider].tolist():
+                order = np.argsort(np.asarray(rank)[collider], kind="stable")
+                for i, k, j in ours.triples[collider][order].tolist():
                     if graph[i, k] and graph[j, k]:
                         graph[k, i] = graph[k, j] = False
             else:
@@ -158,6 +175,20 @@ def in_any_set(ask: Asker, skeleton) -> np.ndarray:
         for members in given[log_p > LOG_ALPHA]:
             found[i, j, members] = found[j, i, members] = True
     return found
+
+
+def best_with(ask: Asker, joined: np.ndarray, i: int, k: int, j: int) -> float:
+    """The largest p-value of i and j given sets of neighbours that have k."""
+    best = 0.0
+    for end in (i, j):
+        others = [m for m in np.flatnonzero(joined[end]) if m not in (i, j, k)]
+        for size in range(len(others) + 1):
+            sets = [(*chosen, k) for chosen in itertools.combinations(others, size)]
+            log_p = ask(
+                np.full(len(sets), i), np.full(len(sets), j), np.array(sets, int)
+            )
+            best = max(best, float(np.exp(log_p.max())))
+    return best
 
 
 def close_in_turn(graph: np.ndarray) -> np.ndarray:
@@ -209,9 +240,9 @@ def close_in_turn(graph: np.ndarray) -> np.ndarray:
     return graph
 
 
-def reason(table, name, theirs, room=None) -> str:
+def reason(found: dict, theirs: np.ndarray) -> str:
     """The fewest of causal-learn's choices that make our graph its graph."""
-    for chosen, graph in variants(table, name, room).items():
+    for chosen, graph in found.items():
         if (graph == theirs).all():
             return " and ".join(chosen) or "none"
         if ((graph | graph.T) != (theirs | theirs.T)).any():
@@ -220,16 +251,16 @@ def reason(table, name, theirs, room=None) -> str:
     return "a cycle" if (told & ancestors(told).T).any() else "not explained"
 
 
-def linear_table(rng, d: int, num_rows: int, edges: int) -> np.ndarray:
-    """A table of a linear Gaussian model of a random graph."""
+def linear_table(rng, d: int, num_rows: int, edges: int):
+    """(table, DAG) of a linear Gaussian model of a random graph."""
     graph = random_dag(rng, d, edges)
     weights = graph * rng.uniform(0.3, 1.5, (d, d)) * rng.choice([-1, 1], (d, d))
     noise = rng.normal(size=(num_rows, d)) * rng.uniform(0.5, 2, d)
-    return noise @ np.linalg.inv(np.eye(d) - weights)
+    return noise @ np.linalg.inv(np.eye(d) - weights), graph
 
 
-def class_table(rng, d: int, num_rows: int, edges: int) -> np.ndarray:
-    """A table of two or three classes a column, of random conditional probabilities."""
+def class_table(rng, d: int, num_rows: int, edges: int):
+    """(table, DAG), two or three classes a column, of random probabilities."""
     graph, classes = random_dag(rng, d, edges), rng.integers(2, 4, d)
     table = np.zeros((num_rows, d))
     for k in np.argsort(ancestors(graph).sum(axis=0), kind="stable"):
@@ -239,7 +270,7 @@ def class_table(rng, d: int, num_rows: int, edges: int) -> np.ndarray:
         prob = rng.dirichlet(np.ones(classes[k]), row.max() + 1)[row]
         below = rng.random((num_rows, 1)) > np.cumsum(prob, axis=1)
         table[:, k] = np.minimum(below.sum(axis=1), classes[k] - 1)
-    return table
+    return table, graph
 
 
 def random_dag(rng, d: int, edges: int) -> np.ndarray:
@@ -256,44 +287,63 @@ def run_tables(seeds: int, edges: int) -> None:
     """Compares graphs of simulated tables."""
     sizes = (5, 6, 8, 10, 12)
     reasons: dict[str, collections.Counter] = {}
-    print("test       n   d  tables  same skeleton  same graph  ours otherwise ->")
+    print(
+        "                        same      same  with its      F1 of edges: ours by "
+        "rule, theirs\ntest       n   d  tables  skeleton  graph   choices  separator  "
+        "majority  conservative  causal-learn"
+    )
+    total = collections.Counter()
     for name, num_rows, d in itertools.product(OURS, (200, 1000), sizes):
         number = seeds if name == "fisherz" else seeds // 2
         made = linear_table if name == "fisherz" else class_table
-        tables = np.stack(
-            [
-                made(np.random.default_rng([seed, d, num_rows]), d, num_rows, edges)
-                for seed in range(number)
-            ]
-        )
+        drawn = [
+            made(np.random.default_rng([seed, d, num_rows]), d, num_rows, edges)
+            for seed in range(number)
+        ]
+        tables = np.stack([table for table, _ in drawn])
         theirs = rivals.run(
             "causal-learn", tables, method="pc", test=name, alpha=ALPHA, threads=1
         ).graph
-        counted = collections.Counter()
-        for table, other in zip(tables, theirs > 0, strict=True):
+        counted, scores = collections.Counter(), collections.defaultdict(list)
+        for (table, truth), other in zip(drawn, theirs > 0, strict=True):
             ours = our_pc(table, name, room=max(sizes))[0]
+            scores["causal-learn"].append(bench_discrete.f1_scores(other, truth)[0])
+            for rule in RULES:
+                found = our_pc(table, name, rule, max(sizes))[0]
+                scores[rule].append(bench_discrete.f1_scores(found, truth)[0])
+            every = variants(table, name, max(sizes))
             counted["skeleton"] += ((ours | ours.T) == (other | other.T)).all()
             counted["graph"] += (ours == other).all()
+            counted["choices"] += (every[CHOICES] == other).all()
             if (ours != other).any():
-                why = reason(table, name, other, max(sizes))
+                why = reason(every, other)
                 reasons.setdefault(name, collections.Counter())[why] += 1
-            for rule in ("majority", "conservative"):
-                found = our_pc(table, name, rule, max(sizes))[0]
-                counted[rule] += (found == other).all()
+        total += counted
+        total["tables"] += number
         print(
-            f"{name:8}{num_rows:5}{d:4}{number:8}{counted['skeleton']:15}"
-            f"{counted['graph']:12}   majority {counted['majority']}, conservative "
-            f"{counted['conservative']}",
+            f"{name:8}{num_rows:5}{d:4}{number:8}{counted['skeleton']:10}"
+            f"{counted['graph']:7}{counted['choices']:10}"
+            + "".join(
+                f"{np.mean(scores[method]):{width}.3f}"
+                for method, width in zip(
+                    (*RULES, "causal-learn"), (11, 10, 14, 14), strict=True
+                )
+            ),
             flush=True,
         )
+    print(
+        f"{total['tables']} tables: {total['skeleton']} skeletons and "
+        f"{total['graph']} graphs are the same; with causal-learn's choices "
+        f"{total['choices']}"
+    )
     for name, counter in reasons.items():
-        told = ", ".join(f"{why}: {count}" for why, count in counter.most_common())
+        told = ", ".join(f"{why} {count}" for why, count in counter.most_common())
         print(f"{name}: graphs differ by {told}")
 
 
 def run_published(folder: Path) -> None:
     """Compares with causal-learn's published graphs of PC with chi-square."""
-    print("network      columns  same skeleton  same graph  by         tests  CPU s")
+    print(f"{'network':13}columns  same skeleton  same graph  {'by':22} tests  CPU s")
     for path in sorted(folder.glob("*_pc_chisq_0.05_stable_0_-1.txt")):
         network = path.name.split("_")[0]
         if not (folder / f"{network}.csv.gz").exists():
@@ -306,9 +356,11 @@ def run_published(folder: Path) -> None:
         ours, number, seconds = our_pc(table, "chisq")
         same = ((ours | ours.T) == (theirs | theirs.T)).all()
         equal = (ours == theirs).all()
-        why = "" if equal else reason(table, "chisq", theirs)
+        why = ""
+        if not equal:
+            why = reason(variants(table, "chisq", stronger=True), theirs)
         print(
-            f"{network:12}{len(ends):8}{same!s:>15}{equal!s:>12}  {why:10}{number:6}"
+            f"{network:12}{len(ends):8}{same!s:>15}{equal!s:>12}  {why:22}{number:6}"
             f"{seconds:7.2f}",
             flush=True,
         )
@@ -357,18 +409,21 @@ def run_pags(folder: Path) -> None:
         table = (noise @ np.linalg.inv(np.eye(e) - weights))[:, :d]
         result = rivals.run("causal-learn", table, method="fci", threads=1)
         answer, batches = our_test(table, "fisherz")
-        for rule in ("separator", "majority", "conservative"):
+        for rule in RULES:
             config = fci.Config(alpha=ALPHA, collider_rule=rule)
             ours = fci.search(answer, d, config, batches=batches).marks
             equal[rule, "edges"] += ((ours > 0) == (result.graph > 0)).all()
+            equal[rule, "more"] += int(np.triu((ours > 0) > (result.graph > 0)).sum())
+            equal[rule, "less"] += int(np.triu((ours > 0) < (result.graph > 0)).sum())
             equal[rule, "marks"] += (ours == result.graph).all()
             equal[rule, "right"] += (ours == exact)[exact > 0].mean() / 10
         equal["causal-learn", "right"] += (result.graph == exact)[exact > 0].mean() / 10
     print("tables of 1,000 rows of the ten DAGs, Fisher's z at .05:")
-    for rule in ("separator", "majority", "conservative"):
+    for rule in RULES:
         print(
             f"{rule:14} same edges as causal-learn {equal[rule, 'edges']}, same marks "
-            f"{equal[rule, 'marks']}; share of true marks {equal[rule, 'right']:.2f}"
+            f"{equal[rule, 'marks']}; edges more {equal[rule, 'more']}, less "
+            f"{equal[rule, 'less']}; share of true marks {equal[rule, 'right']:.2f}"
         )
     print(f"causal-learn: share of true marks {equal['causal-learn', 'right']:.2f}")
 
@@ -394,7 +449,7 @@ def run_networks(folder: Path, lucas: Path | None) -> None:
         for name in ("chisq", "gsq"):
             rows = collections.defaultdict(list)
             for table, truth in drawn:
-                for rule in ("separator", "majority", "conservative"):
+                for rule in RULES:
                     our_pc(table, name, rule)  # compiles
                     found, number, seconds = our_pc(table, name, rule)
                     scores = bench_discrete.f1_scores(found, truth)
