@@ -171,9 +171,9 @@ class BaseGraphEstimator(Fitted, ABC):
         """
         return False
 
-    def _fills_gaps(self, problem: Problem) -> bool:
+    def _fills_gaps(self, problem: Problem, columns: frame.Columns) -> bool:
         """Whether gaps of a table are filled before the fit."""
-        del problem
+        del problem, columns
         return not self._accepts_missing()
 
     def _num_imputations(self) -> int:
@@ -268,7 +268,7 @@ class BaseGraphEstimator(Fitted, ABC):
             ordered, sorted_names, places = frame.sort_variables(problem, named)
             named = self._table_columns = dataclasses.replace(named, scan=None)
             missing = gaps.describe(problem, named.names)
-            if missing and self._fills_gaps(ordered):
+            if missing and self._fills_gaps(ordered, sorted_names):
                 bar.stage("filling gaps")
                 key = jax.random.fold_in(jax.random.key(self._seed), _GAPS)
                 ordered = gaps.fill(key, ordered, self._num_imputations())
@@ -474,7 +474,8 @@ class BaseGraphEstimator(Fitted, ABC):
         extra = self._relabelled_extra(dict(posterior.extra or {}), places)
         several = (slice(None), places[:, None], places[None])
         if isinstance(posterior, MarkedPosterior):
-            posterior = posterior._replace(marks=posterior.marks[several], extra=extra)
+            graphs = np.asarray(posterior.marks)[several]
+            posterior = posterior._replace(marks=graphs, extra=extra)
         else:
             posterior = posterior._replace(
                 edge_prob=posterior.edge_prob[square],
@@ -591,14 +592,15 @@ class BaseGraphEstimator(Fitted, ABC):
         refitted = meaning == "share of refits"
         confounders, marks = extra.get("confounder_prob"), None
         if isinstance(posterior, MarkedPosterior):
-            edge_prob = end_marks.direction_shares(posterior.marks)
-            arrow = posterior.marks == end_marks.Mark.ARROW
+            graphs, shown = np.asarray(posterior.marks), np.asarray(learned.marks)
+            edge_prob = end_marks.direction_shares(graphs)
+            arrow = graphs == end_marks.Mark.ARROW
             confounders = (arrow & arrow.swapaxes(1, 2)).mean(axis=0)
             marks = {
-                (i, j): end_marks.drawn(learned.marks, i, j)
-                for i, j in np.argwhere(learned.marks).tolist()
+                (i, j): end_marks.drawn(shown, i, j)
+                for i, j in np.argwhere(shown).tolist()
             }
-            stability = (posterior.marks > 0).mean(axis=0)
+            stability = (graphs > 0).mean(axis=0)
         else:
             edge_prob = posterior.edge_prob
             # A refit of open direction counts half each way.

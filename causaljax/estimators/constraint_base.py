@@ -77,7 +77,7 @@ class BaseConstraintGraph(BaseGraphEstimator):
         given = sets.get((found.source, found.target))
         if given is None:
             given = sets.get((found.target, found.source))
-        p_value = self.p_values_.loc[found.source, found.target]
+        p_value: Any = self.p_values_.loc[found.source, found.target]
         if given is not None:
             of = f"Given {', '.join(given)}" if given else "Given nothing else"
             said = f"{of}, the test finds the two independent (p = {p_value:.2g})."
@@ -96,9 +96,8 @@ class BaseConstraintGraph(BaseGraphEstimator):
     def _reads_classes(self):
         return self.test != "fisher_z"
 
-    def _fills_gaps(self, problem):
-        names = [str(k) for k in range(len(problem.kind))]
-        return not choose(self.test, problem, names).reads_gaps
+    def _fills_gaps(self, problem, columns):
+        return not choose(self.test, problem, columns.names).reads_gaps
 
     def _num_imputations(self):
         # The bootstrap draws rows, of which there must not be copies.

@@ -10,7 +10,6 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from causaljax.core.types import MarkedPosterior, Posterior
 from causaljax.effects import estimation, question, regression
 from causaljax.effects.result import Effect
 from causaljax.estimators.parameters import Parameters
@@ -34,7 +33,7 @@ class Fitted(Parameters):
     adjacency_: pd.DataFrame
     cpdag_: pd.DataFrame
     graph_: nx.DiGraph
-    posterior_: Posterior | MarkedPosterior
+    posterior_: Any  # a ``Posterior`` or a ``MarkedPosterior``
     info_: dict[str, Any]
     n_features_in_: int
     _prior_given: np.ndarray | None = None  # to the fit, in the table's order

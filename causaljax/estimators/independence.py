@@ -90,7 +90,7 @@ def choose(name: str, problem: Problem, columns: Sequence[str]) -> Chosen:
         )
     if name in ("g_squared", "chi_squared"):
         if counted.any():
-            named = [columns[k] for k in np.flatnonzero(counted)]
+            named = sorted(columns[k] for k in np.flatnonzero(counted).tolist())
             raise ValueError(
                 f"test {name} reads classes, and columns {named} hold numbers: take "
                 'test="degenerate_gaussian", or cut them into classes'
@@ -109,7 +109,8 @@ def choose(name: str, problem: Problem, columns: Sequence[str]) -> Chosen:
             likelihood_ratio.Config(most_classes=most),
         )
     if (kinds == Kind.CATEGORICAL).any():
-        named = [columns[k] for k in np.flatnonzero(kinds == Kind.CATEGORICAL)]
+        classes = np.flatnonzero(kinds == Kind.CATEGORICAL).tolist()
+        named = sorted(columns[k] for k in classes)
         raise ValueError(
             f"test {name} reads numbers, and columns {named} hold classes without an "
             'order: take test="degenerate_gaussian"'

@@ -11,6 +11,7 @@ Nothing here is traced: graphs with marks are small and are worked on by the hos
 import enum
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from causaljax.graphs.dags import ancestors
 
@@ -132,7 +133,7 @@ def unshielded_triples(joined: np.ndarray) -> np.ndarray:
     return np.stack([a[kept], b[kept], c[kept]], axis=1)
 
 
-def may_point(marks: np.ndarray) -> np.ndarray:
+def may_point(marks: ArrayLike) -> np.ndarray:
     """``[.., d, d]`` bool, True where the edge of i and j, if any, may be i -> j.
 
     Of an edge of two tails, either direction may be.
@@ -147,7 +148,7 @@ def may_point(marks: np.ndarray) -> np.ndarray:
     return lines | (arrow & ((turned == Mark.TAIL) | (turned == Mark.CIRCLE)))
 
 
-def direction_shares(marks: np.ndarray) -> np.ndarray:
+def direction_shares(marks: ArrayLike) -> np.ndarray:
     """How many of some graphs have an edge i -> j.
 
     An edge that may be i -> j and need not counts half.

@@ -44,10 +44,11 @@ def asking(
     prepare, p_values = _programs(test)
     with _precision(test):
         if test.precision == "double":
-            problem = problem._replace(
-                x=np.asarray(problem.x, np.float64),
-                weight=np.asarray(problem.weight, np.float64),
-            )
+            wide: Any = {
+                name: np.asarray(getattr(problem, name), np.float64)
+                for name in ("x", "weight")
+            }
+            problem = problem._replace(**wide)
         stats = prepare(key, problem, config)
 
     def ask(x, y, z, used):
