@@ -102,7 +102,7 @@ def _causal_learn():
     from causallearn.search.ConstraintBased.PC import pc
     from causallearn.utils.cit import CIT
 
-    def fit(x, method, tests=None, alpha=0.05, test="fisherz"):
+    def fit(x, method, tests=(), alpha=0.05, test="fisherz"):
         # With "pc" and "fci", x may also be [k, n, d]: k tables, and then k graphs.
         if method == "pc":
             graphs = [
