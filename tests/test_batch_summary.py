@@ -84,9 +84,9 @@ def test_circles_count_as_they_claim(tmp_path, capsys):
         for line in (head, shown)
     )
     assert dict(zip(heads, cells, strict=True)) == {
-        **{"source": "b", "target": "a", "adjacent": "88%", "open": "38%"},
+        **{"source": "b", "target": "a", "adjacent": "88%", "open": "25%"},
         **{"forward": "12%", "backward": "0%"},
-        **{"partly forward": "25%", "partly backward": "12%"},
+        **{"partly forward": "25%", "partly backward": "25%"},
     }
 
 
