@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import MixedDAG as MixedDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
+    from causaljax.estimators import diagnose_assumptions as diagnose_assumptions
     from causaljax.estimators import discover as discover
     from causaljax.estimators import load as load
     from causaljax.estimators import recommend as recommend
@@ -57,6 +58,7 @@ _HOME = {
         "LinearDAG",
         "MixedDAG",
         "NeuralDAG",
+        "diagnose_assumptions",
         "discover",
         "load",
         "recommend",

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from causaljax.estimators.advice import discover as discover
     from causaljax.estimators.advice import recommend as recommend
     from causaljax.estimators.amortized import AmortizedDAG as AmortizedDAG
+    from causaljax.estimators.assumptions import (
+        diagnose_assumptions as diagnose_assumptions,
+    )
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
     from causaljax.estimators.bayesian import BayesianDAG as BayesianDAG
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 _HOME = {
     "advice": ["Advice", "discover", "recommend"],
     "amortized": ["AmortizedDAG"],
+    "assumptions": ["diagnose_assumptions"],
     "base": ["BaseGraphEstimator"],
     "bayesian": ["BayesianDAG"],
     "continuous": ["ContinuousDAG"],
