@@ -1,0 +1,264 @@
+"""Tests of tables from several domains, by linear regressions in each domain.
+
+The last variable is the domain, a class each. A mechanism may have another mean,
+other slopes and another spread in each domain, and the test sees all three. With k
+domains and p conditioning variables z besides the domain:
+
+- **x and the domain.** x is regressed on z with one line for all (residual sum of
+  squares R_1), with an intercept a domain (R_2), with a line a domain (R_3). Then
+  ``N log(R_1 / R_2)`` has k - 1 degrees of freedom and tells of intercepts, and
+  ``N log(R_2 / R_3)`` has p (k - 1) and tells of slopes, N the rows by Bartlett's
+  correction. Of spreads tells an analysis of variance of the absolute residuals of the
+  last regression (Levene's test), with k - 1.
+- **x and y given the domain.** With r_j the correlation of residuals in domain j and
+  w_j = n_j - p - 3, ``(sum w artanh r)^2 / sum w`` has 1 degree of freedom and tells of
+  what the domains have in common, ``sum w artanh(r)^2`` has k.
+- **x and y without the domain.** Fisher's z of all rows.
+
+The p-value is the smallest of the parts times their number (Bonferroni). Mechanisms
+that are not linear can look like changing ones: where the domain moves z, it moves the
+line that fits best.
+
+Sources: Chow 1960, "Tests of equality between sets of coefficients in two linear
+regressions"; Brown and Forsythe 1974, "Robust tests for the equality of variances".
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from causaljax.core.linalg import map_factorisations, matmul
+from causaljax.core.options import option
+from causaljax.core.problem import complete_rows
+from causaljax.core.types import Array, Problem
+from causaljax.scores.independence import null_laws
+from causaljax.scores.independence.interface import (
+    IndependenceTest,
+    Outcome,
+    row_weights,
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of the test.
+
+    ``num_domains`` is room for the domains; rows of a domain beyond it do not count.
+    """
+
+    num_domains: int = option(20, least=2)
+
+
+class DomainRows(NamedTuple):
+    """A table in its domains."""
+
+    columns: Array  # [d, n] float, standardised, without the domain
+    inside: Array  # [k, n] float, the row's weight in its domain
+    count: Array  # [k] float, rows by weight
+    mean: Array  # [k, d] float
+    covariance: Array  # [k, d, d] float, about the mean, divided by ``count``
+
+
+def prepare(key: Array, problem: Problem, config: Config) -> DomainRows:
+    """Means and covariances in each domain.
+
+    Args:
+      key: not used.
+      problem: the table; its last column is the domain, whole numbers from 0. Rows with
+        a gap do not count; weights count rows.
+      config: the settings.
+
+    Returns:
+      The table and its moments.
+    """
+    del key
+    weight = jnp.where(complete_rows(problem), row_weights(problem), 0)
+    x, domain = problem.x[:, :-1], problem.x[:, -1]
+    domains = jnp.arange(config.num_domains, dtype=x.dtype)
+    inside = jnp.where(domain[None] == domains[:, None], weight[None], 0)
+    weight = inside.sum(axis=0)
+    rows = jnp.maximum(weight.sum(), 1)
+    counted = (weight > 0)[:, None]
+    lowest = jnp.where(counted, x, jnp.inf).min(axis=0)
+    highest = jnp.where(counted, x, -jnp.inf).max(axis=0)
+    x = jnp.where(counted & (lowest < highest)[None], x, 0)
+    x = jnp.where(counted, x - (matmul(weight, x) / rows)[None], 0)
+    variance = matmul(weight, x**2) / rows
+    varies = variance > 0
+    x = x * jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, variance, 1)), 0)[None]
+    count = inside.sum(axis=1)
+    share = inside / jnp.maximum(count, 1)[:, None]
+    mean = matmul(share, x)
+    centred = (x[None] - mean[:, None]) * jnp.sqrt(share)[:, :, None]
+    covariance = matmul(centred.swapaxes(1, 2), centred)
+    return DomainRows(x.T, inside, count, mean, covariance)
+
+
+def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Outcome:
+    """Tests of variables and of the domain, which is variable d.
+
+    Args:
+      stats: of ``prepare``.
+      x: ``[b]`` int.
+      y: ``[b]`` int.
+      z: ``[b, m]`` int.
+      used: ``[b, m]`` bool.
+
+    Returns:
+      The outcome; ``statistic`` and ``dof`` are those of the part that tells most.
+
+    Example: the slope of x1 on x0 differs between two domains.
+      >>> import jax, numpy as np
+      >>> from causaljax.core.types import make_problem
+      >>> x, noise = np.random.default_rng(0).normal(size=(2, 400))
+      >>> domain = np.arange(400) % 2
+      >>> table = np.stack([x, (2 * domain - 1) * x + noise, domain], axis=1)
+      >>> stats = prepare(jax.random.key(0), make_problem(table), Config())
+      >>> ask = np.array([0, 1]), np.array([2, 2]), np.array([[1], [0]])
+      >>> p_values(stats, *ask, used=np.array([[False], [True]])).p > 0.01
+      Array([ True, False], dtype=bool)
+    """
+    d, count = len(stats.columns), stats.count
+    dtype = count.dtype
+    least = 1e3 * float(jnp.finfo(dtype).eps)
+    tiny = float(jnp.finfo(dtype).tiny)
+    rows = count.sum()
+    within = (count[:, None, None] * stats.covariance).sum(axis=0) / rows
+    between = matmul((count[:, None] * stats.mean).T, stats.mean) / rows
+    total = within + between
+
+    def remainder(covariance, pair, z, live):
+        """Covariances of a pair given z, ``[..., 2, 2]``, and slopes."""
+        both = live[:, None] & live[None]
+        inner = jnp.where(both, covariance[..., z[:, None], z[None]], 0)
+        # z that determine each other share a slope; what is not live is one unit each.
+        scale = jnp.trace(inner, axis1=-2, axis2=-1)[..., None]
+        diagonal = jnp.where(live, least * scale + least**2, 1)
+        inner = inner + diagonal[..., None] * jnp.eye(len(z), dtype=dtype)
+        cross = jnp.where(live[:, None], covariance[..., z[:, None], pair[None]], 0)
+        slopes = jnp.linalg.solve(inner, cross)
+        rest = covariance[..., pair[:, None], pair[None]]
+        return rest - matmul(jnp.swapaxes(cross, -1, -2), slopes), slopes
+
+    def chi2(statistic, dof, fits):
+        statistic = jnp.where(fits, jnp.maximum(statistic, 0), 0)
+        dof = jnp.where(fits, dof, 0).astype(dtype)
+        return statistic, dof, null_laws.log_chi2_tail(statistic, dof)
+
+    def f_test(more, less, dof, free):
+        """Of a sum of squares that is ``less`` by ``dof`` parameters; ``free`` left."""
+        fits = (dof > 0) & (free > 0)
+        dof, free = jnp.where(fits, dof, 1), jnp.where(fits, free, 1)
+        less = jnp.maximum(less, least * rows)
+        gain = jnp.where(fits, jnp.maximum(more - less, 0), 0)
+        p = jax.scipy.special.betainc(free / 2, dof / 2, less / (less + gain))
+        statistic = gain / less * free
+        # What underflows is compared as if there were rows without end.
+        log_p = jnp.where(
+            p > 1e3 * tiny,
+            jnp.log(jnp.maximum(p, tiny)),
+            jnp.minimum(null_laws.log_chi2_tail(statistic, dof), jnp.log(tiny)),
+        )
+        return statistic, jnp.where(fits, dof, 0), jnp.where(fits, log_p, 0)
+
+    def most(parts, number):
+        """The part of the smallest p-value."""
+        statistic, dof, log_p = map(jnp.stack, zip(*parts, strict=True))
+        best = jnp.argmin(log_p)
+        log_p = jnp.minimum(log_p[best] + jnp.log(number.astype(dtype)), 0)
+        return statistic[best], dof[best], log_p
+
+    def of_domain(x, y, z, live):
+        child = jnp.where(x == d, y, x)
+        pair = jnp.stack([child, child])
+        p = live.sum(dtype=dtype)
+        able = count >= 2 * p + 4  # as many residuals as parameters, and two
+        few, num = jnp.where(able, count, 0), (count > 0).sum(dtype=dtype)
+        n, k = few.sum(), able.sum(dtype=dtype)
+        each, slopes = remainder(stats.covariance, pair, z, live)
+        each, slopes = jnp.maximum(each[:, 0, 0], 0), slopes[:, :, 0]
+        inner = jnp.where(able[:, None, None], stats.covariance, 0)
+        inner = (count[:, None, None] * inner).sum(axis=0) / jnp.maximum(n, 1)
+        in_able = remainder(inner, pair, z, live)[0][0, 0]
+        in_all = remainder(within, pair, z, live)[0][0, 0]
+        at_all = remainder(total, pair, z, live)[0][0, 0]
+
+        means = f_test(rows * at_all, rows * in_all, num - 1, rows - num - p)
+        separate = (few * each).sum()
+        lines = f_test(n * in_able, separate, p * (k - 1), n - k * (p + 1))
+
+        own = jnp.where(able[:, None], stats.inside, 0)
+        residual = stats.columns[child] - matmul(stats.mean[:, child], own > 0)
+        given = jnp.where(live[:, None], stats.columns[z], 0)
+        given = given - matmul(jnp.where(live, stats.mean[:, z], 0).T, own > 0)
+        residual = residual - (matmul(slopes.T, own > 0) * given).sum(axis=0)
+        middle = _medians(residual, own > 0)
+        size = jnp.abs(residual - matmul(middle, own > 0))
+        size = size * matmul(jnp.sqrt(count / jnp.maximum(count - 1 - p, 1)), own > 0)
+        level = matmul(own, size) / jnp.maximum(few, 1)
+        inner = (own * (size[None] - level[:, None]) ** 2).sum()
+        mean = (few * level).sum() / jnp.maximum(n, 1)
+        outer = inner + (few * (level - mean) ** 2).sum()
+        spreads = f_test(outer, inner, k - 1, n - k)
+        return most([means, lines, spreads], jnp.where(p > 0, 3, 2))
+
+    def in_domains(x, y, z, live):
+        rest, _ = remainder(stats.covariance, jnp.stack([x, y]), z, live)
+        weight = jnp.maximum(count - live.sum(dtype=dtype) - 3, 0)
+        score = jnp.arctanh(_correlation(rest, least))
+        sum_ = weight.sum()
+        common = (weight * score).sum() ** 2 / jnp.maximum(sum_, 1)
+        common = chi2(common, jnp.ones((), dtype), sum_ > 0)
+        apart = chi2((weight * score**2).sum(), (weight > 0).sum(), sum_ > 0)
+        return most([common, apart], jnp.full((), 2))
+
+    def of_all(x, y, z, live):
+        rest, _ = remainder(total, jnp.stack([x, y]), z, live)
+        weight = rows - live.sum(dtype=dtype) - 3
+        statistic = weight * jnp.arctanh(_correlation(rest, least)) ** 2
+        return chi2(statistic, jnp.ones((), dtype), weight > 0)
+
+    def ask(test):
+        x, y, z, used = test
+        live = used & (z != d)
+        which = jnp.where(
+            (x == d) | (y == d), 0, jnp.where((used & (z == d)).any(), 1, 2)
+        )
+        inner = jnp.minimum(z, d - 1)
+        branches = (of_domain, in_domains, of_all)
+        return jax.lax.switch(which, branches, x, y, inner, live)
+
+    varies = jnp.append((stats.columns != 0).any(axis=1), True)
+    statistic, dof, log_p = map_factorisations(ask, (x, y, z, used))
+    testable = varies[x] & varies[y]
+    return Outcome(
+        jnp.where(testable, statistic, 0),
+        jnp.where(testable, dof, 0),
+        jnp.where(testable, log_p, 0),
+        jnp.broadcast_to(rows, dof.shape),
+    )
+
+
+def _medians(values, inside):
+    """The median of each domain, ``[k]``, of ``[n]`` and ``[k, n]`` bool."""
+    domain = jnp.where(inside.any(axis=0), jnp.argmax(inside, axis=0), len(inside))
+    ordered = values[jnp.lexsort((values, domain))]
+    count = inside.sum(axis=1)
+    first = jnp.cumsum(count) - count
+    lower = first + jnp.maximum(count - 1, 0) // 2
+    return (ordered[lower] + ordered[first + count // 2]) / 2
+
+
+def _correlation(rest, least):
+    """Of 2 x 2 covariances, 0 where a variance is."""
+    variances = rest[..., 0, 0], rest[..., 1, 1]
+    varies = jnp.minimum(*variances) > least
+    product = jnp.where(varies, variances[0] * variances[1], 1)
+    correlation = jnp.where(varies, rest[..., 0, 1] * jax.lax.rsqrt(product), 0)
+    return jnp.clip(correlation, -1 + least, 1 - least)
+
+
+DOMAIN_REGRESSION = IndependenceTest(prepare, p_values, Config, "double")
