@@ -39,8 +39,8 @@ class Config:
     the root of their number. ``domain_width`` is that of a domain that is a number, in
     standard deviations. ``ridge`` is l: of a domain of fewer rows than that, the
     distribution is drawn towards nothing. Of widths .3, 1 and 2 and ridges .1, 1 and
-    5, these told most directions of 20 domains of 20 rows, linear or tanh. ``most_rows``
-    bounds how many rows are read, evenly spread: the cost is cubic.
+    5, these told most directions of 20 domains of 20 rows, linear or tanh.
+    ``most_rows`` bounds how many rows are read, evenly spread: the cost is cubic.
     """
 
     width: float = option(0.3, above=0)
