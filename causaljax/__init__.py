@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from causaljax.core.types import Posterior as Posterior
     from causaljax.core.types import Problem as Problem
     from causaljax.core.types import make_problem as make_problem
+    from causaljax.estimators import FCI as FCI
+    from causaljax.estimators import PC as PC
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import BayesianDAG as BayesianDAG
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
@@ -42,6 +44,8 @@ _HOME = {
     "tables.datasets": ["load_sachs"],
     "tables.files": ["read_result"],
     "estimators": [
+        "FCI",
+        "PC",
         "AmortizedDAG",
         "BayesianDAG",
         "ContinuousDAG",

@@ -55,7 +55,7 @@ def example(d, seed=0):
         names,
         meaning="share of refits",
         weights=rng.normal(size=graph.shape),
-        refitted=True,
+        stability=prob + prob.T,
         confounders=np.maximum(hidden, hidden.T),
         why={
             (int(i), int(j)): "residuals are independent of the causes"
