@@ -116,13 +116,17 @@ def test_what_stays_as_it_is_tells_no_direction():
 
 def test_changes_do_not_overrule_knowledge():
     graph = digraph(3, (0, 1))
-    allowed = np.ones((3, 3), bool)
+    allowed = np.ones((4, 4), bool)
     allowed[0, 1] = False
     found = search(0, graph, [True] * 3, allowed=allowed)
     np.testing.assert_array_equal(marks.to_graph(found.marks), graph.T)
     assert found.directions == ()
-    found = search(0, graph, [True] * 3, required=graph)
+    found = search(0, graph, [True] * 3, required=np.pad(graph, (0, 1)))
     np.testing.assert_array_equal(marks.to_graph(found.marks), graph)
+    allowed = np.ones((4, 4), bool)
+    allowed[3, 0] = False
+    found = search(0, graph, [True] * 3, allowed=allowed)
+    assert found.changing.tolist() == [False, True, True]
 
 
 def test_modules_are_regressions_of_each_domain():

@@ -498,18 +498,17 @@ def search(
         are numbers such as time.
       config: settings.
       weight: ``[n]`` float; None is 1.
-      allowed: ``[d, d]`` bool, False where an edge is forbidden; None is none.
-      required: ``[d, d]`` bool, True where an edge is demanded; None is none.
+      allowed: ``[d + 1, d + 1]`` bool, False where an edge is forbidden, the domain the
+        last variable; None is none. No edge points at the domain in any case.
+      required: ``[d + 1, d + 1]`` bool, True where an edge is demanded; None is none.
       batches: as of ``pc.search``.
 
     Returns:
       The graph and what it rests on.
     """
     d = x.shape[1]
-    free, demanded = pc.read_knowledge(d, allowed, required)
-    inner = np.zeros((d + 1, d + 1), bool)
-    inner[:d, :d], inner[d, :d] = free, True
-    needed = np.pad(demanded, (0, 1))
+    inner, needed = pc.read_knowledge(d + 1, allowed, required)
+    inner[:, d] = False
     found = pc.search(test, d + 1, config.search, inner, needed, batches)
     graph = to_graph(found.marks)
     changing = graph[d, :d]
