@@ -1,16 +1,23 @@
 """CD-NOD: which mechanisms change, and directions that changes tell."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
+from sklearn.base import clone
 
+import causaljax
 from causaljax.core.compiling import quick_jit
+from causaljax.core.types import make_problem
+from causaljax.estimators.cdnod import CDNOD
 from causaljax.graphs import marks
 from causaljax.graphs.separation import Separation
 from causaljax.kernels.constraint import cdnod, driving_force, pc
+from causaljax.scores.independence import domain_regression
 
 DOMAINS, ROWS = 60, 30
 
@@ -242,3 +249,277 @@ def test_the_permutation_test_keeps_its_level():
     score, p, _ = map(np.asarray, test(first, first, orders))
     np.testing.assert_allclose(score, 1, rtol=1e-5)
     np.testing.assert_allclose(p, 1 / 40, rtol=1e-5)
+
+
+# The test of independence
+
+
+ASK = {  # x, y, given: 4 is the domain
+    "mean of 0": (0, 4, []),
+    "1 given 0": (1, 4, [0]),
+    "2 given 0": (2, 4, [0]),
+    "3 given 0": (3, 4, [0]),
+    "1 and 3": (1, 3, []),
+    "1 and 3 in domains": (1, 3, [0, 4]),
+    "1 and 3 in the table": (1, 3, [0]),
+}
+
+
+@functools.cache
+def domain_answers():
+    """A function of a stack of tables: p-values of ``ASK``."""
+    x, y, sets = zip(*ASK.values(), strict=True)
+    given = np.full((len(sets), 2), -1)
+    for row, one in zip(given, sets, strict=True):
+        row[: len(one)] = one
+    used = given >= 0
+
+    def answer(table):
+        config = domain_regression.Config(num_domains=32)
+        stats = domain_regression.prepare(None, make_problem(table), config)
+        ask = np.array(x), np.array(y), np.where(used, given, 0), used
+        return domain_regression.p_values(stats, *ask).log_p
+
+    return quick_jit(lambda tables: jax.lax.map(answer, tables))
+
+
+def domain_tables(draws, change, domains=20, rows=20):
+    """0 causes 1, 2 and 3; the domain changes 0's mean and what ``change`` says."""
+    tables = []
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        domain = np.repeat(np.arange(domains), rows)
+        noise = rng.laplace(size=(4, len(domain)))
+        level = rng.uniform(-2, 2, (3, domains))[:, domain]
+        x = level[0] + noise[0]
+        table = [x, x + noise[1], x + noise[2], x + noise[3], domain]
+        if change:
+            table[1] = x + noise[1] + level[1]
+            table[2] = (1 + 0.5 * level[1]) * x + noise[2]
+            table[3] = x + noise[3] * np.exp(level[2] / 2)
+        tables.append(np.stack(table, axis=1))
+    return np.stack(tables)
+
+
+def domain_p(*args, **kwargs):
+    with jax.enable_x64(True):
+        log_p = domain_answers()(domain_tables(*args, **kwargs))
+    return dict(zip(ASK, np.exp(np.asarray(log_p)).T, strict=True))
+
+
+def test_mechanisms_that_stay_look_so():
+    p = domain_p(300, change=False)
+    assert (p["mean of 0"] < 0.05).mean() > 0.99
+    assert (p["1 and 3"] < 0.05).mean() > 0.99
+    for name in list(ASK)[1:4] + list(ASK)[5:]:
+        assert (p[name] < 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_means_slopes_and_spreads_that_change_are_seen():
+    p = domain_p(50, change=True)
+    for name in ("1 given 0", "2 given 0", "3 given 0"):
+        assert (p[name] < 0.05).mean() > 0.9
+    assert (p["1 and 3 in domains"] < 0.05).mean() < 0.2
+
+
+def test_parts_of_the_domain_test_are_those_of_scipy():
+    table = domain_tables(1, change=True)[0]
+    domain = table[:, 4]
+    groups = [table[domain == k, 0] for k in range(20)]
+    medians = scipy.stats.levene(*groups, center="median").pvalue
+    means = scipy.stats.f_oneway(*groups).pvalue
+    p = domain_p(1, change=True)["mean of 0"][0]
+    assert p == pytest.approx(2 * min(means, medians), rel=1e-6)
+
+
+def test_small_domains_have_no_say_in_slopes():
+    p = domain_p(200, change=False, domains=30, rows=5)
+    for name in ("1 given 0", "1 and 3 in domains"):
+        assert (p[name] < 0.05).mean() < 0.12
+
+
+# The estimator
+
+
+def table_of_sites(seed=0, sites=DOMAINS, rows=20):
+    """b -> c -> e, all but b change; words for sites, rows in no order."""
+    rng = np.random.default_rng(seed)
+    site = np.repeat(np.arange(sites), rows)
+    b, c, e = rng.normal(size=(3, len(site)))
+    c += b + rng.uniform(-2, 2, sites)[site]
+    e += rng.uniform(0.5, 2.5, sites)[site] * c
+    words = np.array([f"site {k}" for k in rng.permutation(sites)])
+    table = pd.DataFrame({"e": e, "site": words[site], "b": b, "c": c})
+    return table.sample(frac=1, random_state=seed, ignore_index=True)
+
+
+def drawn(model):
+    edges = model.edges_[["source", "mark", "target"]].to_numpy().tolist()
+    return {(tuple(sorted((a, b))) if m == "---" else (a, b), m) for a, m, b in edges}
+
+
+SITES = {
+    (("site", "c"), "-->"),
+    (("site", "e"), "-->"),
+    (("b", "c"), "-->"),
+    (("c", "e"), "-->"),
+}
+MODEL = CDNOD(domain="site", alpha=0.01)
+
+
+def test_the_estimator_finds_what_changes(tmp_path):
+    table = table_of_sites()
+    model = clone(MODEL).fit(table)
+    assert drawn(model) == SITES
+    assert model.changing_.to_dict() == {"e": True, "b": False, "c": True}
+    assert list(model.marks_) == list(table)
+    assert model.info_["test"] == "domain_regression"
+    assert model.info_["num_domains"] == DOMAINS
+    why = model.edges_.set_index(["source", "target"])["why"]
+    assert why["site", "c"] == "the mechanism of c changes"
+    assert "The mechanisms of e, c change over site" in model.summary()
+    model.save(tmp_path / "model")
+    again = causaljax.load(tmp_path / "model")
+    assert again.summary() == model.summary()
+    pd.testing.assert_series_equal(again.changing_, model.changing_)
+    assert str(again.explain("b", "e")) == str(model.explain("b", "e"))
+    assert model.sepsets_
+    force = again.driving_force("c", table)
+    assert set(force.index) == set(table["site"])
+    assert len(force.attrs["shares"]) == 2
+    means = (table["c"] - table["b"]).groupby(table["site"]).mean()[force.index]
+    assert abs(np.corrcoef(force["signal_1"], means)[0, 1]) > 0.9
+    with pytest.raises(ValueError, match="mechanism of 'b' does not change"):
+        model.driving_force("b", table)
+
+
+def test_directions_between_what_changes_are_told():
+    x, domain = changing_data(0, digraph(2, (0, 1)))
+    table = pd.DataFrame(x, columns=["c", "e"]).assign(site=[f"s{k}" for k in domain])
+    table = table[["e", "site", "c"]]
+    for score in cdnod.SCORES:
+        model = clone(MODEL).set_params(direction_score=score).fit(table)
+        assert (("e", "c"), "-->") not in drawn(model)
+        rows = pd.DataFrame(model.info_["directions"])
+        assert set(zip(rows["cause"], rows["effect"], strict=True)) == {
+            ("c", "e"),
+            ("e", "c"),
+        }
+        if score == "regression":
+            assert (("c", "e"), "-->") in drawn(model)
+            assert rows.set_index("cause")["verdict"].to_dict() == {
+                "c": "taken",
+                "e": "open",
+            }
+            why = model.edges_.set_index(["source", "target"])["why"]
+            assert "independently in this direction alone" in why["c", "e"]
+        elif (rows["verdict"] == "open").all():
+            assert "do not tell enough of the directions" in model.summary()
+
+
+def test_neither_order_nor_rows_without_weight_matter():
+    table = table_of_sites(2)
+    model = clone(MODEL).fit(table)
+    other = clone(MODEL).fit(table[["c", "b", "site", "e"]])
+    assert drawn(model) == drawn(other)
+    names = list(table)
+    pd.testing.assert_frame_equal(
+        model.p_values_, other.p_values_.loc[names, names], check_names=False
+    )
+    more = pd.concat([table, table_of_sites(3) * 1], ignore_index=True)
+    weight = np.repeat([1.0, 0.0], len(table))
+    assert drawn(clone(MODEL).fit(more, sample_weight=weight)) == drawn(model)
+    hit = pd.DataFrame(False, index=more.index, columns=more.columns)
+    hit.loc[len(table) :, "b"] = True
+    told = clone(MODEL).fit(more, interventions=hit)
+    assert drawn(told) == drawn(model)
+    assert told.info_["rows_left_out"] == len(table)
+
+
+def test_time_is_a_domain():
+    """Huang's first example: x2 and x4 follow waves."""
+    rng = np.random.default_rng(0)
+    time = np.arange(1, 501)
+    noise = 0.5 * rng.normal(size=(3, 500))
+    x1 = rng.normal(size=500)
+    x2 = 0.8 * x1 + 1.5 * np.sin(time / 50) + noise[0]
+    x3 = 0.8 * x2 + noise[1]
+    x4 = 0.8 * x3 + np.sin(time / 50) + np.sin(time / 20) + noise[2]
+    table = pd.DataFrame({"x1": x1, "x2": x2, "x3": x3, "x4": x4, "t": time})
+    model = CDNOD(domain="t", alpha=0.01).fit(table)
+    assert [name for name, changes in model.changing_.items() if changes] == [
+        "x2",
+        "x4",
+    ]
+    force = model.driving_force("x2", table)
+    wave = np.sin(force.index / 50)
+    assert abs(np.corrcoef(force["signal_1"], wave)[0, 1]) > 0.9
+    assert drawn(model) >= {(("x1", "x2"), "-->"), (("x3", "x4"), "-->")}
+
+
+def test_classes_beside_the_domain():
+    table = table_of_sites(4, sites=20, rows=60)
+    table["b"] = np.where(table["b"] > 0, "high", "low")
+    model = clone(MODEL).fit(table)
+    assert model.info_["test"] == "degenerate_gaussian"
+    assert model.changing_["c"]
+    with pytest.raises(ValueError, match=r"reads numbers, and columns \['b'\]"):
+        clone(MODEL).set_params(test="domain_regression").fit(
+            table.assign(b=table["b"] + (table["e"] > 0).map(str))
+        )
+
+
+def test_knowledge_of_the_domain_is_obeyed():
+    table = table_of_sites()
+    known = causaljax.Knowledge(required=[("site", "b")], forbidden=[("site", "e")])
+    model = clone(MODEL).fit(table, knowledge=known)
+    assert model.changing_["b"]
+    assert not model.changing_["e"]
+    assert (
+        "requires" in model.edges_.set_index(["source", "target"])["why"]["site", "b"]
+    )
+    known = causaljax.Knowledge(required=[("b", "site")])
+    with pytest.raises(ValueError, match="requires b -> site"):
+        clone(MODEL).fit(table, knowledge=known)
+
+
+def test_mistakes_are_named():
+    table = table_of_sites()
+    for model, message in (
+        (CDNOD(), r"needs the column that is the domain: CDNOD\(domain=...\)"),
+        (CDNOD(domain="hospital"), "there is no column 'hospital'; choose one of"),
+        (CDNOD(domain="site", test="z"), "test must be one of"),
+        (CDNOD(domain="site", alpha=2), "alpha must be a number above 0"),
+        (CDNOD(domain="site", direction_score="x"), "direction_score must be one of"),
+        (CDNOD(domain="site", test="kci"), r"columns \['site'\] hold classes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(table)
+    holed = table.assign(site=table["site"].where(table.index != 3))
+    with pytest.raises(ValueError, match="no value in 1 rows, the first of them 3"):
+        clone(MODEL).fit(holed)
+    with pytest.raises(ValueError, match="a domain a row"):
+        clone(MODEL).fit(table.assign(site=[f"s{k}" for k in range(len(table))]))
+    with pytest.raises(ValueError, match="holds 1 domain"), pytest.warns():
+        clone(MODEL).fit(table.assign(site="one"))
+
+
+def test_few_domains_are_warned_of():
+    with pytest.warns(UserWarning, match="holds 5 domains: which mechanisms change"):
+        clone(MODEL).fit(table_of_sites(sites=5, rows=60))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_strange_tables_have_an_answer():
+    table = table_of_sites()
+    numbers = table[["e", "b", "c"]]
+    holes = numbers.mask(np.random.default_rng(1).random(numbers.shape) < 0.05)
+    for given in (
+        table.assign(copy=table["c"]),
+        table.assign(constant=3.0),
+        table.head(60),
+        table.assign(**holes),
+    ):
+        model = clone(MODEL).fit(given)
+        assert list(model.adjacency_) == list(given)
+        assert np.isfinite(model.edges_["probability"]).all()

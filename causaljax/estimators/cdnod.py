@@ -213,9 +213,10 @@ class CDNOD(BaseConstraintGraph):
                 f"rows, the first of them {missing[0]}: fill them, or drop the rows"
             )
         kinds = dict(known.get("kinds") or {})
-        if not pd.api.types.is_numeric_dtype(table[name]) or table[name].dtype == bool:
-            # A label a row is no reason to leave the column out.
-            kinds.setdefault(name, "categorical")
+        dtype = table[name].dtype
+        number = pd.api.types.is_numeric_dtype(dtype) and dtype != bool
+        # A label or a time of every row is no reason to leave the column out.
+        kinds.setdefault(name, "continuous" if number else "categorical")
         with without_row_order():
             return super()._read_table(table, sample_weight, **known | {"kinds": kinds})
 

@@ -7,14 +7,15 @@ variable, and * the elementwise product,
     R = (K_p * K_c + l I)^-1,
     <m_c, m_c'> = [K_c (K_p * (R K_x R)) K_c](c, c').
 
-A Gaussian kernel of the distances of these points, the median distance as its width,
-has principal components: signals over the domains, of which the first follows what
-drives the change. Domains are classes, which have nothing in common, or numbers such as
-time, of which near ones are alike.
+Principal components of these points are signals over the domains, of which the first
+follows what drives the change. Domains are classes, which have nothing in common, or
+numbers such as time, of which near ones are alike.
 
 Source: Huang, Zhang, Zhang, Ramsey, Sanchez-Romero, Glymour and Schoelkopf 2020,
 "Causal discovery from heterogeneous/nonstationary data", sections 4.2 and 5. Their
-program has a matrix power of K_p; it told directions less often.
+program has a matrix power of K_p, which told directions less often, and takes the
+components of a Gaussian kernel of the points, which follow what drives them less well:
+the points are in the space of a kernel already.
 """
 
 import dataclasses
@@ -36,14 +37,17 @@ class Config:
     """Settings of the kernels.
 
     ``width`` is that of the kernels of variables, in standard deviations of each, times
-    the root of their number. ``domain_width`` is that of a domain that is a number, in
-    standard deviations. ``ridge`` is l: of a domain of fewer rows than that, the
-    distribution is drawn towards nothing. Of widths .3, 1 and 2 and ridges .1, 1 and
-    5, these told most directions of 20 domains of 20 rows, linear or tanh.
-    ``most_rows`` bounds how many rows are read, evenly spread: the cost is cubic.
+    the root of their number; ``signal_width`` is the same for signals.
+    ``domain_width`` is that of a domain that is a number, in standard deviations.
+    ``ridge`` is l: of a domain of fewer rows than that, the distribution is drawn
+    towards nothing. Of widths .3, 1 and 2 and ridges .1, 1 and 5, .3 and 1 told most
+    directions of 20 domains of 20 rows, linear or tanh; signals followed means, slopes
+    and spreads best with the width 1. ``most_rows`` bounds how many rows are read,
+    evenly spread: the cost is cubic.
     """
 
     width: float = option(0.3, above=0)
+    signal_width: float = option(1.0, above=0)
     domain_width: float = option(0.1, above=0)
     ridge: float = option(1.0, above=0)
     most_rows: int = option(1000, least=50)
@@ -114,30 +118,41 @@ def read_rows(
     return Rows(columns.T, size, kernel, to_points), points
 
 
-def similarity(rows: Rows, child: Array, parents: Array, config: Config) -> Array:
-    """The centred kernel of a variable's mechanisms at the points.
+def products(
+    rows: Rows, child: Array, parents: Array, width: Array, ridge: Array
+) -> Array:
+    """Inner products of a variable's mechanisms at the points.
 
     Args:
       rows: of ``read_rows``.
       child: ``[]`` int.
       parents: ``[d]`` bool; none for its distribution.
-      config: settings.
+      width: ``[]`` float, as of ``Config``.
+      ridge: ``[]`` float.
 
     Returns:
       ``[k, k]`` float, symmetric, positive semidefinite.
 
-    Differentiable: in the rows' columns, but for the median.
+    Differentiable: in the rows' columns.
     """
     number = jnp.maximum(parents.sum(dtype=rows.columns.dtype), 1)
     given = jnp.where(parents[:, None], rows.columns, 0)
-    given = _gaussian(given, config.width * jnp.sqrt(number))
-    own = _gaussian(rows.columns[child][None], config.width)
+    given = _gaussian(given, width * jnp.sqrt(number))
+    own = _gaussian(rows.columns[child][None], width)
     system = given * rows.domain_kernel
-    system = system + config.ridge * jnp.eye(len(system), dtype=system.dtype)
+    system = system + ridge * jnp.eye(len(system), dtype=system.dtype)
     factor = jax.scipy.linalg.cho_factor(system, lower=True)
     half = jax.scipy.linalg.cho_solve(factor, own)
     inner = given * jax.scipy.linalg.cho_solve(factor, half.T)
-    inner = matmul(matmul(rows.to_points, inner), rows.to_points.T)
+    return matmul(matmul(rows.to_points, inner), rows.to_points.T)
+
+
+def similarity(rows: Rows, child: Array, parents: Array, config: Config) -> Array:
+    """The centred Gaussian kernel of a variable's mechanisms at the points.
+
+    Arguments and answer are as of ``products``, the width that of ``centred_gaussian``.
+    """
+    inner = products(rows, child, parents, config.width, config.ridge)
     diagonal = jnp.diagonal(inner)
     squared = jnp.maximum(diagonal[:, None] + diagonal[None] - 2 * inner, 0)
     return centred_gaussian(squared)
@@ -153,7 +168,10 @@ def centred_gaussian(squared: Array) -> Array:
       ``[k, k]`` float.
     """
     between = jnp.where(jnp.eye(len(squared), dtype=bool), jnp.nan, squared)
-    kernel = jnp.exp(-squared / jnp.maximum(jnp.nanmedian(between), 1e-30))
+    return _centred(jnp.exp(-squared / jnp.maximum(jnp.nanmedian(between), 1e-30)))
+
+
+def _centred(kernel):
     kernel = kernel - kernel.mean(axis=0, keepdims=True)
     return kernel - kernel.mean(axis=1, keepdims=True)
 
@@ -165,17 +183,18 @@ def _gaussian(columns, width):
 
 @quick_jit(static_argnames="num_signals")
 def components(kernel: Array, num_signals: int) -> tuple[Array, Array]:
-    """Principal components of a centred kernel.
+    """Principal components of points.
 
     Args:
-      kernel: ``[k, k]`` float.
+      kernel: ``[k, k]`` float, their inner products.
       num_signals: m, static, at most k.
 
     Returns:
       ``[k, m]`` float of mean 0 and variance 1, the largest absolute value positive;
       and ``[m]`` float, shares of variance in falling order.
     """
-    values, vectors = jnp.linalg.eigh((kernel + kernel.T) / 2)
+    kernel = _centred((kernel + kernel.T) / 2)
+    values, vectors = jnp.linalg.eigh(kernel)
     values, vectors = values[::-1][:num_signals], vectors[:, ::-1][:, :num_signals]
     shares = jnp.maximum(values, 0) / jnp.maximum(jnp.trace(kernel), 1e-30)
     largest = jnp.argmax(jnp.abs(vectors), axis=0)
@@ -184,7 +203,7 @@ def components(kernel: Array, num_signals: int) -> tuple[Array, Array]:
     return signals, shares
 
 
-_similarity = quick_jit(similarity)
+_products = quick_jit(products)
 
 
 def driving_force(
@@ -223,7 +242,13 @@ def driving_force(
       True
     """
     rows, points = read_rows(x, domain, config, weight, most_points)
-    kernel = _similarity(rows, np.int32(child), np.asarray(parents, bool), config)
+    kernel = _products(
+        rows,
+        np.int32(child),
+        np.asarray(parents, bool),
+        config.signal_width,
+        config.ridge,
+    )
     number = min(num_signals, len(points))
     signals, shares = components(kernel, num_signals=number)
     return Signals(points, np.asarray(signals), np.asarray(shares))

@@ -131,17 +131,18 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
     total = within + between
 
     def remainder(covariance, pair, z, live):
-        """Covariances of a pair given z, ``[..., 2, 2]``, and slopes."""
-        both = live[:, None] & live[None]
-        inner = jnp.where(both, covariance[..., z[:, None], z[None]], 0)
+        """Of ``[k, d, d]``: covariances of a pair given z ``[k, 2, 2]``, and slopes."""
+        both = (live[:, None] & live[None])[None]
+        inner = jnp.where(both, covariance[:, z[:, None], z[None]], 0)
         # z that determine each other share a slope; what is not live is one unit each.
-        scale = jnp.trace(inner, axis1=-2, axis2=-1)[..., None]
-        diagonal = jnp.where(live, least * scale + least**2, 1)
-        inner = inner + diagonal[..., None] * jnp.eye(len(z), dtype=dtype)
-        cross = jnp.where(live[:, None], covariance[..., z[:, None], pair[None]], 0)
+        scale = jnp.trace(inner, axis1=1, axis2=2)[:, None]
+        diagonal = jnp.where(live[None], least * scale + least**2, 1)
+        eye = jnp.eye(len(z), dtype=dtype)[None]
+        inner = inner + diagonal[:, :, None] * eye
+        cross = jnp.where(live[None, :, None], covariance[:, z[:, None], pair[None]], 0)
         slopes = jnp.linalg.solve(inner, cross)
-        rest = covariance[..., pair[:, None], pair[None]]
-        return rest - matmul(jnp.swapaxes(cross, -1, -2), slopes), slopes
+        rest = covariance[:, pair[:, None], pair[None]]
+        return rest - matmul(cross.swapaxes(1, 2), slopes), slopes
 
     def chi2(statistic, dof, fits):
         statistic = jnp.where(fits, jnp.maximum(statistic, 0), 0)
@@ -182,22 +183,23 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         each, slopes = jnp.maximum(each[:, 0, 0], 0), slopes[:, :, 0]
         inner = jnp.where(able[:, None, None], stats.covariance, 0)
         inner = (count[:, None, None] * inner).sum(axis=0) / jnp.maximum(n, 1)
-        in_able = remainder(inner, pair, z, live)[0][0, 0]
-        in_all = remainder(within, pair, z, live)[0][0, 0]
-        at_all = remainder(total, pair, z, live)[0][0, 0]
+        in_able = remainder(inner[None], pair, z, live)[0][0, 0, 0]
+        in_all = remainder(within[None], pair, z, live)[0][0, 0, 0]
+        at_all = remainder(total[None], pair, z, live)[0][0, 0, 0]
 
         means = f_test(rows * at_all, rows * in_all, num - 1, rows - num - p)
         separate = (few * each).sum()
         lines = f_test(n * in_able, separate, p * (k - 1), n - k * (p + 1))
 
         own = jnp.where(able[:, None], stats.inside, 0)
-        residual = stats.columns[child] - matmul(stats.mean[:, child], own > 0)
+        member = (own > 0).astype(dtype)
+        residual = stats.columns[child] - matmul(stats.mean[:, child], member)
         given = jnp.where(live[:, None], stats.columns[z], 0)
-        given = given - matmul(jnp.where(live, stats.mean[:, z], 0).T, own > 0)
-        residual = residual - (matmul(slopes.T, own > 0) * given).sum(axis=0)
+        given = given - matmul(jnp.where(live, stats.mean[:, z], 0).T, member)
+        residual = residual - (matmul(slopes.T, member) * given).sum(axis=0)
         middle = _medians(residual, own > 0)
-        size = jnp.abs(residual - matmul(middle, own > 0))
-        size = size * matmul(jnp.sqrt(count / jnp.maximum(count - 1 - p, 1)), own > 0)
+        size = jnp.abs(residual - matmul(middle, member))
+        size = size * matmul(jnp.sqrt(count / jnp.maximum(count - 1 - p, 1)), member)
         level = matmul(own, size) / jnp.maximum(few, 1)
         inner = (own * (size[None] - level[:, None]) ** 2).sum()
         mean = (few * level).sum() / jnp.maximum(n, 1)
@@ -216,9 +218,9 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         return most([common, apart], jnp.full((), 2))
 
     def of_all(x, y, z, live):
-        rest, _ = remainder(total, jnp.stack([x, y]), z, live)
+        rest, _ = remainder(total[None], jnp.stack([x, y]), z, live)
         weight = rows - live.sum(dtype=dtype) - 3
-        statistic = weight * jnp.arctanh(_correlation(rest, least)) ** 2
+        statistic = weight * jnp.arctanh(_correlation(rest, least)[0]) ** 2
         return chi2(statistic, jnp.ones((), dtype), weight > 0)
 
     def ask(test):
@@ -254,10 +256,10 @@ def _medians(values, inside):
 
 def _correlation(rest, least):
     """Of 2 x 2 covariances, 0 where a variance is."""
-    variances = rest[..., 0, 0], rest[..., 1, 1]
+    variances = rest[:, 0, 0], rest[:, 1, 1]
     varies = jnp.minimum(*variances) > least
     product = jnp.where(varies, variances[0] * variances[1], 1)
-    correlation = jnp.where(varies, rest[..., 0, 1] * jax.lax.rsqrt(product), 0)
+    correlation = jnp.where(varies, rest[:, 0, 1] * jax.lax.rsqrt(product), 0)
     return jnp.clip(correlation, -1 + least, 1 - least)
 
 
