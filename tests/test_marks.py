@@ -267,6 +267,12 @@ def test_d_separation_is_that_of_networkx():
             assert found.separated(j, i, given) == expected
 
 
+def test_observed_variables_may_be_numbers_of_numpy():
+    graph = marks.from_graph(random_dag(np.random.default_rng(0), 5, 0.5))
+    one, other = Separation(graph, np.arange(1, 5)), Separation(graph, range(1, 5))
+    assert independences(one, 4) == independences(other, 4)
+
+
 def test_a_projection_keeps_the_independences_and_the_ancestors():
     rng = np.random.default_rng(0)
     odd = 0

@@ -474,7 +474,8 @@ class BaseGraphEstimator(Fitted, ABC):
         extra = self._relabelled_extra(dict(posterior.extra or {}), places)
         several = (slice(None), places[:, None], places[None])
         if isinstance(posterior, MarkedPosterior):
-            posterior = posterior._replace(marks=posterior.marks[several], extra=extra)
+            graphs = np.asarray(posterior.marks)[several]
+            posterior = posterior._replace(marks=graphs, extra=extra)
         else:
             posterior = posterior._replace(
                 edge_prob=posterior.edge_prob[square],

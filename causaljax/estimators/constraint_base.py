@@ -77,7 +77,7 @@ class BaseConstraintGraph(BaseGraphEstimator):
         given = sets.get((found.source, found.target))
         if given is None:
             given = sets.get((found.target, found.source))
-        p_value = float(self.p_values_.loc[found.source, found.target])
+        p_value: Any = self.p_values_.loc[found.source, found.target]
         if given is not None:
             of = f"Given {', '.join(given)}" if given else "Given nothing else"
             said = f"{of}, the test finds the two independent (p = {p_value:.2g})."

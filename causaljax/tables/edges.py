@@ -31,11 +31,27 @@ Those with a circle are of partial ancestral graphs. A row is written so that th
 end of its mark is an arrow if one end is.
 """
 
-_ONE_WAY = (DIRECTED, PARTLY_DIRECTED, HALF_UNDIRECTED)  # cannot be turned
-_CIRCLED = (PARTLY_DIRECTED, UNTOLD, HALF_UNDIRECTED)
+TAIL, ARROW, CIRCLE = "tail", "arrow", "circle"
+ENDS = {
+    DIRECTED: (TAIL, ARROW),
+    PARTLY_DIRECTED: (CIRCLE, ARROW),
+    UNTOLD: (CIRCLE, CIRCLE),
+    UNDIRECTED: (TAIL, TAIL),
+    HALF_UNDIRECTED: (TAIL, CIRCLE),
+    CONFOUNDED: (ARROW, ARROW),
+}
+"""What each mark has at the source and at the target."""
+
+CIRCLED = tuple(mark for mark, ends in ENDS.items() if CIRCLE in ends)
+"""The marks with an end that is not told."""
+
+_ONE_WAY = tuple(mark for mark, (a, b) in ENDS.items() if a != b)  # cannot be turned
 
 OPEN = (UNDIRECTED, UNTOLD, HALF_UNDIRECTED)
 """The marks of edges that may point either way."""
+
+STATED = (DIRECTED, CONFOUNDED)
+"""The marks that say all of a pair, so that their probability is that of the mark."""
 
 TEXTS = ("source", "target", "mark", "meaning", "why")
 NUMBERS = ("probability", "weight", "effect_size", "stability")
@@ -240,6 +256,33 @@ def marked_edges(
     return _typed(table | {"mark": [*marks.values()]})
 
 
+def with_ends(a: str, b: str, ends: tuple[str, str]) -> tuple[str, str, str]:
+    """Source, target and mark of an edge that has these ends at a and at b.
+
+    Example:
+      >>> with_ends("x", "y", (ARROW, CIRCLE))
+      ('y', 'x', 'o->')
+    """
+    for mark, known in ENDS.items():
+        if known == ends:
+            return a, b, mark
+    return with_ends(b, a, ends[::-1])
+
+
+def strength(row: Mapping[str, Any]) -> float:
+    """How sure an edge is.
+
+    Args:
+      row: of an edge table.
+
+    Returns:
+      Its probability; of an edge whose mark is none of ``STATED`` its stability, if
+      that is known, as its probability is that of one direction alone.
+    """
+    stable = row["mark"] not in STATED and not math.isnan(row["stability"])
+    return row["stability" if stable else "probability"]
+
+
 def directed_edges(edges: pd.DataFrame) -> pd.DataFrame:
     """The rows of an edge table that are edges of the one graph found."""
     return edges[edges["mark"] != CONFOUNDED]
@@ -304,11 +347,11 @@ def to_networkx(edges: pd.DataFrame, names: Sequence[str]) -> nx.DiGraph:
         if row["mark"] == CONFOUNDED:
             confounded.append([source, target, known.get("probability")])
             continue
-        if row["mark"] in _CIRCLED:
+        if row["mark"] in CIRCLED:
             known["mark"] = row["mark"]
         undirected = row["mark"] in OPEN
         result.add_edge(source, target, **known, undirected=undirected)
-    if edges["mark"].isin(_CIRCLED).any():
+    if edges["mark"].isin(CIRCLED).any():
         result.graph["kind"] = "pag"
     elif edges["mark"].isin(OPEN).any():
         result.graph["kind"] = "cpdag"
@@ -345,7 +388,7 @@ def from_networkx(graph: nx.Graph) -> tuple[pd.DataFrame, list[str]]:
         if undirected not in (False, True):
             raise ValueError(f"undirected of {pair} is {undirected!r}: write 0 or 1")
         mark = DIRECTED if graph.is_directed() and not undirected else UNDIRECTED
-        if graph.is_directed() and about.get("mark") in _CIRCLED:
+        if graph.is_directed() and about.get("mark") in CIRCLED:
             mark = about["mark"]
         known = {
             name: _number(about[name], name, pair)
