@@ -214,7 +214,8 @@ class CDNOD(BaseConstraintGraph):
             )
         kinds = dict(known.get("kinds") or {})
         dtype = table[name].dtype
-        number = pd.api.types.is_numeric_dtype(dtype) and dtype != bool
+        kind = pd.api.types
+        number = kind.is_numeric_dtype(dtype) and not kind.is_bool_dtype(dtype)
         # A label or a time of every row is no reason to leave the column out.
         kinds.setdefault(name, "continuous" if number else "categorical")
         with without_row_order():
@@ -361,7 +362,9 @@ class CDNOD(BaseConstraintGraph):
             kinds[-1] = Kind.CATEGORICAL
             problem = problem._replace(x=x, kind=kinds)
         if name != _REGRESSION:
-            return problem, choose(name, problem, names)
+            chosen = choose(name, problem, names)
+            # The domain may have many classes, of which each test reads all.
+            return problem, chosen._replace(batches=(min(chosen.batches[0], 64),))
         if (kinds[:-1] == Kind.CATEGORICAL).any():
             held = [names[k] for k in np.flatnonzero(kinds[:-1] == Kind.CATEGORICAL)]
             raise ValueError(
@@ -372,7 +375,7 @@ class CDNOD(BaseConstraintGraph):
         room = 1 << int(codes.max()).bit_length()
         config = domain_regression.Config(num_domains=max(room, 2))
         return problem, Chosen(
-            name, domain_regression.DOMAIN_REGRESSION, config, batches=(32, 512)
+            name, domain_regression.DOMAIN_REGRESSION, config, batches=(64,)
         )
 
     def _notes(self) -> Iterator[str]:

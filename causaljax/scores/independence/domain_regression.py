@@ -144,13 +144,18 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         rest = covariance[:, pair[:, None], pair[None]]
         return rest - matmul(cross.swapaxes(1, 2), slopes), slopes
 
-    def chi2(statistic, dof, fits):
-        statistic = jnp.where(fits, jnp.maximum(statistic, 0), 0)
-        dof = jnp.where(fits, dof, 0).astype(dtype)
-        return statistic, dof, null_laws.log_chi2_tail(statistic, dof)
+    def most(statistic, dof, log_p, number):
+        """The part of the smallest p-value."""
+        best = jnp.argmin(log_p)
+        log_p = jnp.minimum(log_p[best] + jnp.log(number.astype(dtype)), 0)
+        return statistic[best], dof[best], log_p
 
-    def f_test(more, less, dof, free):
-        """Of a sum of squares that is ``less`` by ``dof`` parameters; ``free`` left."""
+    def f_tests(more, less, dof, free, number):
+        """Of sums of squares that are ``less`` by ``dof`` parameters, ``[parts]``.
+
+        ``free`` degrees of freedom are left.
+        """
+        more, less, dof, free = map(jnp.stack, (more, less, dof, free))
         fits = (dof > 0) & (free > 0)
         dof, free = jnp.where(fits, dof, 1), jnp.where(fits, free, 1)
         less = jnp.maximum(less, least * rows)
@@ -163,14 +168,14 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
             jnp.log(jnp.maximum(p, tiny)),
             jnp.minimum(null_laws.log_chi2_tail(statistic, dof), jnp.log(tiny)),
         )
-        return statistic, jnp.where(fits, dof, 0), jnp.where(fits, log_p, 0)
+        log_p = jnp.where(fits, log_p, 0)
+        return most(statistic, jnp.where(fits, dof, 0), log_p, number)
 
-    def most(parts, number):
-        """The part of the smallest p-value."""
-        statistic, dof, log_p = map(jnp.stack, zip(*parts, strict=True))
-        best = jnp.argmin(log_p)
-        log_p = jnp.minimum(log_p[best] + jnp.log(number.astype(dtype)), 0)
-        return statistic[best], dof[best], log_p
+    def chi2_tests(statistic, dof, number):
+        fits = dof > 0
+        statistic = jnp.where(fits, jnp.maximum(statistic, 0), 0)
+        log_p = null_laws.log_chi2_tail(statistic, dof)
+        return most(statistic, dof, log_p, number)
 
     def of_domain(x, y, z, live):
         child = jnp.where(x == d, y, x)
@@ -187,10 +192,7 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         in_all = remainder(within[None], pair, z, live)[0][0, 0, 0]
         at_all = remainder(total[None], pair, z, live)[0][0, 0, 0]
 
-        means = f_test(rows * at_all, rows * in_all, num - 1, rows - num - p)
         separate = (few * each).sum()
-        lines = f_test(n * in_able, separate, p * (k - 1), n - k * (p + 1))
-
         own = jnp.where(able[:, None], stats.inside, 0)
         member = (own > 0).astype(dtype)
         residual = stats.columns[child] - matmul(stats.mean[:, child], member)
@@ -204,8 +206,14 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         inner = (own * (size[None] - level[:, None]) ** 2).sum()
         mean = (few * level).sum() / jnp.maximum(n, 1)
         outer = inner + (few * (level - mean) ** 2).sum()
-        spreads = f_test(outer, inner, k - 1, n - k)
-        return most([means, lines, spreads], jnp.where(p > 0, 3, 2))
+        # Of means, of slopes and of spreads.
+        return f_tests(
+            (rows * at_all, n * in_able, outer),
+            (rows * in_all, separate, inner),
+            (num - 1, p * (k - 1), k - 1),
+            (rows - num - p, n - k * (p + 1), n - k),
+            jnp.where(p > 0, 3, 2),
+        )
 
     def in_domains(x, y, z, live):
         rest, _ = remainder(stats.covariance, jnp.stack([x, y]), z, live)
@@ -213,15 +221,15 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         score = jnp.arctanh(_correlation(rest, least))
         sum_ = weight.sum()
         common = (weight * score).sum() ** 2 / jnp.maximum(sum_, 1)
-        common = chi2(common, jnp.ones((), dtype), sum_ > 0)
-        apart = chi2((weight * score**2).sum(), (weight > 0).sum(), sum_ > 0)
-        return most([common, apart], jnp.full((), 2))
+        dof = jnp.stack([(sum_ > 0).astype(dtype), (weight > 0).sum(dtype=dtype)])
+        statistic = jnp.stack([common, (weight * score**2).sum()])
+        return chi2_tests(statistic, dof, jnp.full((), 2))
 
     def of_all(x, y, z, live):
         rest, _ = remainder(total[None], jnp.stack([x, y]), z, live)
-        weight = rows - live.sum(dtype=dtype) - 3
-        statistic = weight * jnp.arctanh(_correlation(rest, least)[0]) ** 2
-        return chi2(statistic, jnp.ones((), dtype), weight > 0)
+        weight = jnp.maximum(rows - live.sum(dtype=dtype) - 3, 0)
+        statistic = weight * jnp.arctanh(_correlation(rest, least)) ** 2
+        return chi2_tests(statistic, (weight > 0).astype(dtype)[None], jnp.full((), 1))
 
     def ask(test):
         x, y, z, used = test
