@@ -26,6 +26,7 @@ import functools
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from causaljax.core.compiling import quick_jit
@@ -48,9 +49,10 @@ def p_of_table(draws: list[np.ndarray], asks, config) -> np.ndarray:
     @quick_jit
     def answer(tables):
         def one(table):
-            stats = domain_regression.prepare(None, make_problem(table), config)
+            key = jax.random.key(0)  # not used
+            stats = domain_regression.prepare(key, make_problem(table), config)
             ask = np.array(x), np.array(y), np.where(used, given, 0), used
-            return domain_regression.p_values(stats, *ask).log_p
+            return domain_regression.p_values(stats, *map(jnp.asarray, ask)).log_p
 
         return jax.lax.map(one, tables)
 
@@ -206,7 +208,7 @@ def sums_of_tables(test):
         stats = tests.prepare(jax.random.key(0), make_problem(table), config)
         ask = np.array([0, 1, 0]), np.array([3, 2, 1]), np.array([[1], [0], [0]])
         used = np.array([[True], [True], [False]])
-        return tests.p_values(stats, *ask, used).log_p
+        return tests.p_values(stats, *map(jnp.asarray, (*ask, used))).log_p
 
     return quick_jit(lambda tables: jax.lax.map(answer, tables))
 
@@ -218,7 +220,7 @@ def de_finetti_answers(x, environment, most_tables, ranks, test="kci"):
     with jax.enable_x64(True):
         log_p = np.asarray(sums_of_tables(test)(tables))
     tests = [lambda x, y, z, used, row=row: row for row in log_p]
-    return de_finetti.together(tests)(None, None, None, None)
+    return de_finetti.together(tests)(*np.zeros((4, 3)))
 
 
 def verdict(log_p, alpha=0.05):
@@ -234,7 +236,7 @@ def run_definetti(runs: int, rival: bool, test: str, sizes: list[int]) -> None:
     """Prints accuracy in the tables of Guo et al."""
     print("environments  method                        right  undetermined  chosen")
     for number in sizes:
-        rows = {}
+        rows: dict[str, list[tuple[float, float, float]]] = {}
         for seed in range(runs):
             x, environment, kind = environments(seed, number)
             for name, (most, ranks) in {
@@ -249,13 +251,17 @@ def run_definetti(runs: int, rival: bool, test: str, sizes: list[int]) -> None:
                     (told == kind, told == 3, chosen == kind)
                 )
             told = cdnod_of_pair(x, environment)
-            rows.setdefault("CD-NOD", []).append((told == kind, told == 3, np.nan))
+            rows.setdefault("CD-NOD", []).append(
+                (told == kind, told == 3, float("nan"))
+            )
             if rival:
                 import rivals
 
                 graph = rivals.run("andrey_lingam", x, threads=1).graph
                 told = 0 if graph[0, 1] else 1 if graph[1, 0] else 2
-                rows.setdefault("DirectLiNGAM", []).append((told == kind, 0, np.nan))
+                rows.setdefault("DirectLiNGAM", []).append(
+                    (told == kind, 0, float("nan"))
+                )
         for name, values in rows.items():
             right, undetermined, chosen = np.mean(values, axis=0)
             print(

@@ -251,6 +251,25 @@ def test_the_permutation_test_keeps_its_level():
     np.testing.assert_allclose(p, 1 / 40, rtol=1e-5)
 
 
+def test_the_kernel_score_reads_time():
+    """Means of the cause and slopes of the effect follow waves of their own."""
+    time = np.arange(400) / 4
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 400))
+    x += 2 * np.sin(time / 2)
+    y = (1 + np.sin(time / 1.3)) * x + 0.5 * noise
+    table = np.stack([x, y], axis=1).astype(np.float32)
+    config = dataclasses.replace(CONFIG, direction_score="kernel")
+    asked = cdnod.evidence_of(jax.random.key(0), table, time, config)
+    pair = np.array([0, 1], np.int32), np.array([1, 0], np.int32)
+    evidence = asked(*pair, np.zeros((2, 2), bool))
+    score, p, p_reverse = map(np.asarray, evidence)
+    assert score[0] == pytest.approx(-score[1], abs=1e-2)
+    np.testing.assert_allclose(p, p_reverse[::-1])
+    assert ((p >= 1 / 100) & (p <= 1)).all()  # shifts of 100 points along a circle
+    assert not cdnod.is_told(evidence, time, config)[1]
+
+
 # The test of independence
 
 

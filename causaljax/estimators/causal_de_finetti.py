@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -120,7 +121,7 @@ class CausalDeFinetti(BaseGraphEstimator):
             table, problem, columns = super()._read_table(table, sample_weight, **known)
         out = (*columns.left_out, name)
         columns = dataclasses.replace(columns, left_out=out)
-        codes = np.full(len(problem.weight), -1, np.int32)
+        codes: Any = np.full(len(problem.weight), -1, np.int32)
         codes[: len(labels)] = pd.factorize(labels)[0]
         return table, problem._replace(regime=codes), columns
 
@@ -149,7 +150,7 @@ class CausalDeFinetti(BaseGraphEstimator):
         hit = known.get("interventions")
         if isinstance(hit, pd.DataFrame):
             known["interventions"] = hit.drop(columns=[name], errors="ignore")
-        elif np.ndim(hit) == 2:
+        elif hit is not None and np.ndim(hit) == 2:
             known["interventions"] = np.delete(np.asarray(hit), place, axis=1)
         return labels.to_numpy(), name, table.drop(columns=[name]), known
 

@@ -159,7 +159,7 @@ class CDNOD(BaseConstraintGraph):
             child - (place < child),
             np.delete(told, place),
             driving_force.Config(),
-            weight=np.isfinite(cells).all(axis=1),
+            weight=np.asarray(np.isfinite(cells).all(axis=1)),
             num_signals=num_signals,
         )
         levels = columns.levels[place]
@@ -251,9 +251,7 @@ class CDNOD(BaseConstraintGraph):
         test = asking(
             chosen.test, jax.random.fold_in(key, _TEST), problem, chosen.config
         )
-        self._given_domain = domain
-        found = self._search(test, problem, chosen)
-        del self._given_domain
+        found = self._search(test, problem, chosen, domain)
         whole = found.with_domain
         marks = whole.marks.copy()
         marks[:-1, :-1] = found.marks
@@ -292,14 +290,15 @@ class CDNOD(BaseConstraintGraph):
             extension(may), may, None, posterior, info, self._closed(shown)
         )
 
-    def _search(self, test, problem, chosen):
-        """As of ``BaseConstraintGraph``, the domain the last variable."""
+    # pyrefly: ignore [bad-override]
+    def _search(self, test, problem, chosen, domain: Any = None):
+        """Of a table whose last variable is the domain, ``cdnod.Found``."""
         left = ~np.asarray(problem.intervened).any(axis=1)
         return cdnod.search(
             jax.random.fold_in(jax.random.key(self._seed), _CHANGES),
             test,
             problem.x[:, :-1].astype(np.float32),
-            self._given_domain,
+            domain,
             self._config(),
             np.where(left, problem.weight, 0).astype(np.float32),
             problem.allowed,
@@ -348,14 +347,14 @@ class CDNOD(BaseConstraintGraph):
             name = "degenerate_gaussian" if classes[:-1].any() else _REGRESSION
         counted = np.asarray(problem.weight) > 0
         number = not np.issubdtype(domain.dtype, np.integer)
-        if name == _REGRESSION or (name == "degenerate_gaussian" and number):
-            most = None if name == _REGRESSION else _MOST_CLASSES
-            root = round(counted.sum() ** 0.5)
-            codes = domain.copy()
-            if number:
-                parts = max(min(root, most or root), 2)
-                codes = np.zeros(len(domain), np.int32)
-                codes[counted] = cdnod.cut(domain[counted], parts)
+        codes = domain
+        if number and name in (_REGRESSION, "degenerate_gaussian"):
+            root = max(round(counted.sum() ** 0.5), 2)
+            if name != _REGRESSION:
+                root = min(root, _MOST_CLASSES)
+            codes = np.zeros(len(domain), np.int32)
+            codes[counted] = cdnod.cut(domain[counted], root)
+        if name in (_REGRESSION, "degenerate_gaussian"):
             x = np.array(problem.x)
             x[:, -1] = codes
             kinds = kinds.copy()

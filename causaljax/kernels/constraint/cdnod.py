@@ -41,6 +41,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from causaljax.core.compiling import quick_jit
 from causaljax.core.linalg import map_factorisations, matmul
@@ -325,9 +326,9 @@ def dependence(
 class Evidence(NamedTuple):
     """Of directions between pairs."""
 
-    score: Array  # [b] float, above 0 if for first -> second
-    p: Array  # [b] float, of independence if the direction is first -> second
-    p_reverse: Array  # [b] float
+    score: ArrayLike  # [b] float, above 0 if for first -> second
+    p: ArrayLike  # [b] float, of independence if the direction is first -> second
+    p_reverse: ArrayLike  # [b] float
 
 
 @quick_jit
@@ -409,8 +410,8 @@ def kernel_evidence(
                 (first, others | (numbers == second)),
             )
         ]
-        own, p, spread = dependence(*kernels[:2], permutations)
-        reverse, p_reverse, other = dependence(*kernels[2:], permutations)
+        own, p, spread = dependence(kernels[0], kernels[1], permutations)
+        reverse, p_reverse, other = dependence(kernels[2], kernels[3], permutations)
         # In units of chance, which do not depend on the number of domains.
         unit = jnp.sqrt((spread**2 + other**2) / 2)
         return Evidence((reverse - own) / jnp.maximum(unit, 1e-30), p, p_reverse)

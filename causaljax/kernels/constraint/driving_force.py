@@ -19,11 +19,12 @@ the points are in the space of a kernel already.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from causaljax.core.compiling import quick_jit
 from causaljax.core.linalg import matmul
@@ -64,10 +65,9 @@ class Signals(NamedTuple):
 class Rows(NamedTuple):
     """What embeddings are made of."""
 
-    columns: Array  # [d, n] float, standardised
-    weight: Array  # [n] float, 0 in rows that do not count
-    domain_kernel: Array  # [n, n] float
-    to_points: Array  # [k, n] float, the kernel of the points and the rows
+    columns: Any  # [d, n] float, standardised
+    domain_kernel: Any  # [n, n] float
+    to_points: Any  # [k, n] float, the kernel of the points and the rows
 
 
 def read_rows(
@@ -114,12 +114,11 @@ def read_rows(
     spread = x.std(axis=0)
     varies = spread > 1e-6 * np.abs(x).max(axis=0, initial=0)
     columns = np.where(varies, x - x.mean(axis=0), 0) / np.where(varies, spread, 1)
-    size = np.ones(take, x.dtype)
-    return Rows(columns.T, size, kernel, to_points), points
+    return Rows(columns.T, kernel, to_points), points
 
 
 def products(
-    rows: Rows, child: Array, parents: Array, width: Array, ridge: Array
+    rows: Rows, child: Array, parents: Array, width: ArrayLike, ridge: ArrayLike
 ) -> Array:
     """Inner products of a variable's mechanisms at the points.
 
