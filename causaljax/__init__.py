@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import BayesianDAG as BayesianDAG
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
+    from causaljax.estimators import FederatedCDNOD as FederatedCDNOD
+    from causaljax.estimators import FederatedClient as FederatedClient
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import MixedDAG as MixedDAG
@@ -49,6 +51,8 @@ _HOME = {
         "AmortizedDAG",
         "BayesianDAG",
         "ContinuousDAG",
+        "FederatedCDNOD",
+        "FederatedClient",
         "LatentInterventionDAG",
         "LinearDAG",
         "MixedDAG",

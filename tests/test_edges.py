@@ -101,7 +101,7 @@ def test_every_mark_goes_everywhere(tmp_path):
         "converged: yes",
         "loss: 0.25",
         "---: an edge whose direction is not claimed",
-        "<->: no edge, but probably a common cause",
+        "<->: neither is a direct cause of the other, but probably",
     ):
         assert words in text
 

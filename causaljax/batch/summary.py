@@ -16,7 +16,13 @@ from causaljax.batch.output import (
     write_whole,
     writing,
 )
-from causaljax.tables.edges import CONFOUNDED, DIRECTED, OPEN, PARTLY_DIRECTED
+from causaljax.tables.edges import (
+    CONFOUNDED,
+    DIRECTED,
+    HALF_UNDIRECTED,
+    OPEN,
+    PARTLY_DIRECTED,
+)
 from causaljax.tables.errors import CodedError
 
 FILES = ("summary-edges.csv", "summary-fits.csv", "summary-failures.csv")
@@ -35,8 +41,8 @@ class Summary(NamedTuple):
       edges: a row a pair of columns that some fit has joined, for each table and
         settings: "source" and "target" (the commoner direction), "adjacent" (the share
         of fits that join the two), "forward" (that claim source -> target), "backward",
-        "partly_forward" (source o-> target), "partly_backward", "open" (of a mark that
-        may point either way), "confounded" (<->), "stable".
+        "partly_forward" (source o-> or --o target), "partly_backward", "open" (of a
+        mark that may point either way), "confounded" (<->), "stable".
       fits: a row a table and settings: "fits" (those that "edges" counts), "failed",
         "seconds", "mean_edges", "candidates", "stable" (how many pairs) and
         "false_bound" (below how many of them are false on average, see ``summarise``).
@@ -133,7 +139,8 @@ def _shares(edges, counted, fits, threshold):
     rows = edges.merge(counted[["task", *_BY]], on="task")
     names = np.sort(rows[["source", "target"]].to_numpy(dtype=object), axis=1)
     ahead = rows["source"].to_numpy(dtype=object) == names[:, 0]
-    directed, partly = rows["mark"] == DIRECTED, rows["mark"] == PARTLY_DIRECTED
+    directed = rows["mark"] == DIRECTED
+    partly = rows["mark"].isin((PARTLY_DIRECTED, HALF_UNDIRECTED))
     rows = rows[_BY].assign(
         source=names[:, 0],
         target=names[:, 1],

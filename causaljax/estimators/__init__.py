@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from causaljax.estimators.bayesian import BayesianDAG as BayesianDAG
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
     from causaljax.estimators.fci import FCI as FCI
+    from causaljax.estimators.federated import FederatedCDNOD as FederatedCDNOD
+    from causaljax.estimators.federated_client import FederatedClient as FederatedClient
+    from causaljax.estimators.federated_messages import Agreement as Agreement
+    from causaljax.estimators.federated_messages import ClientSummary as ClientSummary
+    from causaljax.estimators.federated_messages import ClientSums as ClientSums
     from causaljax.estimators.latent_interventions import (
         LatentInterventionDAG as LatentInterventionDAG,
     )
@@ -30,6 +35,9 @@ _HOME = {
     "bayesian": ["BayesianDAG"],
     "continuous": ["ContinuousDAG"],
     "fci": ["FCI"],
+    "federated": ["FederatedCDNOD"],
+    "federated_client": ["FederatedClient"],
+    "federated_messages": ["Agreement", "ClientSummary", "ClientSums"],
     "latent_interventions": ["LatentInterventionDAG"],
     "linear": ["LinearDAG"],
     "mixed": ["MixedDAG"],

@@ -314,8 +314,10 @@ def _edge_data(edges, lines) -> Any:
     data["colour"] = [style.EDGES[mark] for mark in edges["mark"]]
     data["dash"] = [_DASHES.get(mark, []) for mark in edges["mark"]]
     rows = edges.to_dict("records")
-    data["strength"] = [edge_tables.strength(row) for row in rows]
-    data["width"] = [1 + 2 * p for p in data["strength"]]
+    strengths = np.array([edge_tables.strength(row) for row in rows])
+    # No cut hides an edge whose probability nobody estimated.
+    data["strength"] = np.nan_to_num(strengths, nan=1).tolist()
+    data["width"] = (1 + 2 * np.nan_to_num(strengths, nan=1 / 3)).tolist()
     data["edge"] = [
         f"{isolated(a)} {mark} {isolated(b)}"
         for a, mark, b in zip(data["source"], data["mark"], data["target"], strict=True)

@@ -15,8 +15,6 @@ _MANY_CLASSES = 5  # of a column that are shown
 _WIDEST = 100_000  # characters of a table's line
 # Numbers and words of info_ that are told elsewhere.
 _ELSEWHERE = ("nonfinite", "seconds", "rows", "edge_probabilities")
-# Members of a class are as likely as each other; an open end has no probability.
-_NO_ESTIMATE = {"share of class members", "open ends as halves"}
 
 
 class Lines(NamedTuple):
@@ -55,7 +53,7 @@ def shown_edges(edges: pd.DataFrame) -> Lines:
     meanings = edge_tables.directed_edges(edges)["meaning"].unique().tolist()
     heads = ["source", "", "target"]
     cells: list[Any] = [edges[name] for name in ("source", "mark", "target")]
-    if not len(edges) or not set(edges["meaning"]) <= _NO_ESTIMATE:
+    if not len(edges) or not set(edges["meaning"]) <= edge_tables.NO_ESTIMATE:
         heads.append(meanings[0] if len(meanings) == 1 else "probability")
         cells.append([f"{number:.2f}" for number in edges["probability"]])
     for name, form in (("weight", ".3g"), ("effect_size", ".3g"), ("stability", ".2f")):

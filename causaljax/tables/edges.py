@@ -23,7 +23,8 @@ MARKS = {
     UNDIRECTED: "an edge whose direction is not claimed",
     HALF_UNDIRECTED: "the source is a cause of the target, or of what the rows were "
     "selected by",
-    CONFOUNDED: "no edge, but probably a common cause that is not in the table",
+    CONFOUNDED: "neither is a direct cause of the other, but probably both are effects "
+    "of a cause that is not in the table",
 }
 """The marks of edges, and what each means.
 
@@ -47,7 +48,7 @@ CIRCLED = tuple(mark for mark, ends in ENDS.items() if CIRCLE in ends)
 
 _ONE_WAY = tuple(mark for mark, (a, b) in ENDS.items() if a != b)  # cannot be turned
 
-OPEN = (UNDIRECTED, UNTOLD, HALF_UNDIRECTED)
+OPEN = (UNDIRECTED, UNTOLD)
 """The marks of edges that may point either way."""
 
 STATED = (DIRECTED, CONFOUNDED)
@@ -67,6 +68,9 @@ COLUMNS = (
     "why",
 )
 """The columns of an edge table."""
+
+NO_ESTIMATE = {"share of class members", "open ends as halves"}
+"""Meanings of probabilities that the data were not asked for."""
 
 LIKELY = 0.5
 """Probability above which a common cause is shown."""
@@ -276,9 +280,12 @@ def strength(row: Mapping[str, Any]) -> float:
       row: of an edge table.
 
     Returns:
-      Its probability; of an edge whose mark is none of ``STATED`` its stability, if
-      that is known, as its probability is that of one direction alone.
+      Its probability, NaN where its meaning is of ``NO_ESTIMATE``; of an edge whose
+      mark is none of ``STATED`` its stability, if that is known, as its probability is
+      that of one direction alone.
     """
+    if row["meaning"] in NO_ESTIMATE:
+        return math.nan
     stable = row["mark"] not in STATED and not math.isnan(row["stability"])
     return row["stability" if stable else "probability"]
 
