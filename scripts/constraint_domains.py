@@ -1,12 +1,16 @@
 """CD-NOD and causal de Finetti: what changes, and directions that changes tell.
 
     python scripts/constraint_domains.py null          size of the test of domains
+    python scripts/constraint_domains.py curved        the same of curves, and power
     python scripts/constraint_domains.py cdnod         what changes, by several tests
     python scripts/constraint_domains.py directions    accuracy of directions
     python scripts/constraint_domains.py definetti     bivariate tables of environments
     python scripts/constraint_domains.py rows          the same, of more rows each
 
-`null` rejects variables whose mechanism does not change, at .05 and .01. `cdnod` finds
+`null` rejects variables whose mechanism does not change, at .05 and .01. `curved` has a
+cause whose mean follows a wave over 20 domains of 20 rows, and an effect by a line,
+2 tanh(x) or x^2 / 2, whose mean, slope or spread follows another wave or none: how
+often the test sees a change at .05. `cdnod` finds
 the changing variables of the first example of Huang et al. 2020: 500 rows of a chain x1
 -> x2 -> x3 -> x4 in time, of which x2 and x4 change. `directions` has two variables
 whose mechanisms change from domain to domain, all parameters independently of each
@@ -80,6 +84,49 @@ def run_null(draws: int) -> None:
                 for column in p.T
             ]
             print(f"{domains:7}{rows:5} {noise:12}" + "".join(sizes), flush=True)
+
+
+def run_curved(draws: int) -> None:
+    """Prints how often a change is seen, of mechanisms that are lines and curves."""
+    changes = ("none", "mean", "slope", "spread")
+    print("test               curve " + "".join(f"{name:>8}" for name in changes))
+    asks = tuple(map(np.array, ([1], [2], [[0]], [[True]])))
+    for name, (test, settings) in TESTS.items():
+        config = settings or domain_regression.Config(num_domains=20)
+
+        @quick_jit
+        def answer(tables, test=test, config=config):
+            def one(table):
+                stats = test.prepare(jax.random.key(0), make_problem(table), config)
+                return test.p_values(stats, *map(jnp.asarray, asks)).log_p[0]
+
+            return jax.lax.map(one, tables)
+
+        for curve in ("line", "tanh", "square"):
+            rates = []
+            for change in changes:
+                tables = [curved_pair(seed, curve, change) for seed in range(draws)]
+                with jax.enable_x64(True):
+                    rates.append(np.mean(answer(np.stack(tables)) < np.log(0.05)))
+            print(
+                f"{name:19}{curve:7}" + "".join(f"{rate:8.2f}" for rate in rates),
+                flush=True,
+            )
+
+
+def curved_pair(seed, curve, change):
+    """Cause, effect and domain ``[400, 3]``."""
+    rng, domain = np.random.default_rng(seed), np.repeat(np.arange(20), 20)
+    x, noise = rng.normal(size=(2, 400))
+    x += np.sin(domain / 4)
+    y = {"line": x, "tanh": 2 * np.tanh(x), "square": x**2 / 2}[curve]
+    wave = np.cos(domain / 3)
+    if change == "slope":
+        y = y * (1 + wave / 2)
+    if change == "spread":
+        noise = noise * np.exp(wave / 2)
+    y = y + noise + wave * (change == "mean")
+    return np.stack([x, y, domain], axis=1)
 
 
 def huang(seed: int, rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
@@ -310,7 +357,7 @@ def run_rows(runs: int) -> None:
 def main() -> None:
     """Runs a command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = ["null", "cdnod", "directions", "definetti", "rows"]
+    commands = ["null", "curved", "cdnod", "directions", "definetti", "rows"]
     parser.add_argument("command", choices=commands)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--kernel", action="store_true", help="also the kernel score")
@@ -320,6 +367,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.command == "null":
         run_null(args.seeds or 1000)
+    elif args.command == "curved":
+        run_curved(args.seeds or 200)
     elif args.command == "cdnod":
         run_cdnod(args.seeds or 10)
     elif args.command == "directions":

@@ -341,6 +341,18 @@ def test_means_slopes_and_spreads_that_change_are_seen():
     assert (p["1 and 3 in domains"] < 0.05).mean() < 0.2
 
 
+def test_a_curve_that_all_domains_share_is_no_change():
+    tables = domain_tables(200, change=False)
+    x, noise = tables[:, :, 0], tables[:, :, 1] - tables[:, :, 0]
+    tables[:, :, 1] = x**2 / 2 + noise
+    tables[:, :, 3] += x**2 / 2
+    with jax.enable_x64(True):
+        p = np.exp(np.asarray(domain_answers()(tables))).T
+    p = dict(zip(ASK, p, strict=True))
+    for name in ("1 given 0", "1 and 3 in domains", "1 and 3 in the table"):
+        assert (p[name] < 0.05).mean() < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
+
+
 def test_parts_of_the_domain_test_are_those_of_scipy():
     table = domain_tables(1, change=True)[0]
     domain = table[:, 4]

@@ -27,7 +27,7 @@ _TEST, _CHANGES = 4, 6  # folded into the key of their draws
 _ENOUGH = 20  # domains that tell directions
 _MOST_CLASSES = 32  # of the degenerate Gaussian test
 _REGRESSION = "domain_regression"
-_MEANING = "linear regressions in each domain (means, slopes and spreads that change)"
+_MEANING = "regressions in each domain (means, slopes and spreads that change)"
 
 
 class CDNOD(BaseConstraintGraph):
@@ -46,13 +46,13 @@ class CDNOD(BaseConstraintGraph):
       domain: the name of the column. One that holds classes has a class a domain. One
         that holds numbers, such as time, has mechanisms that change along it; give
         ``fit`` ``kinds={domain: "categorical"}`` if its numbers are labels.
-      test: of independence. "domain_regression" fits lines in each domain (numbers are
-        cut into about as many parts as the root of the number of rows) and sees means,
-        slopes and spreads that change; where relations are curved, they can look
-        changed. "kci" and "rcit" see any change along a domain that is a number, with
-        less power; "degenerate_gaussian" sees means that change, also of classes.
-        "auto" is "domain_regression" for numbers and "degenerate_gaussian" for tables
-        that have classes beside the domain. Others are as of ``PC``.
+      test: of independence. "domain_regression" fits lines in each domain, and a cubic
+        curve that all share, and sees means, slopes and spreads that change; numbers
+        are cut into as many domains as the root of the number of rows. "kci" and "rcit"
+        see any change along a domain that is a number, with less power;
+        "degenerate_gaussian" sees means that change, also of classes. "auto" is
+        "domain_regression" for numbers and "degenerate_gaussian" for tables that have
+        classes beside the domain. Others are as of ``PC``.
       alpha: the level of the tests; .05 if None.
       collider_rule: as of ``PC``.
       most_conditions: as of ``PC``.

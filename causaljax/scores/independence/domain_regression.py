@@ -1,23 +1,23 @@
 """Tests of tables from several domains, by linear regressions in each domain.
 
 The last variable is the domain, a class each. A mechanism may have another mean,
-other slopes and another spread in each domain, and the test sees all three. With k
-domains and p conditioning variables z besides the domain:
+other slopes and another spread in each domain, and the test sees all three. A curve
+that all domains share is no change: the squares and cubes of the conditioning variables
+z are regressors, too, of the same slopes everywhere. With k domains:
 
-- **x and the domain.** x is regressed on z with one line for all (residual sum of
-  squares R_1), with an intercept a domain (R_2), with a line a domain (R_3). Then
-  ``N log(R_1 / R_2)`` has k - 1 degrees of freedom and tells of intercepts, and
-  ``N log(R_2 / R_3)`` has p (k - 1) and tells of slopes, N the rows by Bartlett's
-  correction. Of spreads tells an analysis of variance of the absolute residuals of the
-  last regression (Levene's test), with k - 1.
+- **x and the domain.** x is regressed on z and the curve with one line for all
+  (residual sum of squares R_1), with an intercept a domain (R_2), with a line in z a
+  domain (R_3). F tests of R_1 - R_2 tell of intercepts, those of R_2 - R_3 of slopes.
+  Of spreads tells an analysis of variance of the last regression's residuals, of their
+  absolute distances from the domain's median.
 - **x and y given the domain.** With r_j the correlation of residuals in domain j and
   w_j = n_j - p - 3, ``(sum w artanh r)^2 / sum w`` has 1 degree of freedom and tells of
   what the domains have in common, ``sum w artanh(r)^2`` has k.
-- **x and y without the domain.** Fisher's z of all rows.
+- **x and y without the domain.** Fisher's z of all rows, with the curve.
 
-The p-value is the smallest of the parts times their number (Bonferroni). Mechanisms
-that are not linear can look like changing ones: where the domain moves z, it moves the
-line that fits best.
+The p-value is the smallest of the parts times their number (Bonferroni). Where the
+domain moves z and a mechanism bends more than cubes do, it can look changed; and a
+relation of x and y without a line is not seen.
 
 Sources: Chow 1960, "Tests of equality between sets of coefficients in two linear
 regressions"; Brown and Forsythe 1974, "Robust tests for the equality of variances".
@@ -55,11 +55,13 @@ class Config:
 class DomainRows(NamedTuple):
     """A table in its domains."""
 
-    columns: Array  # [d, n] float, standardised, without the domain
+    # [3 d, n] float, without the domain: variables, their squares, their cubes, each
+    # standardised
+    columns: Array
     inside: Array  # [k, n] float, the row's weight in its domain
     count: Array  # [k] float, rows by weight
-    mean: Array  # [k, d] float
-    covariance: Array  # [k, d, d] float, about the mean, divided by ``count``
+    mean: Array  # [k, 3 d] float
+    covariance: Array  # [k, 3 d, 3 d] float, about the mean, divided by ``count``
 
 
 def prepare(key: Array, problem: Problem, config: Config) -> DomainRows:
@@ -85,10 +87,16 @@ def prepare(key: Array, problem: Problem, config: Config) -> DomainRows:
     lowest = jnp.where(counted, x, jnp.inf).min(axis=0)
     highest = jnp.where(counted, x, -jnp.inf).max(axis=0)
     x = jnp.where(counted & (lowest < highest)[None], x, 0)
-    x = jnp.where(counted, x - (matmul(weight, x) / rows)[None], 0)
-    variance = matmul(weight, x**2) / rows
-    varies = variance > 0
-    x = x * jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, variance, 1)), 0)[None]
+
+    def standardised(x):
+        x = jnp.where(counted, x - (matmul(weight, x) / rows)[None], 0)
+        variance = matmul(weight, x**2) / rows
+        varies = variance > 0
+        scale = jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, variance, 1)), 0)
+        return x * scale[None]
+
+    x = standardised(x)
+    x = jnp.concatenate([x, standardised(x**2), standardised(x**3)], axis=1)
     count = inside.sum(axis=1)
     share = inside / jnp.maximum(count, 1)[:, None]
     mean = matmul(share, x)
@@ -121,7 +129,7 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
       >>> p_values(stats, *ask, used=np.array([[False], [True]])).p > 0.01
       Array([ True, False], dtype=bool)
     """
-    d, count = len(stats.columns), stats.count
+    d, count = len(stats.columns) // 3, stats.count
     dtype = count.dtype
     least = 1e3 * float(jnp.finfo(dtype).eps)
     tiny = float(jnp.finfo(dtype).tiny)
@@ -131,7 +139,7 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
     total = within + between
 
     def remainder(covariance, pair, z, live):
-        """Of ``[k, d, d]``: covariances of a pair given z ``[k, 2, 2]``, and slopes."""
+        """Covariances of some variables given z ``[k, p, p]``, and slopes."""
         both = (live[:, None] & live[None])[None]
         inner = jnp.where(both, covariance[:, z[:, None], z[None]], 0)
         # z that determine each other share a slope; what is not live is one unit each.
@@ -177,6 +185,31 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         log_p = null_laws.log_chi2_tail(statistic, dof)
         return most(statistic, dof, log_p, number)
 
+    def curve_of(z, live):
+        return jnp.concatenate([z + d, z + 2 * d]), jnp.concatenate([live, live])
+
+    def with_curve(covariance, pair, z, live):
+        """Covariances ``[2, 2]`` of a pair, of one matrix, given z and the curve."""
+        curve, bent = curve_of(z, live)
+        both = jnp.concatenate([z, curve]), jnp.concatenate([live, bent])
+        return remainder(covariance[None], pair, *both)[0][0]
+
+    def in_each(pair, z, live, few):
+        """Of a line in z a domain and a common curve.
+
+        Covariances ``[k, 2, 2]`` of residuals, the lines ``[k, m, 2 + 2 m]`` of the
+        pair and of the curve, and the slopes ``[2 m, 2]`` on what is left of the curve.
+        """
+        curve, bent = curve_of(z, live)
+        columns = jnp.concatenate([pair, curve])
+        rest, lines = remainder(stats.covariance, columns, z, live)
+        pooled = (few[:, None, None] * rest).sum(axis=0) / jnp.maximum(few.sum(), 1)
+        places = jnp.arange(len(columns))
+        _, slopes = remainder(pooled[None], places[:2], places[2:], bent)
+        turn = jnp.concatenate([jnp.eye(2, dtype=dtype), -slopes[0]])[None]
+        turn = jnp.broadcast_to(turn, (len(count), *turn.shape[1:]))
+        return matmul(matmul(turn.swapaxes(1, 2), rest), turn), lines, slopes[0]
+
     def of_domain(x, y, z, live):
         child = jnp.where(x == d, y, x)
         pair = jnp.stack([child, child])
@@ -184,21 +217,29 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         able = count >= 2 * p + 4  # as many residuals as parameters, and two
         few, num = jnp.where(able, count, 0), (count > 0).sum(dtype=dtype)
         n, k = few.sum(), able.sum(dtype=dtype)
-        each, slopes = remainder(stats.covariance, pair, z, live)
-        each, slopes = jnp.maximum(each[:, 0, 0], 0), slopes[:, :, 0]
+        each, lines, slopes = in_each(pair, z, live, few)
+        each = jnp.maximum(each[:, 0, 0], 0)
         inner = jnp.where(able[:, None, None], stats.covariance, 0)
         inner = (count[:, None, None] * inner).sum(axis=0) / jnp.maximum(n, 1)
-        in_able = remainder(inner[None], pair, z, live)[0][0, 0, 0]
-        in_all = remainder(within[None], pair, z, live)[0][0, 0, 0]
-        at_all = remainder(total[None], pair, z, live)[0][0, 0, 0]
-
+        in_able = with_curve(inner, pair, z, live)[0, 0]
+        in_all = with_curve(within, pair, z, live)[0, 0]
+        at_all = with_curve(total, pair, z, live)[0, 0]
         separate = (few * each).sum()
+
         own = jnp.where(able[:, None], stats.inside, 0)
         member = (own > 0).astype(dtype)
-        residual = stats.columns[child] - matmul(stats.mean[:, child], member)
-        given = jnp.where(live[:, None], stats.columns[z], 0)
-        given = given - matmul(jnp.where(live, stats.mean[:, z], 0).T, member)
-        residual = residual - (matmul(slopes.T, member) * given).sum(axis=0)
+        curve, bent = curve_of(z, live)
+
+        def centred(columns, live):
+            values = jnp.where(live[:, None], stats.columns[columns], 0)
+            mean = jnp.where(live[None], stats.mean[:, columns], 0)
+            return values - matmul(mean.T, member)
+
+        # The line of the child less that of the curve's part in it.
+        line = lines[:, :, 0] - matmul(lines[:, :, 2:], slopes[:, 0])
+        residual = centred(child[None], jnp.ones(1, bool))[0]
+        residual = residual - (matmul(line.T, member) * centred(z, live)).sum(axis=0)
+        residual = residual - matmul(slopes[:, 0], centred(curve, bent))
         middle = _medians(residual, own > 0)
         size = jnp.abs(residual - matmul(middle, member))
         size = size * matmul(jnp.sqrt(count / jnp.maximum(count - 1 - p, 1)), member)
@@ -211,13 +252,13 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
             (rows * at_all, n * in_able, outer),
             (rows * in_all, separate, inner),
             (num - 1, p * (k - 1), k - 1),
-            (rows - num - p, n - k * (p + 1), n - k),
+            (rows - num - 3 * p, n - k * (p + 1) - 2 * p, n - k),
             jnp.where(p > 0, 3, 2),
         )
 
     def in_domains(x, y, z, live):
-        rest, _ = remainder(stats.covariance, jnp.stack([x, y]), z, live)
         weight = jnp.maximum(count - live.sum(dtype=dtype) - 3, 0)
+        rest, _, _ = in_each(jnp.stack([x, y]), z, live, weight)
         score = jnp.arctanh(_correlation(rest, least))
         sum_ = weight.sum()
         common = (weight * score).sum() ** 2 / jnp.maximum(sum_, 1)
@@ -226,9 +267,9 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         return chi2_tests(statistic, dof, jnp.full((), 2))
 
     def of_all(x, y, z, live):
-        rest, _ = remainder(total[None], jnp.stack([x, y]), z, live)
-        weight = jnp.maximum(rows - live.sum(dtype=dtype) - 3, 0)
-        statistic = weight * jnp.arctanh(_correlation(rest, least)) ** 2
+        rest = with_curve(total, jnp.stack([x, y]), z, live)
+        weight = jnp.maximum(rows - 3 * live.sum(dtype=dtype) - 3, 0)
+        statistic = weight * jnp.arctanh(_correlation(rest[None], least)) ** 2
         return chi2_tests(statistic, (weight > 0).astype(dtype)[None], jnp.full((), 1))
 
     def ask(test):
@@ -241,7 +282,7 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         branches = (of_domain, in_domains, of_all)
         return jax.lax.switch(which, branches, x, y, inner, live)
 
-    varies = jnp.append((stats.columns != 0).any(axis=1), True)
+    varies = jnp.append((stats.columns[:d] != 0).any(axis=1), True)
     statistic, dof, log_p = map_factorisations(ask, (x, y, z, used))
     testable = varies[x] & varies[y]
     return Outcome(
