@@ -477,31 +477,36 @@ def test_kernel_tests_are_those_of_dense_matrices(x64):
 def features_test(x, agreed, a, b, z, augmented):
     """RCIT and RCoT by regression on the same features, and by eigenvalues."""
     x = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
-    few = len(agreed.few)
+    n, few = len(x), len(agreed.few)
 
-    def features(variables, part):
-        if not variables:
-            return np.zeros((len(x), 1))
-        squares = agreed.squares[variables].sum(axis=0)
-        width = np.sqrt(np.median(squares[squares > 0]))
-        angles = x[:, variables] @ agreed.frequencies[variables, part] / width
+    def features(values, variables, part):
+        width = np.sqrt((agreed.width[variables] ** 2).sum())
+        angles = values @ agreed.frequencies[variables, part] / width
         found = np.cos(angles + agreed.phases[part])
         return (found - found.mean(axis=0)) / found.std(axis=0, ddof=1)
 
-    of_z = features(z, slice(2 * few, None))
-    of_a = features([a], slice(0, few))
-    of_b = features([b, *z] if augmented else [b], slice(few, 2 * few))
-    gram = of_z.T @ of_z / (len(x) - 1)
+    of_z, of_b, taken = np.zeros((n, 0)), x[:, b], 0
+    if z:
+        of_z = features(x[:, z], z, slice(2 * few, None))[:, : -(-n // 4)]
+    gram = of_z.T @ of_z / (n - 1)
     ridged = gram + agreed.ridge * np.eye(len(gram))
-    slopes_a, slopes_b = (
-        np.linalg.solve(ridged, of_z.T @ f) / (len(x) - 1) for f in (of_a, of_b)
-    )
-    left = of_a.T @ (of_b - of_z @ slopes_b) / (len(x) - 1)
-    of_a, of_b = of_a - of_z @ slopes_a, of_b - of_z @ slopes_b
-    taken = np.trace(np.linalg.solve(ridged, gram))
-    statistic = len(x) * (left**2).sum()
-    products = (of_a[:, :, None] * of_b[:, None, :]).reshape(len(x), -1)
-    second = products.T @ products / (len(x) - 1 - taken)
+
+    def slopes(features):
+        return np.linalg.solve(ridged, of_z.T @ features) / (n - 1)
+
+    if z:
+        left = of_b - of_z @ slopes(of_b)
+        of_b = left / np.sqrt(of_b @ left / (n - 1))
+        taken = np.trace(np.linalg.solve(ridged, gram))
+    more = [b, *z] if augmented else [b]
+    of_b = np.concatenate([of_b[:, None], x[:, more[1:]]], axis=1)
+    of_a = features(x[:, [a]], [a], slice(0, few))
+    of_b = features(of_b, more, slice(few, 2 * few))
+    left = of_a.T @ (of_b - of_z @ slopes(of_b)) / (n - 1)
+    of_a, of_b = of_a - of_z @ slopes(of_a), of_b - of_z @ slopes(of_b)
+    statistic = n * (left**2).sum()
+    products = (of_a[:, :, None] * of_b[:, None, :]).reshape(n, -1)
+    second = products.T @ products / (n - 1 - taken)
     return three_moments(statistic, np.linalg.eigvalsh(second))
 
 
@@ -536,11 +541,18 @@ def test_tables_that_stay_apart_answer_as_one(x64):
 
     @jax.jit
     def apart(parts):
-        first = [rcit.moments(part, *tests, augmented=True) for part in parts]
-        first = first[0] + first[1] + first[2]
-        second = [rcit.products(part, first, *tests, augmented=True) for part in parts]
-        second = second[0] + second[1] + second[2]
-        return rcit.outcome(first, second, agreed, *tests[:2])
+        rounds = [rcit.explain(part, *tests) for part in parts]
+        given, of_y = (a + b + c for a, b, c in zip(*rounds, strict=True))
+        rounds = [
+            rcit.moments(part, given, of_y, *tests, augmented=True) for part in parts
+        ]
+        second = rounds[0] + rounds[1] + rounds[2]
+        rounds = [
+            rcit.products(part, given, of_y, second, *tests, augmented=True)
+            for part in parts
+        ]
+        third = rounds[0] + rounds[1] + rounds[2]
+        return rcit.outcome(given, second, third, agreed, *tests[:2])
 
     pooled = jax.jit(rcit.p_values)(rcit.read(agreed, problem), *tests)
     for one, other in zip(apart(parts), pooled, strict=True):
