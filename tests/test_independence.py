@@ -1,7 +1,10 @@
 """Tests of conditional independence against numpy and scipy."""
 
+import functools
 import itertools
 
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import networkx as nx
@@ -664,3 +667,74 @@ def test_constant_columns_are_independent_of_all(name):
     found = outcome_of(test, empty, tests, config)
     assert (found.log_p == 0).all()
     assert np.isfinite(np.concatenate(found)).all()
+
+
+SHAPES = {  # what may be wrong with a column
+    "plain": lambda rng, x, k: x[:, k],
+    "constant": lambda rng, x, k: np.full(len(x), 7.1),
+    "copy": lambda rng, x, k: x[:, k - 1],
+    "line": lambda rng, x, k: 3 - 1e3 * x[:, k - 1],
+    "classes": lambda rng, x, k: rng.integers(0, 9, len(x)) / 3,
+    "flag": lambda rng, x, k: x[:, k - 1] > 0,
+    "outlier": lambda rng, x, k: np.where(np.arange(len(x)) == 11, 1e6, x[:, k]),
+    "large": lambda rng, x, k: 1e30 * x[:, k],
+    "small": lambda rng, x, k: 1e-30 * x[:, k],
+    "far": lambda rng, x, k: x[:, k] + 1e6,
+    "gap": lambda rng, x, k: x[:, k],
+}
+ASKED = list(all_tests(4, width=2))
+
+
+@functools.cache
+def answers(name):
+    test, config = ALL[name]
+
+    @jax.jit
+    def answer(problem):
+        stats = test.prepare(jax.random.key(0), problem, config)
+        return test.p_values(stats, *asked(*ASKED, width=2))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "kci")) for name in ALL],
+)
+@hypothesis.given(
+    shapes=st.lists(st.sampled_from(sorted(SHAPES)), min_size=4, max_size=4),
+    weights=st.sampled_from(["all", "some", "few", "one", "none", "many"]),
+    marks=st.sampled_from(["none", "gaps", "settings", "all set"]),
+    kinds=st.lists(st.sampled_from(list(Kind)), min_size=4, max_size=4),
+    seed=st.integers(0, 99),
+)
+@hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
+def test_any_finite_table_has_a_finite_answer(
+    name, shapes, weights, marks, kinds, seed
+):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(30, 4)) @ (np.eye(4) + rng.normal(size=(4, 4)))
+    for k, shape in enumerate(shapes):
+        x[:, k] = SHAPES[shape](rng, x, k)
+    number = {"all": 30, "some": 20, "few": 4, "one": 1, "none": 0, "many": 30}[weights]
+    weight = (rng.permutation(30) < number) * (1e3 if weights == "many" else 1.0)
+    cells = rng.random(x.shape) < {"gaps": 0.2, "settings": 0.2}.get(marks, 0)
+    observed = ~cells if marks == "gaps" else np.ones(x.shape, bool)
+    observed[:, [shape == "gap" for shape in shapes]] = False
+    set_cells = cells & (marks == "settings") | (marks == "all set")
+    problem = make_problem(
+        np.where(observed, x, 0).astype(np.float32),
+        observed=observed,
+        intervened=set_cells,
+        weight=weight.astype(np.float32),
+        kind=kinds,
+    )
+    found = answers(name)(problem)
+    assert np.isfinite(np.concatenate(found)).all()
+    assert (np.asarray(found.log_p) <= 0).all()
+    assert (np.asarray(found.statistic) >= 0).all()
+    counted = (weight > 0) & ~set_cells.any(axis=1)
+    for k, (a, b, _) in enumerate(ASKED):
+        ends = [x[counted & observed[:, end], end] for end in (a, b)]
+        if any(len(np.unique(end.astype(np.float32))) < 2 for end in ends):
+            assert found.log_p[k] == 0
