@@ -444,7 +444,8 @@ def kernel_test(x, a, b, z, ridge=1e-3):
     of_b, of_z = kernel(x[:, [b]], width), kernel(x[:, z], width)
     residual = ridge * np.linalg.inv(of_z + ridge * np.eye(n))
     of_a, of_b = residual @ of_a @ residual, residual @ of_b @ residual
-    share = n / (n - 1 - np.trace(np.eye(n) - residual))
+    square = centre @ residual @ residual
+    share = np.trace(square @ square) / (np.diag(square) ** 2).sum()
     weights = np.linalg.eigvalsh(of_a * of_b) * share
     return three_moments((of_a * of_b).sum(), weights)
 
