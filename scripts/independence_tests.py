@@ -34,6 +34,7 @@ from causaljax.scores.independence import (
     likelihood_ratio,
     partial_correlation,
     rcit,
+    regression,
 )
 
 CLASSES = contingency.Config(most_classes=3)
@@ -52,6 +53,7 @@ TESTS = {
         likelihood_ratio.Config(most_classes=3),
         4096,
     ),
+    "regression": (regression.REGRESSION, regression.Config(most_classes=3), 64),
     "kci": (kci.KCI, kci.Config(), 8),
     "rcit": (rcit.RCIT, rcit.Config(), 64),
     "rcot": (rcit.RCOT, rcit.Config(), 64),

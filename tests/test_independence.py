@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from scipy import stats as laws
+from scipy.optimize import minimize
 
 from causaljax.core.problem import take_variables
 from causaljax.core.types import Kind, Whole, make_problem
@@ -23,6 +24,7 @@ from causaljax.scores.independence import (
     partial_correlation,
     rank_test,
     rcit,
+    regression,
 )
 
 
@@ -412,6 +414,68 @@ def test_classes_that_determine_one_another_have_an_answer():
     np.testing.assert_allclose(found.log_p[3], found.log_p[4], rtol=1e-2)
 
 
+# Regressions
+
+REGRESSIONS = regression.Config(most_classes=4)
+
+
+def greatest_likelihood(codes, design):
+    """Of a multinomial logistic regression, by scipy."""
+    num = codes.max() + 1
+
+    def loss(slopes):
+        odds = np.concatenate(
+            [np.zeros((len(design), 1)), design @ slopes.reshape(-1, num - 1)], axis=1
+        )
+        log_p = odds - np.logaddexp.reduce(odds, axis=1, keepdims=True)
+        error = np.exp(log_p) - (codes[:, None] == np.arange(num))
+        value = -log_p[np.arange(len(codes)), codes].sum()
+        return value, (design.T @ error[:, 1:]).ravel()
+
+    start = np.zeros(design.shape[1] * (num - 1))
+    return -minimize(loss, start, jac=True, options={"gtol": 1e-7}).fun
+
+
+def regression_test(x, kind, a, b, z):
+    blocks = columns_of(x, kind)
+    one = np.ones((len(x), 1))
+
+    def direction(target, other):
+        less = np.concatenate([one] + [blocks[k] for k in z], axis=1)
+        more = np.concatenate([less, blocks[other]], axis=1)
+        dof = blocks[other].shape[1]
+        if kind[target] == Kind.CATEGORICAL:
+            codes = np.unique(x[:, target], return_inverse=True)[1]
+            values = [greatest_likelihood(codes, design) for design in (less, more)]
+            statistic, dof = 2 * (values[1] - values[0]), dof * codes.max()
+        else:
+            left = [
+                np.linalg.lstsq(design, x[:, target])[1][0] for design in (less, more)
+            ]
+            statistic = len(x) - less.shape[1] - dof / 2 - 1
+            statistic = statistic * np.log(left[0] / left[1])
+        return laws.chi2.logsf(statistic, dof), statistic, dof
+
+    first, second = sorted([direction(a, b), direction(b, a)])
+    return *first[1:], min(np.log(2) + first[0], second[0])
+
+
+def test_regressions_are_those_of_scipy(x64):
+    tests = [*all_tests(5, width=1), (0, 1, (2, 3)), (0, 4, (1, 3)), (3, 4, (0, 2))]
+    x, kind = mixed_table(200)
+    times = np.random.default_rng(1).integers(0, 3, 200)
+    observed = np.random.default_rng(2).random(x.shape) < 0.95
+    problem = make_problem(
+        np.where(observed, x, 9), kind=kind, weight=times, observed=observed
+    )
+    found = outcome_of(regression.REGRESSION, problem, tests, REGRESSIONS)
+    reference = []
+    for a, b, z in tests:
+        rows = times * observed[:, [a, b, *z]].all(axis=1)
+        reference.append(regression_test(np.repeat(x, rows, axis=0), kind, a, b, z))
+    assert_outcome(found, np.transpose(reference), rtol=1e-5)
+
+
 # Kernels
 
 
@@ -609,6 +673,7 @@ ALL = {
         likelihood_ratio.DEGENERATE_GAUSSIAN,
         likelihood_ratio.Config(most_classes=4),
     ),
+    "regression": (regression.REGRESSION, REGRESSIONS),
     "kci": (kci.KCI, kci.Config(rank=32)),
     "rcit": (rcit.RCIT, FEATURES),
     "rcot": (rcit.RCOT, FEATURES),
