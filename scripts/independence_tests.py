@@ -179,11 +179,15 @@ def speed(args):
     x = rng.normal(size=(args.rows, d))
     x[:, 1:] += 0.5 * np.tanh(x[:, :-1])
     classes = rng.integers(0, 3, (args.rows, d)).astype(float)
+    is_class = np.arange(d) % 2 == 0
+    mixed = np.where(is_class, classes, x), np.where(is_class, Kind.CATEGORICAL, 0)
     print(f"n = {args.rows}; tests a second of CPU time, given 0, 1, 2, 3 variables")
     for name in args.tests or TESTS:
         test, config, batch = TESTS[name]
         table = classes if name in OF_CLASSES else x
         problem = make_problem(table)
+        if name in OF_MIXED:
+            problem = make_problem(mixed[0], kind=mixed[1])
         stats = jax.jit(test.prepare)(jax.random.key(0), problem, config)
         answer, rates, rivals = jax.jit(test.p_values), [], []
         for given in range(4):

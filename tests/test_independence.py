@@ -712,6 +712,9 @@ def test_an_answer_depends_on_the_table_and_the_test_only(name, x64):
     order = np.array([3, 1, 1, 0, 2])
     again = answer(problem, a[order], b[order], z[order], used[order])
     np.testing.assert_allclose(again.log_p, first.log_p[order], rtol=1e-9)
+    # No room for conditioning variables.
+    alone = answer(problem, a[:1], b[:1], z[:1, :0], used[:1, :0])
+    np.testing.assert_allclose(alone.log_p, first.log_p[:1], rtol=1e-5, atol=1e-7)
     # Variables in other places.
     order = np.array([2, 4, 0, 1, 3])
     moved = np.argsort(order)

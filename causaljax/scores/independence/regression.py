@@ -23,7 +23,7 @@ log-odds are linear in numbers, without interactions. A class of few rows gives 
 chi-square law little to rest on; ``classes.FEWEST_ROWS`` is the least number in the
 whole table.
 
-The ``degenerate_gaussian`` test asks the same of a Gaussian model, hundreds of times as
+``likelihood_ratio`` asks the same of a Gaussian model, a thousand times as
 fast.
 
 Sources: Tsagris, Borboudakis, Lagani and Tsamardinos 2018, "Constraint-based causal
@@ -244,7 +244,7 @@ def p_values(stats: MixedRows, x: Array, y: Array, z: Array, used: Array) -> Out
         seen = seen * jnp.where(used[:, None], stats.observed[z], 1).prod(axis=0)
         weight = seen * stats.weight
         of_z = jnp.where(used[:, None, None], stats.columns[z], 0)
-        of_z = of_z.reshape(m * width, -1)
+        of_z = of_z.reshape(m * width, len(weight))
 
         def direction(pair):
             target, other = pair
