@@ -807,3 +807,33 @@ def test_any_finite_table_has_a_finite_answer(
         ends = [x[counted & observed[:, end], end] for end in (a, b)]
         if any(len(np.unique(end.astype(np.float32))) < 2 for end in ends):
             assert found.log_p[k] == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rows_with_gaps_or_settings_do_not_count(name):
+    """Gaps are in variable 3 alone: of which tests do they take rows?"""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 4)) + rng.integers(0, 2, (30, 1))
+    kind = [Kind.CONTINUOUS, Kind.BINARY, Kind.CONTINUOUS, Kind.CONTINUOUS]
+    x[:, 1] = x[:, 1] > np.median(x[:, 1])
+    if name in ("g_squared", "chi_squared"):
+        x = np.round(x)
+    x, rows = x.astype(np.float32), rng.random(30) < 0.3
+    cells = rows[:, None] & (np.arange(4) == 3)[None]
+
+    def log_p(**marks):
+        return np.asarray(answers(name)(make_problem(x, kind=kind, **marks)).log_p)
+
+    whole, without = log_p(), log_p(weight=(~rows).astype(np.float32))
+    assert not np.allclose(whole, without)
+    np.testing.assert_allclose(log_p(intervened=cells), without, rtol=1e-5)
+    gaps = log_p(observed=~cells)
+    concerned = np.array([3 in (a, b, *z) for a, b, z in ASKED])
+    if name in ("degenerate_gaussian", "kci", "rcit", "rcot"):
+        np.testing.assert_allclose(gaps, without, rtol=1e-5)
+    else:
+        np.testing.assert_allclose(gaps[~concerned], whole[~concerned], rtol=1e-4)
+        if name != "fisher_z":
+            np.testing.assert_allclose(gaps[concerned], without[concerned], rtol=1e-3)
+    twice = log_p(weight=np.full(30, 2, np.float32))
+    assert (twice <= whole + 1e-5).mean() > 0.8

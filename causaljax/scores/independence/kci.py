@@ -25,6 +25,9 @@ Each kernel matrix is a product of a tall matrix with its transpose, by a Choles
 factorisation that stops at some rank: kernels of few variables have fast falling
 eigenvalues. A test costs O(n^3) all the same, of one product of n x n matrices.
 
+Rows with a gap in any column of the table, and rows in which a variable was set from
+outside, count in no test; a weight counts rows. Columns of all kinds are numbers.
+
 x is the variable that comes first in an order that does not depend on labels, so that
 (x, y) and (y, x) are the same test.
 
