@@ -23,10 +23,10 @@ misses of f and of g, both. Of 400 tables of 1,000 rows with x, y = sum sin(2 z)
 sqrt(3) + noise / 2 of three z, tests of y itself rejected .27 (RCIT) and .60 (RCoT) at
 level .05, and .05 and .08 with 300 features of z; tests of y' reject .04 and .05.
 
-They still reject too often where 100 features miss much of what z says: .12 and .36 for
-the cubes of such x and y, .24 and .47 in 5,000 rows (more ``num_given`` help), .27 and
-.42 in 30 rows, which have room for 8 features, and .48 and .72 in float32, whose ridge
-is large. With one z all these are at most .06.
+They still reject too often where 100 features miss much of what three z say: .14 and
+.40 for the cubes of such x and y, .24 and .47 in 5,000 rows (.04 and .06 with 300
+features), .27 and .42 in 30 rows, which have room for 8 features, and .48 and .72 in
+float32, whose ridge is large. With one z all these are at most .06.
 
 Rows with a gap in any column of the table, and rows in which a variable was set from
 outside, count in no test; a weight counts rows. Columns of all kinds are numbers. A
@@ -246,18 +246,16 @@ def _features_given(stats, test):
 def _features_tested(stats, augmented, test, residual):
     """Features ``[2 f, n]`` of x and of what z leaves of y."""
     x, y, z, used = test
-    few, one = len(stats.agreed.few), jnp.ones(1, bool)
-    of_x = stats.columns[x][None], x[None], one
-    of_y = residual[None], y[None], one
+    agreed, one = stats.agreed, jnp.ones(1, bool)
+    few = len(agreed.few)
+    of_x = _features(stats.columns[x][None], x[None], one, agreed, slice(0, few))
+    values, variables, live = residual[None], y[None], one
     if augmented:
-        more = stats.columns[z], z, used
-        of_y = tuple(jnp.concatenate(pair) for pair in zip(of_y, more, strict=True))
-    return jnp.concatenate(
-        [
-            _features(*of_x, stats.agreed, slice(0, few)),
-            _features(*of_y, stats.agreed, slice(few, 2 * few)),
-        ]
-    )
+        values = jnp.concatenate([values, stats.columns[z]])
+        variables = jnp.concatenate([variables, z])
+        live = jnp.concatenate([live, used])
+    of_y = _features(values, variables, live, agreed, slice(few, 2 * few))
+    return jnp.concatenate([of_x, of_y])
 
 
 def _given_moments(features, weight):
