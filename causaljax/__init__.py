@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from causaljax.core.types import Posterior as Posterior
     from causaljax.core.types import Problem as Problem
     from causaljax.core.types import make_problem as make_problem
+    from causaljax.estimators import FCI as FCI
+    from causaljax.estimators import PC as PC
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import BayesianDAG as BayesianDAG
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
+    from causaljax.estimators import FederatedCDNOD as FederatedCDNOD
+    from causaljax.estimators import FederatedClient as FederatedClient
     from causaljax.estimators import LatentInterventionDAG as LatentInterventionDAG
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import MixedDAG as MixedDAG
@@ -42,9 +46,13 @@ _HOME = {
     "tables.datasets": ["load_sachs"],
     "tables.files": ["read_result"],
     "estimators": [
+        "FCI",
+        "PC",
         "AmortizedDAG",
         "BayesianDAG",
         "ContinuousDAG",
+        "FederatedCDNOD",
+        "FederatedClient",
         "LatentInterventionDAG",
         "LinearDAG",
         "MixedDAG",

@@ -1,8 +1,12 @@
 """Writes report pages of 5, 11, 20 and 60 columns and pictures of them.
 
+Of 5 and 20 columns there are partial ancestral graphs, too, and their pictures by
+``plot.graph``.
+
     python scripts/look_at_report.py [FOLDER]
 
-The pages need the extra `report`; the pictures a chromium, its chromedriver and the
+The pages need the extra `report`, pictures by `plot.graph` the extra `plot`; pictures
+of pages a chromium, its chromedriver and the
 extra `browser`. Graphs and their numbers are drawn at random, those of the proteins are
 the consensus graph: the pages are for the eye alone.
 """
@@ -17,6 +21,7 @@ import time
 import numpy as np
 
 import causaljax
+from causaljax import plot
 from causaljax.reports import page
 from causaljax.tables import edges as edge_tables
 
@@ -34,8 +39,11 @@ FLAGS = (
 )
 
 
-def example(d, seed=0):
-    """An edge table over d columns with all marks, the columns and a record."""
+def example(d, seed=0, *, circles=False):
+    """An edge table over d columns, the columns and a record.
+
+    Its marks are those without a circle or, with ``circles``, all.
+    """
     rng = np.random.default_rng(seed)
     if d == 11:
         graph = causaljax.load_sachs().truth
@@ -48,14 +56,27 @@ def example(d, seed=0):
     opened = graph & (rng.random(graph.shape) < 0.15)
     hidden = np.triu(rng.random(graph.shape) < 0.4 / d, 1) * rng.uniform(0.5, 1)
     prob = np.where(graph, np.where(opened, 0.5, rng.uniform(0.5, 1, graph.shape)), 0)
+    meaning, stability, marks = "share of refits", prob + prob.T, None
+    if circles:
+        meaning, stability = "open ends as halves", None
+        weights = 0.3, 0.35, 0.25, 0.05, 0.05
+        one_of = rng.choice(
+            [m for m in edge_tables.MARKS if m != "<->"], d * d, p=weights
+        )
+        one_of = one_of.reshape(d, d)
+        marks = {(i, j): str(one_of[i, j]) for i, j in np.argwhere(graph).tolist()}
+        marks |= {(i, j): "<->" for i, j in np.argwhere(hidden > 0).tolist()}
+        prob = graph * np.where(one_of == "-->", 1, 0.5)
+        hidden = (hidden > 0) * 1.0
     found = edge_tables.edge_table(
         graph,
         graph | opened.T,
         prob,
         names,
-        meaning="share of refits",
+        meaning=meaning,
         weights=rng.normal(size=graph.shape),
-        refitted=True,
+        stability=stability,
+        marks=marks,
         confounders=np.maximum(hidden, hidden.T),
         why={
             (int(i), int(j)): "residuals are independent of the causes"
@@ -127,12 +148,18 @@ def main(folder):
     """Pages and pictures of all sizes."""
     folder.mkdir(parents=True, exist_ok=True)
     with browser() as driver:
-        for d in (5, 11, 20, 60):
-            path = folder / f"report_{d}.html"
-            page.write_page(path, *example(d))
+        sizes = [(d, f"report_{d}", False) for d in (5, 11, 20, 60)]
+        sizes += [(d, f"report_circles_{d}", True) for d in (5, 20)]
+        for d, name, circles in sizes:
+            path, shown = folder / f"{name}.html", example(d, circles=circles)
+            page.write_page(path, *shown)
             print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB")
+            if circles:
+                picture = folder / f"graph_circles_{d}.png"
+                plot.graph(shown[0]).figure.savefig(picture, dpi=150)
+                print(picture)
             for width in WIDTHS:
-                picture = folder / f"report_{d}_{width}.png"
+                picture = folder / f"{name}_{width}.png"
                 open_page(driver, path, width)
                 driver.save_screenshot(str(picture))
                 print(picture)

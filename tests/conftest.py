@@ -194,7 +194,7 @@ def assert_edges_agree(model, folder):
     marks = {(row.source, row.target): row.mark for row in model.edges_.itertuples()}
     joined = {pair: mark for pair, mark in marks.items() if mark != "<->"}
     assert {
-        (u, v): "---" if edge["undirected"] else "-->"
+        (u, v): edge.get("mark", "---" if edge["undirected"] else "-->")
         for u, v, edge in model.graph_.edges(data=True)
     } == joined
     folder = folder / "edges"  # results go to no folder with files of others
@@ -208,13 +208,11 @@ def assert_edges_agree(model, folder):
         again = files.read_result(folder / f"{file}.csv")
         assert (again == frame).all(axis=None)
         pairs = {(names[i], names[j]) for i, j in np.argwhere(frame.to_numpy())}
-        both = {pair[::-1] for pair, mark in joined.items() if mark == "---"}
+        both = {pair[::-1] for pair, mark in joined.items() if mark in edges.OPEN}
         assert pairs == set(joined) | (both if file == "cpdag" else set())
     rows = [line.split("│")[1:4] for line in model.summary().split("\n") if "│" in line]
     rows = [[cell.strip() for cell in row] for row in rows]
-    found = {
-        (row[0], row[2]): row[1] for row in rows if row[1] in ("-->", "---", "<->")
-    }
+    found = {(row[0], row[2]): row[1] for row in rows if row[1] in edges.MARKS}
     assert found == marks
     page = model._repr_html_()
     assert page.count("<tr>") == len(marks) + 1

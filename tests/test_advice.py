@@ -38,6 +38,9 @@ def test_the_kind_of_table_decides_before_anything_is_fitted():
     assert short.method == "AmortizedDAG"
     assert "60 rows do not tell curves from noise." in short.reasons
     assert type(short.estimator(random_state=3)).__name__ == "AmortizedDAG"
+    hidden = recommend(table, hidden_causes=True)
+    assert hidden.method == "FCI"
+    assert type(hidden.estimator(n_bootstrap=5)).__name__ == "FCI"
     one_binary = table.assign(d=table.d > 0)
     assert recommend(one_binary).method == "MixedDAG"  # a quarter of the columns
 
@@ -61,6 +64,16 @@ def test_linear_equations_stay_with_the_linear_method_and_curved_ones_do_not():
     copied = numbers().assign(d=lambda table: table.a)
     doubts = recommend(copied).warnings
     assert any("copies of each other" in line for line in doubts)
+
+
+def test_discover_takes_fci_where_causes_may_be_hidden():
+    model = discover(numbers(), hidden_causes=True)
+    assert model.info_["advice"]["method"] == "FCI"
+    assert "may be missing from the table" in model.summary()
+    with pytest.raises(ValueError, match="hidden_causes must be True or False"):
+        discover(numbers(), hidden_causes="yes")
+    with pytest.raises(ValueError, match="regimes have no meaning for FCI"):
+        discover(numbers(), hidden_causes=True, regimes=np.arange(500) % 2)
 
 
 def test_every_method_that_is_advised_has_a_name_on_the_command_line():

@@ -69,7 +69,8 @@ def test_every_method_has_a_name_in_the_command_line():
             for made in classes
             if issubclass(made, BaseGraphEstimator) and not inspect.isabstract(made)
         }
-    assert found == set(command_line.METHODS.values()), (
+    messages = {"FederatedCDNOD"}  # its fit takes no table
+    assert found - messages == set(command_line.METHODS.values()), (
         "every method has an entry in METHODS of causaljax/estimators/methods.py"
     )
     for package in (causaljax, estimators):

@@ -24,13 +24,17 @@ from causaljax.exchange.files import WRITERS
 from causaljax.tables import edges as edge_tables
 from causaljax.tables import files
 
-NAMES = ["a", "two words", "c", "d", "alone"]
+NAMES = ["a", "two words", "c", "d", "alone", "e", "f", "g"]
 ROWS = [
     ("a", "two words", "-->", {"probability": 0.75, "weight": -1e-7}),
     ("c", "two words", "---", {"probability": 0.5}),
     ("a", "d", "<->", {"probability": 0.875}),
     ("c", "d", "-->", {"weight": 1e30}),
+    ("e", "d", "o->", {"probability": 0.5}),
+    ("f", "e", "o-o", {"probability": 0.5, "weight": 2.0}),
+    ("g", "f", "--o", {}),
 ]
+CLASSIC = [row for row in ROWS if "o" not in row[2]]
 READ = [".dagitty", ".dot", ".gml", ".graphml", ".json"]
 COMPLETE = {".gml", ".graphml", ".json"}  # which hold numbers, too
 NETWORKS = pathlib.Path(__file__).parents[2] / "shared/data/ship/bnlearn_networks"
@@ -38,8 +42,10 @@ NETWORKS = pathlib.Path(__file__).parents[2] / "shared/data/ship/bnlearn_network
 
 @pytest.fixture(scope="module")
 def table():
-    """An edge table with all three marks, a -> b, c - b, c -> d, and a <-> d."""
-    return edge_tables.marked_edges(ROWS, NAMES)
+    """An edge table with all marks."""
+    table = edge_tables.marked_edges(ROWS, NAMES)
+    assert set(table["mark"]) == set(edge_tables.MARKS)
+    return table
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +54,10 @@ def graph(table):
 
 
 def marks_of(edges):
-    """Marks by the pairs they join; of an edge without direction in either order."""
+    """Of each pair what the edge has at either name."""
     return {
-        pair if mark == "-->" else frozenset(pair): mark
+        frozenset(pair): dict(zip(pair, edge_tables.ENDS[mark], strict=True))
         for *pair, mark in edges[["source", "target", "mark"]].itertuples(index=False)
-        for pair in [tuple(pair)]
     }
 
 
@@ -94,7 +99,8 @@ def test_networkx_by_itself_reads_the_one_graph_found(graph, ending, tmp_path):
 
 def test_mermaid_holds_the_edges(table, graph):
     text = exchange.to_mermaid(graph)
-    links = {"-->": "-->", "---": "---", "<-.->": "<->"}
+    links = {"-->": "-->", "---": "---", "<-.->": "<->", "o--o": "o-o", "--o": "--o"}
+    links['-->|"o-#62;"|'] = "o->"  # an arrow with a label
     labels = dict(re.findall(r'^  (n\d+)\["(.*)"\]$', text, re.MULTILINE))
     assert list(labels.values()) == NAMES
     found = re.findall(r"^  (n\d+) (\S+) (n\d+)$", text, re.MULTILINE)
@@ -108,6 +114,7 @@ def test_the_matrix_of_causal_learn_holds_the_edges(table, graph):
     matrix = exchange.to_causal_learn(graph)
     assert list(matrix.index) == list(matrix.columns) == NAMES
     marks = {(-1, 1): "-->", (-1, -1): "---", (1, 1): "<->"}
+    marks |= {(2, 1): "o->", (2, 2): "o-o", (-1, 2): "--o"}
     rows = [
         (a, b, marks[ends])
         for a, b in itertools.permutations(NAMES, 2)
@@ -127,7 +134,8 @@ def test_every_mark_of_a_result_is_in_its_files(table, tmp_path):
         assert marks_of(edges) == marks_of(table)
 
 
-def test_dowhy_gets_directed_edges_alone(graph):
+def test_dowhy_gets_directed_edges_alone():
+    graph = edge_tables.to_networkx(edge_tables.marked_edges(CLASSIC, NAMES), NAMES)
     with pytest.raises(ValueError, match="'c' --- 'two words' has no direction: use"):
         exchange.to_dowhy(graph)
     one, *rest = exchange.iter_dags(graph)
@@ -246,8 +254,8 @@ def test_hostile_names_are_text_in_mermaid():
     for k, (name, line) in enumerate(zip(kept, lines, strict=False)):
         label = re.fullmatch(rf'  n{k}\["([^"<>&`\x00-\x1f]*)"\]', line)
         assert html.unescape(label[1].replace("#", "&#")) == name
-    links = (r"  n\d+ (-->|---|<-\.->) n\d+" for _ in table.index)
-    assert all(map(re.fullmatch, links, lines[len(kept) :]))
+    link = r'  n\d+ (-->(\|"o-#62;"\|)?|---|<-\.->|o--o|--o) n\d+'
+    assert all(re.fullmatch(link, line) for line in lines[len(kept) :])
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -306,6 +314,14 @@ def test_texts_of_dagitty_are_read(tmp_path):
         ["tar", "-->", "cancer"],
         ["a", "<->", "tar"],
     ]
+    circles = "pag { a @-> b <-@ c; c @-@ d --@ e; f @-- e }"
+    assert rows_of(read_text(circles, ".txt", tmp_path)) == [
+        ["a", "o->", "b"],
+        ["c", "o->", "b"],
+        ["c", "o-o", "d"],
+        ["d", "--o", "e"],
+        ["e", "--o", "f"],
+    ]
     one_line = read_text("pdag{x->y;y--z w}", ".dagitty", tmp_path)
     assert rows_of(one_line) == [["x", "-->", "y"], ["y", "---", "z"]]
     assert list(one_line) == ["x", "y", "z", "w"]
@@ -337,6 +353,23 @@ def test_texts_of_dot_are_read(tmp_path):
     ]
     assert rows_of(read_text("graph { a -- b }", ".gv", tmp_path)) == [
         ["a", "---", "b"]
+    ]
+    text = """digraph {
+      a -> b [arrowtail=odot, dir=both]
+      b -> c [dir=back, arrowtail=odot arrowhead=odot]
+      edge [dir=both, arrowhead=odot]
+      c -> d
+      d -> e [arrowtail=odot]
+      e -> f [arrowtail=none]
+      f -> g [dir=none]
+    }"""
+    assert rows_of(read_text(text, ".dot", tmp_path)) == [
+        ["a", "o->", "b"],
+        ["c", "--o", "b"],
+        ["d", "o->", "c"],
+        ["d", "o-o", "e"],
+        ["e", "--o", "f"],
+        ["f", "---", "g"],
     ]
 
 
@@ -371,10 +404,13 @@ def test_published_networks_are_read():
 
 
 def test_lists_of_edges_are_read(tmp_path):
-    text = "to;from;mark\nb;a;-->\nc;b;---\nd;a;<->\n"
+    text = "to;from;mark\nb;a;-->\nc;b;---\nd;a;<->\ne;d;o->\nf;e;--o\ng;f;o-o\n"
     assert rows_of(read_text(text, ".csv", tmp_path)) == [
         ["a", "-->", "b"],
         ["b", "---", "c"],
+        ["d", "o->", "e"],
+        ["e", "--o", "f"],
+        ["f", "o-o", "g"],
         ["a", "<->", "d"],
     ]
     both = "from\tto\nx\ty\ny\tx\n"
@@ -425,14 +461,15 @@ BOMB = """<?xml version="1.0"?>
             "dag { a -> b\n a <-> b }",
             "'a' and 'b' are joined by --> and by <->",
         ),
+        (".txt", "pag { a @-> b @-> a }", "'b' and 'a' are joined by o-> and by o->"),
         (
-            ".txt",
-            "dag { a @-> b }",
-            "line 1: the edge between 'a' and 'b' has a circle",
+            ".dot",
+            "digraph { a -> b [arrowhead=invdot] }",
+            "line 1: arrowhead is 'invdot', an arrow with a circle: write normal",
         ),
         (".txt", "dag {\n a -> }", "line 2: a name is needed in place of '}'"),
         (".txt", "dag {\n a -> b", "line 2: a name is needed in place of 'the end'"),
-        (".txt", "pag { a -> b }", "line 1: graph or digraph or dag or pdag is needed"),
+        (".txt", "mag { a -> b }", "line 1: graph or digraph or dag or pdag or pag is"),
         (".txt", 'dag { "a }', "line 1: '\"a }' cannot be read"),
         (".txt", "", "is needed in place of 'the end'"),
         (".dot", "digraph {} digraph {}", "line 1: the graph has ended"),
@@ -450,7 +487,7 @@ BOMB = """<?xml version="1.0"?>
         (".gml", "graph [ node [ id 0 ] ]", "label"),
         (".gml", "graph [" + " a [" * 5000, "brackets are nested too deeply"),
         (".csv", "a,b\n", "neither a header nor an edge"),
-        (".csv", "from,to,mark\na,b,o->\n", "line 2 has the mark 'o->': write one of"),
+        (".csv", "from,to,mark\na,b,o--\n", "line 2 has the mark 'o--': write one of"),
         (".csv", "from,to,kind\na,b,forbidden\n", "line 2 is a forbidden edge"),
         (".xls", "", "unknown kind of file; give one of"),
     ],
@@ -494,7 +531,8 @@ SCRAPS = st.sampled_from(
     [
         *'{}[]()|;:,="\\<>/*#+ \n',
         *("dag", "digraph", "graph", "subgraph", "edge", "a", "b", "c", "1.5", "-2"),
-        *("->", "--", "<->", "<-", "@->", "dir", "none", "both", "network"),
+        *("->", "--", "<->", "<-", "@->", "--@", "dir", "none", "both", "network"),
+        *("arrowhead", "odot"),
         *("variable", "probability", "node", "id", "label", "directed", "source"),
     ]
 )
@@ -519,7 +557,16 @@ def test_scraps_of_files_are_read_or_refused(scraps, ending):
 # The members of a class
 
 
-def test_the_dags_of_a_class_come_in_order(graph):
+@pytest.mark.parametrize("mark", edge_tables.CIRCLED)
+def test_circles_are_refused_where_they_would_be_lost(mark):
+    rows = [("a b", "c", mark, {}), ("c", "d", "-->", {})]
+    graph = edge_tables.to_networkx(edge_tables.marked_edges(rows, "acd"), ["a b"])
+    for take in (exchange.iter_dags, exchange.to_dowhy, exchange.to_pgmpy):
+        with pytest.raises(ValueError, match=f"'a b' {mark} 'c' has an? (end|circle)"):
+            take(graph)
+
+
+def test_the_dags_of_a_class_come_in_order():
     diamond = nx.Graph([("b", "a"), ("a", "c"), ("b", "c"), ("c", "d")])
     found = [list(dag.edges) for dag in exchange.iter_dags(diamond)]
     assert len(found) == 8

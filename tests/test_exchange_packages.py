@@ -124,3 +124,15 @@ def test_a_matrix_is_that_of_causal_learn():
         graph_of((AGE, DOSE, "-->"), (DOSE, PAIN, "---"), (AGE, PAIN, "<->"))
     )
     np.testing.assert_array_equal(ours.to_numpy(), theirs.graph)
+
+    circled = GeneralGraph(list(nodes.values()))
+    for a, b, *ends in (
+        (AGE, DOSE, Endpoint.CIRCLE, Endpoint.ARROW),
+        (DOSE, PAIN, Endpoint.CIRCLE, Endpoint.CIRCLE),
+        (PAIN, "alone", Endpoint.TAIL, Endpoint.CIRCLE),
+    ):
+        circled.add_edge(Edge(nodes[a], nodes[b], *ends))
+    ours = exchange.to_causal_learn(
+        graph_of((AGE, DOSE, "o->"), (DOSE, PAIN, "o-o"), (PAIN, "alone", "--o"))
+    )
+    np.testing.assert_array_equal(ours.to_numpy(), circled.graph)

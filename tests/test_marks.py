@@ -267,6 +267,12 @@ def test_d_separation_is_that_of_networkx():
             assert found.separated(j, i, given) == expected
 
 
+def test_observed_variables_may_be_numbers_of_numpy():
+    graph = marks.from_graph(random_dag(np.random.default_rng(0), 5, 0.5))
+    one, other = Separation(graph, np.arange(1, 5)), Separation(graph, range(1, 5))
+    assert independences(one, 4) == independences(other, 4)
+
+
 def test_a_projection_keeps_the_independences_and_the_ancestors():
     rng = np.random.default_rng(0)
     odd = 0
@@ -476,3 +482,103 @@ def test_members_of_a_cpdag_are_its_class():
     for group in itertools.islice(classes_of_dags(4), 0, None, 10):
         found = {dag.tobytes() for dag in members(group.any(axis=0))}
         assert found == {dag.tobytes() for dag in group}
+
+
+def hidden_causes_of_edges(observed, hidden):
+    """By MAG: its marks, and which pairs some DAG of it gives a hidden common cause."""
+    found = {}
+    for graph in all_dags(observed + hidden):
+        mag = ancestral.latent_projection(graph, range(observed, len(graph)))
+        _, shared = found.setdefault(mag.tobytes(), (mag, np.zeros(mag.shape, bool)))
+        for row in graph[observed:, :observed]:
+            shared |= row[:, None] & row
+    return found.values()
+
+
+@pytest.mark.parametrize("hidden", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_visible_edges_are_those_that_no_dag_gives_a_hidden_common_cause(hidden):
+    number = 0
+    for mag, shared in hidden_causes_of_edges(3, hidden):
+        seen, told = pag.visible(mag), marks.directed(mag)
+        assert not (seen & ~told).any()
+        assert not (seen & shared).any()
+        # Each <-> takes one hidden variable, and what is not visible takes another.
+        if np.triu((mag == ARROW) & (mag.T == ARROW)).sum() < hidden:
+            np.testing.assert_array_equal(seen, told & ~shared)
+        number += seen.sum()
+    assert number > 0
+
+
+def test_an_edge_visible_in_a_class_is_so_in_each_member():
+    number = 0
+    for group in classes_of_mags(4).values():
+        group = without_selection(np.stack(group))
+        if not len(group):
+            continue
+        seen = pag.visible(in_common(group))
+        number += seen.sum()
+        for mag in group:
+            assert not (seen & ~pag.visible(mag)).any()
+    assert number == 60
+
+
+def test_a_path_of_colliders_makes_an_edge_visible():
+    """0 *-> 1 <-> 2 --> 3, where 1 is a parent of 3, too, and 0 and 3 are apart."""
+    path = with_edges(4, ["0 --> 1", "1 <-> 2", "2 --> 3", "1 --> 3"])
+    assert pag.visible(path)[2, 3]
+    assert pag.visible(path)[1, 3]
+    broken = with_edges(4, ["0 --> 1", "1 --> 2", "2 --> 3", "1 --> 3"])
+    assert not pag.visible(broken)[2, 3]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (["0 --> 1", "0 --> 1", "0 <-> 1"], "-->"),
+        (["0 --> 1", "0 o-> 1"], "o->"),  # ties
+        (["0 --> 1", "1 --> 0"], "o-o"),
+        (["0 --> 1", "0 <-> 1", "0 <-> 1"], "<->"),
+        (["0 --> 1", "0 <-> 1"], "o->"),
+    ],
+)
+def test_ties_go_to_the_mark_that_says_least(drawn, expected):
+    graphs = np.stack([with_edges(2, [edge]) for edge in drawn])
+    shown = marks.consensus(graphs)
+    assert marks.drawn(shown, 0, 1) == expected
+    np.testing.assert_array_equal(marks.consensus(graphs[:, ::-1, ::-1]), shown.T)
+
+
+def test_a_pair_is_joined_if_half_of_the_graphs_join_it():
+    edge, none = with_edges(2, ["0 --> 1"]), np.zeros((2, 2), np.int8)
+    assert marks.consensus(np.stack([edge, none])).any()
+    assert not marks.consensus(np.stack([edge, none, none])).any()
+
+
+def test_shares_of_directions_are_those_of_the_graphs():
+    graphs = [["0 --> 1"], ["0 <-> 1"], ["0 --- 1"], []]
+    graphs = np.stack([with_edges(2, edges) for edges in graphs])
+    shares = marks.direction_shares(graphs)
+    np.testing.assert_array_equal(shares, [[0, 0.375], [0.125, 0]])
+
+
+def test_marks_that_point_along_a_cycle_say_nothing_more():
+    rng, opened = np.random.default_rng(0), 0
+    kinds = [*KINDS, (CIRCLE, ARROW), (ARROW, CIRCLE), (CIRCLE, CIRCLE)]
+    for _ in range(200):
+        given = np.zeros((6, 6), np.int8)
+        for i, j in itertools.combinations(range(6), 2):
+            given[j, i], given[i, j] = kinds[rng.integers(len(kinds))]
+        mended = marks.without_cycles(given)
+        may = marks.may_point(mended)
+        one_way = may & ~may.T
+        assert nx.is_directed_acyclic_graph(nx.DiGraph(one_way))
+        changed = mended != given
+        opened += changed.any()
+        assert (mended[changed] == CIRCLE).all()
+        before = marks.may_point(given)
+        before &= ~before.T
+        # Only edges of cycles are changed.
+        parts = list(nx.strongly_connected_components(nx.DiGraph(before)))
+        for i, j in np.argwhere(changed):
+            assert any({i, j} <= part for part in parts)
+    assert 20 < opened < 200

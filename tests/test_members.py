@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from causaljax.graphs.members import members
+from causaljax.graphs.members import extension, members
 
 
 def colliders(graph):
@@ -100,3 +100,20 @@ def test_a_square_without_chord_stands_for_no_dag():
     square = np.roll(np.eye(4, dtype=bool), 1, axis=1)
     assert list(members(square | square.T)) == []
     assert list(members(np.ones((2, 2), bool))) == []
+
+
+def test_any_graph_without_a_directed_cycle_extends_to_a_dag():
+    rng, without = np.random.default_rng(0), 0
+    for _ in range(200):
+        order = rng.permutation(6)
+        dag = np.triu(rng.random((6, 6)) < 0.5, 1)[np.ix_(order, order)]
+        graph = dag | (dag.T & (rng.random((6, 6)) < 0.6))
+        found = extension(graph)
+        assert is_acyclic(found)
+        told = graph & ~graph.T
+        np.testing.assert_array_equal(found | found.T, graph | graph.T)
+        assert found[told].all()
+        member = next(members(graph), None)
+        without += member is None
+        assert member is None or (member == found).all()
+    assert 10 < without < 190

@@ -29,8 +29,11 @@ HOSTILE = [
 ]
 
 
-def drawn(size, *, names=None, seed=0):
-    """What pictures ask of an estimator, of a random graph with all marks."""
+def drawn(size, *, names=None, seed=0, circles=False):
+    """What pictures ask of an estimator, of a random graph with all marks.
+
+    Those with a circle are only there if asked for.
+    """
     rng = np.random.default_rng(seed)
     graph = np.triu(rng.random((size, size)) < 3 / (size - 1), 1)
     order = rng.permutation(size)
@@ -38,6 +41,13 @@ def drawn(size, *, names=None, seed=0):
     open_edges = graph & (rng.random((size, size)) < 0.3)
     hidden = np.triu(rng.random((size, size)) < 1 / size, 1)
     names = names or [f"column {k + 1}" for k in range(size)]
+    marks = None
+    if circles:
+        joined = [mark for mark in edge_tables.MARKS if mark != "<->"]
+        turn = itertools.cycle(joined)
+        marks = {pair: next(turn) for pair in map(tuple, np.argwhere(graph).tolist())}
+        apart = hidden & ~(graph | graph.T)
+        marks |= {pair: "<->" for pair in map(tuple, np.argwhere(apart).tolist())}
     edges = edge_tables.edge_table(
         graph,
         graph | open_edges.T,
@@ -45,6 +55,7 @@ def drawn(size, *, names=None, seed=0):
         names,
         meaning="calibrated probability",
         confounders=(hidden | hidden.T) * rng.uniform(0.5, 1),
+        marks=marks,
     )
     return types.SimpleNamespace(
         edges_=edges, adjacency_=edge_tables.adjacency(edges, names)
@@ -77,9 +88,10 @@ def overlapping(found):
     ]
 
 
+@pytest.mark.parametrize("circles", [False, True])
 @pytest.mark.parametrize("size", [5, 11, 20, 60])
-def test_names_are_legible_and_no_line_runs_through_them(size):
-    model = drawn(size)
+def test_names_are_legible_and_no_line_runs_through_them(size, circles):
+    model = drawn(size, circles=circles)
     ax = plot.graph(model)
     found = boxes(ax)
     assert len(found) == size
@@ -103,33 +115,83 @@ def test_names_are_legible_and_no_line_runs_through_them(size):
 
 
 def test_marks_widths_and_patterns_are_those_of_the_edge_table():
-    model = drawn(11)
+    model = drawn(11, circles=True)
     ax = plot.graph(model)
     lines = artists(ax, "edge")
     assert len(lines) == len(model.edges_)
     assert set(model.edges_["mark"]) == set(edge_tables.MARKS)
-    heads = {"-->": 1, "---": 0, "<->": 2}
-    for line, row in zip(lines, model.edges_.to_dict("records"), strict=True):
-        mark, probability = row["mark"], row["probability"]
-        arrow = line.get_arrowstyle().arrow
-        assert arrow.count("<|") + arrow.count("|>") == heads[mark]
+    circles = [patch.get_gid() for patch in ax.patches]
+    for k, row in enumerate(model.edges_.to_dict("records")):
+        line, mark, probability = lines[k], row["mark"], row["probability"]
+        ends, arrow = edge_tables.ENDS[mark], line.get_arrowstyle().arrow
+        assert arrow.count("<|") + arrow.count("|>") == ends.count("arrow")
+        assert circles.count(f"circle {k}") == ends.count("circle")
         assert line.get_linewidth() == pytest.approx(0.8 + 2.4 * probability)
-        uncertain = mark != "---" and probability < 0.75
+        uncertain = mark in ("-->", "<->") and probability < 0.75
         usual = "--" if mark == "<->" else "-"
         assert line.get_linestyle() == (":" if uncertain else usual)
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend[:3] == list(edge_tables.MARKS.values())
+    assert legend[: len(edge_tables.MARKS)] == list(edge_tables.MARKS.values())
+    few = [text.get_text() for text in plot.graph(drawn(11)).get_legend().get_texts()]
+    assert few[:4] == [edge_tables.MARKS[mark] for mark in ("-->", "---", "<->")] + [
+        "uncertain: probability below 0.75"
+    ]
 
 
 def test_an_open_edge_is_as_wide_as_it_is_stable():
     """Its probability is that of one of two directions."""
-    edges = drawn(11).edges_
+    edges = drawn(11, circles=True).edges_
     edges["stability"] = 0.6
     ax = plot.graph(edges)
     for line, mark in zip(artists(ax, "edge"), edges["mark"], strict=True):
-        if mark == "---":
+        if mark not in ("-->", "<->"):
             assert line.get_linewidth() == pytest.approx(0.8 + 2.4 * 0.6)
             assert line.get_linestyle() == ":"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_circles_touch_the_frames_of_their_nodes(ours):
+    """On a figure of their own and on small axes, where all is smaller."""
+    from matplotlib.figure import Figure
+
+    model = drawn(20, circles=True)
+    names = list(model.adjacency_)
+    small = None if ours else Figure(figsize=(5, 3)).add_subplot()
+    ax = plot.graph(model, ax=small)
+    (radius,) = {p.get_radius() for p in ax.patches if is_circle(p)}
+    found = set()
+    frames = [patch for patch in ax.patches if patch.get_gid() is None]
+    frames = dict(zip(names, (f.get_extents() for f in frames), strict=True))
+    inch = ax.transData.transform([[0, 0], [1, 1]])
+    np.testing.assert_allclose(*np.diff(inch, axis=0)[0])  # circles are round
+    for patch in filter(is_circle, ax.patches):
+        row = model.edges_.iloc[int(patch.get_gid().split()[1])]
+        x, y = ax.transData.transform(patch.center)
+        size = radius * (inch[1, 0] - inch[0, 0])
+        ends = edge_tables.ENDS[row["mark"]]
+        for name, end in zip((row["source"], row["target"]), ends, strict=True):
+            box = frames[name]
+            gap = max(box.y0 - y, y - box.y1) - size
+            if end == "circle" and box.x0 < x < box.x1 and abs(gap) < 1e-3 * size:
+                found.add((row.name, name))
+    asked = {
+        (k, name)
+        for k, row in model.edges_.iterrows()
+        for name, end in zip(
+            (row["source"], row["target"]), edge_tables.ENDS[row["mark"]], strict=True
+        )
+        if end == "circle"
+    }
+    assert found == asked != set()
+
+
+def is_circle(patch):
+    return (patch.get_gid() or "").startswith("circle")
+
+
+def test_each_mark_has_a_colour_of_its_own():
+    assert set(style.EDGES) == set(edge_tables.MARKS)
+    assert len(set(style.EDGES.values())) == len(edge_tables.MARKS)
 
 
 def test_arrowheads_are_at_effects():
@@ -167,7 +229,7 @@ def test_another_order_of_the_columns_gives_the_same_picture():
 
 
 def test_hostile_names_are_shown_as_text():
-    model = drawn(len(HOSTILE), names=HOSTILE)
+    model = drawn(len(HOSTILE), names=HOSTILE, circles=True)
     for ax in (plot.graph(model), plot.comparison(model, model)):
         found = boxes(ax)
         texts = [text.get_text() for text in artists(ax, "node")]
@@ -233,6 +295,26 @@ def test_a_comparison_counts_what_differs():
     assert len(artists(ax, "edge")) == 5
     heights = {text.get_text(): text.get_position()[1] for text in artists(ax, "node")}
     assert sorted(heights, key=heights.get, reverse=True) == list("abcd")
+
+
+def test_a_comparison_tells_marks_apart():
+    edges = drawn(11, circles=True).edges_
+    assert legend_of(plot.comparison(edges, edges)) == {f"in both ({len(edges)})"}
+    one = edges[edges["mark"] == "o->"].iloc[:1]
+    back = one.rename(columns={"source": "target", "target": "source"})
+    turned = {"in both, as in the first; in the second turned or of another mark (1)"}
+    assert legend_of(plot.comparison(one, back)) == turned
+    for mark in edge_tables.MARKS:
+        other = {"in both (1)"} if mark == "o->" else turned
+        assert legend_of(plot.comparison(one, one.assign(mark=mark))) == other
+        # Of a mark that reads alike from either end it says nothing who is the source.
+        ends = edge_tables.ENDS[mark]
+        same = plot.comparison(one.assign(mark=mark), back.assign(mark=mark))
+        assert legend_of(same) == ({"in both (1)"} if ends[0] == ends[1] else turned)
+
+
+def legend_of(ax):
+    return {text.get_text() for text in ax.get_legend().get_texts()}
 
 
 def test_an_edge_table_may_know_fewer_names():
@@ -375,7 +457,7 @@ def test_effects_of_classes(table):
 
 
 def test_edge_probabilities():
-    model = drawn(5)
+    model = drawn(5, circles=True)
     rng = np.random.default_rng(0)
     names = list(model.adjacency_)
     model.edge_probabilities_ = pd.DataFrame(rng.random((5, 5)), names, names)

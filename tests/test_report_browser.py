@@ -109,6 +109,38 @@ def test_the_slider_the_search_and_the_console(look, driver, tmp_path):
     assert_quiet(driver)
 
 
+# How far each arrowhead and circle is from its node, and should be, in pixels.
+GAPS = """
+const models = [...Bokeh.documents[0]._all_models.values()]
+const {data} = models.find((it) => it.type == "ColumnDataSource" && it.data.gap)
+const figure = models.find((it) => it.type == "Figure")
+const {x_range, y_range} = figure
+const right = figure.inner_width / (x_range.end - x_range.start)
+const up = figure.inner_height / (y_range.end - y_range.start)
+return [...data.x].map((x, k) => [data.marker[k], data.gap[k], Math.hypot(
+  (data.to_x[k] - x) * right, (data.to_y[k] - data.y[k]) * up)])
+"""
+ZOOM = """
+const models = [...Bokeh.documents[0]._all_models.values()]
+const {x_range} = models.find((it) => it.type == "Figure")
+x_range.end = (x_range.start + 3 * x_range.end) / 4
+"""
+
+
+def test_heads_and_circles_touch_their_nodes_at_any_zoom(look, driver, tmp_path):
+    path = tmp_path / "report.html"
+    look.page.write_page(path, *look.example(20, circles=True))
+    look.open_page(driver, path, 1280)
+    for _ in range(2):
+        found = driver.execute_script(GAPS)
+        assert {shape for shape, *_ in found} == {"triangle", "circle"}
+        for _, asked, gap in found:
+            assert gap == pytest.approx(asked, abs=0.01)
+        driver.execute_script(ZOOM)
+        time.sleep(1)
+    assert_quiet(driver)
+
+
 @pytest.mark.parametrize(("width", "count"), [(1280, 500), (390, 6)])
 def test_names_run_nothing(look, driver, tmp_path, width, count):
     """Nor does pointing at nodes, lines and cells."""
@@ -118,7 +150,8 @@ def test_names_run_nothing(look, driver, tmp_path, width, count):
     texts = [*hostile.NAMES, *MORE]
     names = [f"{texts[k % len(texts)]}{k}" for k in range(count)]
     path = tmp_path / "report.html"
-    look.page.write_page(path, hostile.hostile(names), names, hostile.RECORD)
+    edges = hostile.hostile(names, circles=True)
+    look.page.write_page(path, edges, names, hostile.RECORD)
     look.open_page(driver, path, width)
     assert driver.execute_script(COUNTS)["lines"] == count + 1
     graph = driver.find_element("id", "graph")

@@ -1,6 +1,7 @@
 """The page of a report: the same edges as the table, nothing fetched, names as text."""
 
 import html.parser
+import itertools
 import json
 
 import numpy as np
@@ -24,14 +25,19 @@ NAMES = [
 ]
 
 
-def hostile(names=NAMES):
-    """An edge table with all marks over hostile names."""
+def hostile(names=NAMES, *, circles=False):
+    """An edge table over hostile names; with ``circles``, with all marks."""
     d = len(names)
     graph, hidden = np.eye(d, k=1), np.zeros((d, d))
     graph[0, 2] = hidden[0, 5] = hidden[5, 0] = 1
     opened = graph * 0
     opened[1, 2] = 1
     why = {(0, 1): f"because of {names[1]}"}
+    marks = None
+    if circles:
+        turn = itertools.cycle([mark for mark in edge_tables.MARKS if mark != "<->"])
+        marks = {pair: next(turn) for pair in map(tuple, np.argwhere(graph).tolist())}
+        marks[0, d - 1] = "<->"
     return edge_tables.edge_table(
         graph,
         graph + opened.T,
@@ -41,6 +47,7 @@ def hostile(names=NAMES):
         weights=graph,
         confounders=hidden * 0.875,
         why=why,
+        marks=marks,
     )
 
 
@@ -106,6 +113,13 @@ def written():
     return page.page(hostile(), NAMES, RECORD)
 
 
+@pytest.fixture(scope="module")
+def circled():
+    table = hostile(circles=True)
+    assert set(table["mark"]) == set(edge_tables.MARKS)
+    return table, page.page(table, NAMES, RECORD)
+
+
 def edges_of(text):
     """The edges that a page draws, and those that it shows without scripts."""
     return drawn_edges(text), Tags(text).rows[0][1:]
@@ -123,6 +137,22 @@ def test_the_page_holds_the_edges_of_the_table(written):
         for row in table[["source", "mark", "target"]].to_numpy()
     ]
     assert len(drawn["xs"]) == len(table)
+
+
+def test_the_page_holds_marks_with_circles(circled, written):
+    table, text = circled
+    drawn, plain = edges_of(text)
+    assert drawn["mark"] == [row[1] for row in plain] == table["mark"].tolist()
+    told = Tags(text).text
+    assert "6 edges among 6 columns, 1 of open direction, 3 with an end that is" in told
+    for mark, meaning in edge_tables.MARKS.items():
+        present = mark in ("-->", "---", "<->")
+        assert f"{mark} {meaning}" in told
+        assert (f"{mark} {meaning}" in Tags(written).text) == present
+    table = table.assign(meaning="open ends as halves", stability=np.nan)
+    told = Tags(page.page(table, NAMES, RECORD)).text
+    assert "No probability. 1 is an edge -->; one half stands for a direction" in told
+    assert len(edges_of(page.page(table, NAMES, {}))[1][0]) == 4  # marks and weights
 
 
 def test_names_are_text(written):
@@ -178,16 +208,28 @@ def test_a_page_without_edges(d):
 
 
 def test_lines_begin_and_end_at_their_nodes():
-    table = hostile(list("abcdef"))
+    table = hostile(list("abcdef"), circles=True)
     places, lines = page_graph._places(table, list("abcdef"))
     for a, b, line in zip(table["source"], table["target"], lines, strict=True):
         np.testing.assert_allclose(line[0], places[a])
         np.testing.assert_allclose(line[-1], places[b])
     heads = page_graph._head_data(table, lines)
-    count = table["mark"].map({"-->": 1, "---": 0, "<->": 2})
-    assert len(heads["edge"]) == count.sum()
+    found = []
+    shapes = {"triangle": "arrow", "circle": "circle"}
+    for k, x, y, shape in zip(
+        heads["edge"], heads["to_x"], heads["to_y"], heads["marker"], strict=True
+    ):
+        (name,) = (name for name, place in places.items() if (place == (x, y)).all())
+        found.append((k, name, shapes[shape]))
+    rows = table[["source", "target", "mark"]].itertuples(index=False)
+    assert found == [
+        (k, name, end)
+        for k, (*pair, mark) in enumerate(rows)
+        for name, end in zip(pair, edge_tables.ENDS[mark], strict=True)
+        if end != "tail"
+    ]
     # Layers lie side by side or below each other: effects come later.
-    directed = table[table["mark"] == "-->"]
+    directed = table[table["mark"] != "<->"]
     pairs = directed[["source", "target"]].to_numpy()
     across = np.array([places[b] - places[a] for a, b in pairs])
     assert (across[:, 0] > 0).all() or (across[:, 1] < 0).all()

@@ -16,7 +16,13 @@ from causaljax.batch.output import (
     write_whole,
     writing,
 )
-from causaljax.tables.edges import CONFOUNDED, DIRECTED, UNDIRECTED
+from causaljax.tables.edges import (
+    CONFOUNDED,
+    DIRECTED,
+    HALF_UNDIRECTED,
+    OPEN,
+    PARTLY_DIRECTED,
+)
 from causaljax.tables.errors import CodedError
 
 FILES = ("summary-edges.csv", "summary-fits.csv", "summary-failures.csv")
@@ -35,7 +41,8 @@ class Summary(NamedTuple):
       edges: a row a pair of columns that some fit has joined, for each table and
         settings: "source" and "target" (the commoner direction), "adjacent" (the share
         of fits that join the two), "forward" (that claim source -> target), "backward",
-        "open" (without a direction), "confounded" (a common cause), "stable".
+        "partly_forward" (source o-> or --o target), "partly_backward", "open" (of a
+        mark that may point either way), "confounded" (<->), "stable".
       fits: a row a table and settings: "fits" (those that "edges" counts), "failed",
         "seconds", "mean_edges", "candidates", "stable" (how many pairs) and
         "false_bound" (below how many of them are false on average, see ``summarise``).
@@ -133,21 +140,26 @@ def _shares(edges, counted, fits, threshold):
     names = np.sort(rows[["source", "target"]].to_numpy(dtype=object), axis=1)
     ahead = rows["source"].to_numpy(dtype=object) == names[:, 0]
     directed = rows["mark"] == DIRECTED
+    partly = rows["mark"].isin((PARTLY_DIRECTED, HALF_UNDIRECTED))
     rows = rows[_BY].assign(
         source=names[:, 0],
         target=names[:, 1],
         adjacent=rows["mark"] != CONFOUNDED,
         forward=directed & ahead,
         backward=directed & ~ahead,
-        open=rows["mark"] == UNDIRECTED,
+        partly_forward=partly & ahead,
+        partly_backward=partly & ~ahead,
+        open=rows["mark"].isin(OPEN),
         confounded=rows["mark"] == CONFOUNDED,
     )
-    kinds = ["adjacent", "forward", "backward", "open", "confounded"]
+    turning = [("forward", "backward"), ("partly_forward", "partly_backward")]
+    kinds = ["adjacent", *turning[0], *turning[1], "open", "confounded"]
     shares = rows.groupby([*_BY, "source", "target"])[kinds].sum().reset_index()
     number = fits["fits"].reindex(pd.MultiIndex.from_frame(shares[_BY])).to_numpy()
     shares[kinds] = shares[kinds].to_numpy() / number[:, None]
-    turned = shares["backward"] > shares["forward"]
-    for one, other in (("source", "target"), ("forward", "backward")):
+    onwards, back = ([pair[way] for pair in turning] for way in (0, 1))
+    turned = shares[back].sum(axis=1) > shares[onwards].sum(axis=1)
+    for one, other in (("source", "target"), *turning):
         shares[one], shares[other] = (
             shares[one].where(~turned, shares[other]),
             shares[other].where(~turned, shares[one]),

@@ -186,12 +186,15 @@ def _show(found: Any, threshold: float, reply: Reply) -> None:
     )
     one = len(found.fits) == 1
     which = [] if one else ["input", "group", "settings"]
-    shares = ["adjacent", "forward", "backward", "open"]
+    shares = ["adjacent", "forward", "backward"]
+    partly = ["partly_forward", "partly_backward"]
+    shares += partly if stable[partly].any(axis=None) else []
+    shares += ["open"]
     if len(stable):
         reply.show(
-            [*which, "source", "target", *shares],
+            [*which, "source", "target", *(name.replace("_", " ") for name in shares)],
             [
-                [*row[:-4], *(f"{share:.0%}" for share in row[-4:])]
+                [*row[: -len(shares)], *(f"{p:.0%}" for p in row[-len(shares) :])]
                 for row in _rows(stable, [*which, "source", "target", *shares])
             ],
             title=f"Pairs that at least {threshold:.0%} of the fits join",

@@ -1,15 +1,15 @@
 """``causaljax compare``: how far one graph is from another."""
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import causaljax
 from causaljax.cli.graph_files import ReadGraph, read_graph
 from causaljax.cli.reply import Reply
-from causaljax.tables.edges import DIRECTED, UNDIRECTED
+from causaljax.tables.edges import CIRCLED, DIRECTED, UNDIRECTED
 from causaljax.tables.errors import coded
 
 _SHARES = ("precision", "recall", "f1")
@@ -35,7 +35,13 @@ def _compare(options: Any, reply: Reply) -> None:
     with coded("graphs_differ"):
         scores = causaljax.compare_graphs(truth.claims, graph.claims)
     names = [str(name) for name in truth.claims.columns]
-    differences = _differences(truth.claims, graph.claims)
+    differences = _differences(truth, graph)
+    given = (graph.edges for graph in (truth, graph) if graph.edges is not None)
+    if any(edges["mark"].isin(CIRCLED).any() for edges in given):
+        reply.warn(
+            "scores know no circles: they take o-> for -->, o-o and --o for ---, and "
+            "<-> for no edge; the differences show the marks as they are"
+        )
     reply.run = {"settings": {"truth": options.truth, "graph": options.graph}}
     reply.result = {
         "truth": {"source": truth.source, "edges": _count(truth.claims)},
@@ -80,7 +86,7 @@ def _filled(graph, other):
     names = [*graph.claims.columns, *other.claims.columns]
     names = list(dict.fromkeys(map(str, names)))
     wider = graph.claims.reindex(index=names, columns=names, fill_value=0)
-    return ReadGraph(wider, graph.source, True)
+    return ReadGraph(wider, graph.source, True, graph.edges)
 
 
 def _count(claims):
@@ -88,17 +94,46 @@ def _count(claims):
     return int(np.triu(matrix | matrix.T).sum())
 
 
-def _differences(truth: pd.DataFrame, graph: pd.DataFrame) -> list[dict[str, Any]]:
+def _differences(truth: ReadGraph, graph: ReadGraph) -> list[dict[str, Any]]:
     """The pairs that the two join differently, with the mark of each."""
-    names = [str(name) for name in truth.columns]
-    real, found = (_in_order(each, names) for each in (truth, graph))
+    names = [str(name) for name in truth.claims.columns]
+    real, found = (_marks(each, names) for each in (truth, graph))
     rows = []
-    for i, j in zip(*np.triu_indices(len(names), 1), strict=True):
-        marks = [_mark(matrix, i, j) for matrix in (real, found)]
+    for pair in itertools.combinations(names, 2):
+        marks = real.get(pair), found.get(pair)
         if marks[0] != marks[1]:
-            pair = {"source": names[i], "target": names[j]}
-            rows.append(pair | dict(zip(("truth", "graph"), marks, strict=True)))
+            ends = dict(zip(("source", "target"), pair, strict=True))
+            rows.append(ends | {"truth": marks[0], "graph": marks[1]})
     return rows
+
+
+def _marks(graph, names):
+    """How pairs are joined, by the two names in their order: "<--" is turned."""
+    if graph.edges is None:
+        matrix = _in_order(graph.claims, names)
+        rows = [
+            (names[i], names[j], UNDIRECTED if matrix[j, i] else DIRECTED)
+            for i, j in np.argwhere(matrix).tolist()
+        ]
+    else:
+        rows = graph.edges[["source", "target", "mark"]].itertuples(index=False)
+    place = {name: k for k, name in enumerate(names)}
+    found = {}
+    for a, b, mark in rows:
+        if place[a] > place[b]:
+            a, b, mark = b, a, turned(mark)
+        found[a, b] = mark
+    return found
+
+
+def turned(mark: str) -> str:
+    """A mark as it is read from the target.
+
+    Example:
+      >>> turned("o->")
+      '<-o'
+    """
+    return mark[::-1].translate(str.maketrans("<>", "><"))
 
 
 def _in_order(claims, names):
@@ -106,12 +141,3 @@ def _in_order(claims, names):
     rows, columns = ([str(name) for name in axis] for axis in claims.axes)
     places = ([axis.index(name) for name in names] for axis in (rows, columns))
     return claims.to_numpy().astype(bool)[np.ix_(*places)]
-
-
-def _mark(matrix, i, j):
-    """How a matrix joins a pair, from the first to the second; None if not at all."""
-    if matrix[i, j] and matrix[j, i]:
-        return UNDIRECTED
-    if matrix[i, j]:
-        return DIRECTED
-    return "<--" if matrix[j, i] else None

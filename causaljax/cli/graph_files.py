@@ -26,6 +26,7 @@ class ReadGraph(NamedTuple):
     claims: pd.DataFrame  # [d, d] of 0 and 1, an open direction with a 1 at both places
     source: str
     complete: bool  # whether columns without an edge are named, too
+    edges: pd.DataFrame | None = None  # the edge table, which alone has all marks
 
 
 def read_graph(path: str) -> ReadGraph:
@@ -47,14 +48,17 @@ def read_graph(path: str) -> ReadGraph:
             f"{path}: no such file or folder, and no data set of that name is shipped"
         )
         raise unknown("file_not_found", what, path, list(datasets))
+    edges = None
     if place.is_dir():
-        place /= "cpdag.csv"
+        folder, place = place, place / "cpdag.csv"
         if not place.exists():
             raise CodedError(
                 "unreadable_graph",
                 f"{path}: holds no cpdag.csv; name a folder that `causaljax fit --out` "
                 "wrote",
             )
+        if (folder / "edges.csv").exists():
+            edges = read_graph(str(folder / "edges.csv")).edges
     if place.suffix.lower() not in KINDS:
         raise CodedError(
             "unreadable_graph",
@@ -66,32 +70,39 @@ def read_graph(path: str) -> ReadGraph:
     with coded("unreadable_graph"):
         try:
             if place.suffix.lower() == ".json":
-                return ReadGraph(_from_node_link(place), path, True)
+                claims, edges = _from_node_link(place)
+                return ReadGraph(claims, path, True, edges)
             table = files.read_result(place)
         except _UNREADABLE as error:
             reason = str(error).split("\n")[0]
             raise ValueError(f"{place}: holds no graph: {reason}") from None
         if list(table.columns) == list(edge_tables.COLUMNS):
-            joined = edge_tables.directed_edges(table)
-            names = sorted({*joined["source"], *joined["target"]})
-            return ReadGraph(edge_tables.claims(joined, names), path, False)
+            wrong = table[~table["mark"].isin(list(edge_tables.MARKS))]
+            for row in wrong.to_dict("records"):
+                raise ValueError(
+                    f"{place}: the edge between {row['source']!r} and "
+                    f"{row['target']!r} has the mark {row['mark']!r}: write one of "
+                    f"{', '.join(edge_tables.MARKS)}"
+                )
+            names = sorted({*table["source"], *table["target"]})
+            return ReadGraph(edge_tables.claims(table, names), path, False, table)
         names = [str(name) for name in table.columns]
         if sorted(map(str, table.index)) != sorted(names):
             raise ValueError(
                 f"{place}: holds no graph: rows and columns must have the same names, "
                 "the rows in the first column"
             )
-    return ReadGraph(table, path, True)
+        if edges is not None:
+            for name in {*edges["source"], *edges["target"]} - set(names):
+                raise ValueError(
+                    f"{path}: edges.csv names {name!r}, which cpdag.csv lacks: fit anew"
+                )
+    return ReadGraph(table, path, True, edges)
 
 
 def _from_node_link(place):
-    """The matrix of a graph in networkx's node-link form."""
+    """The matrix and the edges of a graph in networkx's node-link form."""
     graph = nx.node_link_graph(json.loads(place.read_text("utf-8")), edges="edges")
     names = [str(name) for name in graph]
-    matrix = pd.DataFrame(0, index=names, columns=names)
-    for source, target, known in graph.edges(data=True):
-        source, target = str(source), str(target)
-        matrix.loc[source, target] = 1
-        if known.get("undirected", not graph.is_directed()):
-            matrix.loc[target, source] = 1
-    return matrix
+    edges, names = edge_tables.from_networkx(graph)
+    return edge_tables.claims(edges, names), edges

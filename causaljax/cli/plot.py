@@ -54,9 +54,12 @@ def _plot(options: Any, reply: Reply) -> None:
 
 
 def _graph(source):
-    """What is drawn: of a folder of results all that is known of the edges."""
+    """What is drawn: all that is known of the edges."""
     if Path(source).is_dir():
         with coded("unreadable_graph"):
             edges, names, _ = causaljax.reports.page.read_fit(source)
         return SimpleNamespace(edges_=edges, adjacency_=names)
-    return read_graph(source).claims
+    found = read_graph(source)
+    if found.edges is None:
+        return found.claims
+    return SimpleNamespace(edges_=found.edges, adjacency_=found.claims)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from causaljax.cli.compare import turned
 from causaljax.cli.reply import SCHEMA_VERSION, Reply
 from causaljax.tables.edges import MARKS
 from causaljax.tables.errors import CODES
@@ -66,7 +67,10 @@ _COLUMN_READ = {
     "description": "how a column was read, as info_['columns']",
 }
 _SCORES = _by_name(_NUMBER)
-_MARK = {"enum": ["-->", "<--", "---", None]}
+_MARK = {
+    "enum": [*dict.fromkeys([*MARKS, *map(turned, MARKS)]), None],
+    "description": "as an edge's mark, read from left to right; null: not joined",
+}
 
 RESULTS: dict[str, Any] = {
     "fit": _object(

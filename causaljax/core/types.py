@@ -88,8 +88,8 @@ class MarkedPosterior(NamedTuple):
     ``causaljax.graphs.marks.Mark`` names them.
     """
 
-    marks: Array  # [s, d, d] int8
-    log_weight: Array  # [s] float, nats, normalised over s
+    marks: ArrayLike  # [s, d, d] int8
+    log_weight: ArrayLike  # [s] float, nats, normalised over s
     extra: PyTree = None  # what only some methods know
 
 

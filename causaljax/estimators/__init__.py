@@ -13,12 +13,19 @@ if TYPE_CHECKING:
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
     from causaljax.estimators.bayesian import BayesianDAG as BayesianDAG
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
+    from causaljax.estimators.fci import FCI as FCI
+    from causaljax.estimators.federated import FederatedCDNOD as FederatedCDNOD
+    from causaljax.estimators.federated_client import FederatedClient as FederatedClient
+    from causaljax.estimators.federated_messages import Agreement as Agreement
+    from causaljax.estimators.federated_messages import ClientSummary as ClientSummary
+    from causaljax.estimators.federated_messages import ClientSums as ClientSums
     from causaljax.estimators.latent_interventions import (
         LatentInterventionDAG as LatentInterventionDAG,
     )
     from causaljax.estimators.linear import LinearDAG as LinearDAG
     from causaljax.estimators.mixed import MixedDAG as MixedDAG
     from causaljax.estimators.neural import NeuralDAG as NeuralDAG
+    from causaljax.estimators.pc import PC as PC
     from causaljax.estimators.saved import load as load
 
 _HOME = {
@@ -27,10 +34,15 @@ _HOME = {
     "base": ["BaseGraphEstimator"],
     "bayesian": ["BayesianDAG"],
     "continuous": ["ContinuousDAG"],
+    "fci": ["FCI"],
+    "federated": ["FederatedCDNOD"],
+    "federated_client": ["FederatedClient"],
+    "federated_messages": ["Agreement", "ClientSummary", "ClientSums"],
     "latent_interventions": ["LatentInterventionDAG"],
     "linear": ["LinearDAG"],
     "mixed": ["MixedDAG"],
     "neural": ["NeuralDAG"],
+    "pc": ["PC"],
     "saved": ["load"],
 }
 """Names that can be had from the package itself, by the module they live in."""

@@ -11,6 +11,7 @@ import numpy as np
 from causaljax.core.types import Kind
 from causaljax.estimators.amortized import AmortizedDAG
 from causaljax.estimators.base import BaseGraphEstimator
+from causaljax.estimators.fci import FCI
 from causaljax.estimators.latent_interventions import LatentInterventionDAG
 from causaljax.estimators.linear import LinearDAG
 from causaljax.estimators.mixed import MixedDAG
@@ -22,6 +23,7 @@ from causaljax.tables.scan import Scan, scan_file
 METHODS = {
     method.__name__: method
     for method in (
+        FCI,
         AmortizedDAG,
         LatentInterventionDAG,
         LinearDAG,
@@ -69,26 +71,34 @@ class Advice:
         return "\n".join([*lines, *(f"Caution: {line}" for line in self.warnings)])
 
 
-def recommend(X: Any, *, random_state: Any = 0, **known: Any) -> Advice:
+def recommend(
+    X: Any,
+    *,
+    hidden_causes: bool = False,
+    random_state: Any = 0,
+    **known: Any,
+) -> Advice:
     """Suggests a method for a table.
 
     The rules, the first that applies:
 
-    1. Rows have regimes: ``LatentInterventionDAG``, which finds what each regime did.
-    2. A column has classes without an order, or a quarter of the columns has classes:
+    1. Causes may be hidden, as only you can say: ``FCI``.
+    2. Rows have regimes: ``LatentInterventionDAG``, which finds what each regime did.
+    3. A column has classes without an order, or a quarter of the columns has classes:
        ``MixedDAG``.
-    3. Fewer than 100 rows, on which no test has power, and not more columns than the
+    4. Fewer than 100 rows, on which no test has power, and not more columns than the
        shipped network was trained on: ``AmortizedDAG``.
-    4. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth
+    5. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth
        of the edges that it draws fail its test of residuals (``info_["directions"]``).
-    5. At most 25 columns: ``NeuralDAG``, which takes a minute or two.
-    6. As many columns as the network was trained on: ``AmortizedDAG``; beyond them
+    6. At most 25 columns: ``NeuralDAG``, which takes a minute or two.
+    7. As many columns as the network was trained on: ``AmortizedDAG``; beyond them
        ``LinearDAG(noise="gaussian")``.
 
     No rule reads the names of columns, and nothing is sent anywhere.
 
     Args:
       X: as the estimators' ``fit`` takes it.
+      hidden_causes: whether causes of several columns may be missing from the table.
       random_state: as of the estimators.
       **known: ``interventions``, ``regimes``, ``knowledge``, ``kinds``, ``columns`` and
         ``sample_weight``, as ``fit`` takes them.
@@ -108,16 +118,23 @@ def recommend(X: Any, *, random_state: Any = 0, **known: Any) -> Advice:
       >>> recommend(table).method
       'LinearDAG'
     """
-    return _advised(_scanned(X, known), random_state, None, known)[0]
+    table = _scanned(X, known)
+    return _advised(table, hidden_causes, random_state, None, known)[0]
 
 
 def discover(
-    X: Any, *, progress: bool | None = None, random_state: Any = 0, **known: Any
+    X: Any,
+    *,
+    hidden_causes: bool = False,
+    progress: bool | None = None,
+    random_state: Any = 0,
+    **known: Any,
 ) -> BaseGraphEstimator:
     """Learns a causal graph by the method that ``recommend`` suggests.
 
     Args:
       X: as the estimators' ``fit`` takes it.
+      hidden_causes: as of ``recommend``.
       progress: as of the estimators.
       random_state: as of the estimators.
       **known: as of ``recommend``.
@@ -138,7 +155,7 @@ def discover(
       'LinearDAG'
     """
     X = _scanned(X, known)  # read once
-    advice, model = _advised(X, random_state, progress, known)
+    advice, model = _advised(X, hidden_causes, random_state, progress, known)
     if model is None:
         model = advice.estimator(random_state=random_state, progress=progress)
         model.fit(X, **known)
@@ -156,7 +173,7 @@ def _scanned(X, known):
     return scan_file(X, kinds=known.get("kinds"), columns=known.get("columns"))
 
 
-def _advised(X, random_state, progress, known):
+def _advised(X, hidden_causes, random_state, progress, known):
     """The advice, and the estimator as it is advised if it is fitted already."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -187,6 +204,11 @@ def _advised(X, random_state, progress, known):
         )
         return advice, model if method is LinearDAG and not settings else None
 
+    if not isinstance(hidden_causes, bool):
+        raise ValueError(f"hidden_causes must be True or False, not {hidden_causes!r}")
+    if hidden_causes:
+        reason = "Causes of several columns may be missing from the table."
+        return advise(FCI, reason)
     if known.get("regimes") is not None:
         return advise(LatentInterventionDAG, "Rows have regimes.")
     classes = np.isin(columns.kinds, (Kind.BINARY, Kind.ORDINAL, Kind.CATEGORICAL))
@@ -225,8 +247,8 @@ def _advised(X, random_state, progress, known):
         "are hidden."
     )
     doubts.append(
-        "all methods but AmortizedDAG assume that no cause is hidden; edges that "
-        "fail the test may join effects of one"
+        "all methods but FCI and AmortizedDAG assume that no cause is hidden; edges "
+        "that fail the test may join effects of one (hidden_causes=True takes FCI)"
     )
     if d <= _MOST_NEURAL:
         return advise(NeuralDAG, curved)

@@ -14,11 +14,20 @@ import numpy as np
 from causaljax.core.options import settings
 from causaljax.core.restarts import best_start
 from causaljax.core.run import Saver, run
-from causaljax.core.types import Array, Kernel, Kind, Posterior, Problem, PyTree
+from causaljax.core.types import (
+    Array,
+    Kernel,
+    Kind,
+    MarkedPosterior,
+    Posterior,
+    Problem,
+    PyTree,
+)
 from causaljax.estimators import cost, gaps
 from causaljax.estimators.fitted import Fitted
 from causaljax.estimators.progress import Progress
 from causaljax.estimators.record import environment
+from causaljax.graphs import marks as end_marks
 from causaljax.reports import explanation
 from causaljax.tables import edges, frame, notices, priors
 from causaljax.tables.knowledge import Knowledge
@@ -59,6 +68,8 @@ _VARIABLE_AXES = {
     "balance_error": (),
     "effective_sample_size": (),
     "ess": (0, 1),
+    "log_p": (0, 1),
+    "separated": (0, 1),
 }
 """The axes that variables are along, of all that a posterior's ``extra`` may hold."""
 
@@ -77,8 +88,10 @@ class FitResult(NamedTuple):
     essential: Array | np.ndarray
     # [d, d] float, of the graph, in units of the problem; None if there are none
     weights: Array | np.ndarray | None
-    posterior: Posterior
+    posterior: Posterior | MarkedPosterior
     info: dict[str, Any]
+    # [d, d] int8, end marks of the one graph to show, of a ``MarkedPosterior``
+    marks: np.ndarray | None = None
 
 
 class BaseGraphEstimator(Fitted, ABC):
@@ -86,7 +99,7 @@ class BaseGraphEstimator(Fitted, ABC):
 
     A subclass has a keyword-only ``__init__`` that stores its arguments, and
     ``_fit_problem``; it may override ``_standardises``, ``_accepts_missing``,
-    ``_skips_outlier_check``, ``_reads_regimes``, ``_reads_classes``,
+    ``_fills_gaps``, ``_skips_outlier_check``, ``_reads_regimes``, ``_reads_classes``,
     ``_relabelled_extra``, ``_edge_price``, ``_direction``, ``_shown_tables`` and
     ``_notes``.
 
@@ -107,7 +120,7 @@ class BaseGraphEstimator(Fitted, ABC):
       graph_: ``networkx.DiGraph``; edges carry ``probability``, ``weight`` and
         ``undirected``, and its attribute ``confounded`` holds pairs of mark ``<->``
         (``tables.edges.to_networkx``). ``exchange`` writes it for other programs.
-      posterior_: the method's ``Posterior``, as numpy arrays.
+      posterior_: the method's ``Posterior``, or ``MarkedPosterior``, as numpy arrays.
       info_: dict of diagnostics, with ``converged``, the ``config`` (settings that
         were used), the ``columns`` (how each was read: kind, distinct values, gaps,
         classes by their codes), the number of ``rows``, of a file that was read part by
@@ -157,6 +170,11 @@ class BaseGraphEstimator(Fitted, ABC):
         For other methods gaps are filled (``estimators.gaps``).
         """
         return False
+
+    def _fills_gaps(self, problem: Problem, columns: frame.Columns) -> bool:
+        """Whether gaps of a table are filled before the fit."""
+        del problem, columns
+        return not self._accepts_missing()
 
     def _num_imputations(self) -> int:
         """How often a gap is filled for a method that does not read gaps."""
@@ -250,7 +268,7 @@ class BaseGraphEstimator(Fitted, ABC):
             ordered, sorted_names, places = frame.sort_variables(problem, named)
             named = self._table_columns = dataclasses.replace(named, scan=None)
             missing = gaps.describe(problem, named.names)
-            if missing and not self._accepts_missing():
+            if missing and self._fills_gaps(ordered, sorted_names):
                 bar.stage("filling gaps")
                 key = jax.random.fold_in(jax.random.key(self._seed), _GAPS)
                 ordered = gaps.fill(key, ordered, self._num_imputations())
@@ -451,19 +469,26 @@ class BaseGraphEstimator(Fitted, ABC):
           places: ``[d]`` int, the place there of each column.
         """
         info, learned = learned.info, learned._replace(info={})
-        graph, essential, weights, posterior, _ = jax.tree.map(np.asarray, learned)
-        square = np.ix_(places, places)
+        learned = jax.tree.map(np.asarray, learned)
+        posterior, square = learned.posterior, np.ix_(places, places)
         extra = self._relabelled_extra(dict(posterior.extra or {}), places)
-        return FitResult(
-            graph=graph[square],
-            essential=essential[square],
-            weights=None if weights is None else weights[square],
-            posterior=posterior._replace(
+        several = (slice(None), places[:, None], places[None])
+        if isinstance(posterior, MarkedPosterior):
+            graphs = np.asarray(posterior.marks)[several]
+            posterior = posterior._replace(marks=graphs, extra=extra)
+        else:
+            posterior = posterior._replace(
                 edge_prob=posterior.edge_prob[square],
-                graphs=posterior.graphs[:, places][:, :, places],
+                graphs=posterior.graphs[several],
                 extra=extra,
-            ),
+            )
+        return FitResult(
+            graph=learned.graph[square],
+            essential=learned.essential[square],
+            weights=None if learned.weights is None else learned.weights[square],
+            posterior=posterior,
             info=info,
+            marks=None if learned.marks is None else learned.marks[square],
         )
 
     def _relabelled_extra(
@@ -561,10 +586,26 @@ class BaseGraphEstimator(Fitted, ABC):
             # From standard deviations back to the units of the table.
             weights = weights * columns.scales / columns.scales[:, None]
             self.weights_ = frame.to_frame(weights, columns)
-        edge_prob, extra = learned.posterior.edge_prob, learned.posterior.extra
+        posterior, extra = learned.posterior, learned.posterior.extra
         info = {"config": {}, "edge_probabilities": "score", **learned.info}
         meaning = str(info["edge_probabilities"])
-        self.posterior_ = learned.posterior
+        refitted = meaning == "share of refits"
+        confounders, marks = extra.get("confounder_prob"), None
+        if isinstance(posterior, MarkedPosterior):
+            graphs, shown = np.asarray(posterior.marks), np.asarray(learned.marks)
+            edge_prob = end_marks.direction_shares(graphs)
+            arrow = graphs == end_marks.Mark.ARROW
+            confounders = (arrow & arrow.swapaxes(1, 2)).mean(axis=0)
+            marks = {
+                (i, j): end_marks.drawn(shown, i, j)
+                for i, j in np.argwhere(shown).tolist()
+            }
+            stability = (graphs > 0).mean(axis=0)
+        else:
+            edge_prob = posterior.edge_prob
+            # A refit of open direction counts half each way.
+            stability = edge_prob + edge_prob.T
+        self.posterior_ = posterior
         self._table_columns = columns
         self.edge_probabilities_ = frame.to_frame(edge_prob, columns)
         self.edges_ = edges.edge_table(
@@ -575,9 +616,10 @@ class BaseGraphEstimator(Fitted, ABC):
             meaning=meaning,
             weights=weights,
             effects=extra.get("effects"),
-            refitted=meaning == "share of refits",
-            confounders=extra.get("confounder_prob"),
+            stability=stability if refitted else None,
+            confounders=confounders,
             why=self._reasons(learned, columns.names),
+            marks=marks,
         )
         self.adjacency_ = edges.adjacency(self.edges_, columns.names)
         self.cpdag_ = edges.claims(self.edges_, columns.names)

@@ -10,7 +10,6 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from causaljax.core.types import Posterior
 from causaljax.effects import estimation, question, regression
 from causaljax.effects.result import Effect
 from causaljax.estimators.parameters import Parameters
@@ -34,7 +33,7 @@ class Fitted(Parameters):
     adjacency_: pd.DataFrame
     cpdag_: pd.DataFrame
     graph_: nx.DiGraph
-    posterior_: Posterior
+    posterior_: Any  # a ``Posterior`` or a ``MarkedPosterior``
     info_: dict[str, Any]
     n_features_in_: int
     _prior_given: np.ndarray | None = None  # to the fit, in the table's order
@@ -183,7 +182,6 @@ class Fitted(Parameters):
         )
         if interventions is None and self._evidence.told_apart.any():
             asked = asked._replace(cautions=(*asked.cautions, _UNTOLD))
-        hidden = (self.posterior_.extra or {}).get("confounder_prob")
         draws, what = self._graph_draws()
         found = estimation.estimate(
             asked,
@@ -196,7 +194,7 @@ class Fitted(Parameters):
             estimation.Graphs(
                 self.cpdag_.to_numpy().astype(bool),
                 self.adjacency_.to_numpy().astype(bool),
-                None if hidden is None else np.asarray(hidden) > edges.LIKELY,
+                self._hidden_causes(),
                 draws,
                 what,
             ),
@@ -206,6 +204,11 @@ class Fitted(Parameters):
         for words in found.warnings:
             warnings.warn(words, stacklevel=2)
         return found
+
+    def _hidden_causes(self) -> np.ndarray | None:
+        """``[d, d]`` bool, pairs that a hidden common cause may join; None for none."""
+        hidden = (self.posterior_.extra or {}).get("confounder_prob")
+        return None if hidden is None else np.asarray(hidden) > edges.LIKELY
 
     def _graph_draws(self) -> tuple[Sequence[tuple[np.ndarray, np.ndarray]], str]:
         """Graphs that could have made the table: claims and DAG of each, in words."""

@@ -13,6 +13,8 @@ METHODS = {
     "amortized": "AmortizedDAG",
     "bayesian": "BayesianDAG",
     "neural": "NeuralDAG",
+    "pc": "PC",
+    "fci": "FCI",
     "latent-interventions": "LatentInterventionDAG",
 }
 """Names of ``--method`` and the estimators behind them."""

@@ -7,7 +7,7 @@ import networkx as nx
 
 from causaljax.exchange.source import Source, marked
 from causaljax.graphs.members import members
-from causaljax.tables.edges import claims
+from causaljax.tables.edges import CIRCLED, claims
 
 
 def iter_dags(source: Source) -> Iterator[nx.DiGraph]:
@@ -30,7 +30,8 @@ def iter_dags(source: Source) -> Iterator[nx.DiGraph]:
       computed before it is asked for.
 
     Raises:
-      ValueError: if no DAG is such, so that the graph stands for no class.
+      ValueError: if no DAG is such, so that the graph stands for no class, or if an
+        edge has a circle for an end.
 
     Example:
       >>> chain = nx.path_graph(["a", "b", "c"])
@@ -41,6 +42,13 @@ def iter_dags(source: Source) -> Iterator[nx.DiGraph]:
       ('b', 'a') ('c', 'b')
     """
     edges, names = marked(source)
+    for row in edges[edges["mark"].isin(CIRCLED)].to_dict("records"):
+        raise ValueError(
+            f"{row['source']!r} {row['mark']} {row['target']!r} has a circle for an "
+            "end. Such a graph stands for graphs with hidden variables, not for DAGs "
+            "of the columns: fit a method that assumes no hidden causes, or write --> "
+            "or --- in place of marks with a circle"
+        )
     found = members(claims(edges, names).to_numpy(bool))
     first = next(found, None)
     if first is None:

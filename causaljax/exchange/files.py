@@ -82,12 +82,12 @@ def read_graph(path: str | Path) -> nx.DiGraph:
 
     Returns:
       ``networkx.DiGraph`` as ``estimator.graph_`` is one: an edge ``---`` has
-      ``undirected`` set, and pairs ``<->`` are in ``graph["confounded"]``
-      (``tables.edges.to_networkx``).
+      ``undirected`` set, one with a circle at an end has its mark as ``mark``, and
+      pairs ``<->`` are in ``graph["confounded"]`` (``tables.edges.to_networkx``).
 
     Raises:
       ValueError: if the file cannot be read, or holds no such graph: directed edges
-        with a cycle, an edge from a node to itself, circles at ends.
+        with a cycle, an edge from a node to itself.
     """
     path = Path(path)
     zipped = path.suffix.lower() == ".gz"

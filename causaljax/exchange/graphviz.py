@@ -7,12 +7,18 @@ from causaljax.tables import edges as edge_tables
 
 _ATTRIBUTES = {
     edge_tables.DIRECTED: "",
+    edge_tables.PARTLY_DIRECTED: " [dir=both, arrowtail=odot]",
+    edge_tables.UNTOLD: " [dir=both, arrowtail=odot, arrowhead=odot]",
     edge_tables.UNDIRECTED: " [dir=none]",
+    edge_tables.HALF_UNDIRECTED: " [arrowhead=odot]",
     edge_tables.CONFOUNDED: " [dir=both, style=dashed]",
 }
 _ARROWS = {
     edge_tables.DIRECTED: "->",
+    edge_tables.PARTLY_DIRECTED: "@->",
+    edge_tables.UNTOLD: "@-@",
     edge_tables.UNDIRECTED: "--",
+    edge_tables.HALF_UNDIRECTED: "--@",
     edge_tables.CONFOUNDED: "<->",
 }
 
@@ -20,7 +26,8 @@ _ARROWS = {
 def to_dot(source: Source) -> str:
     """The graph in the DOT language of Graphviz.
 
-    Holds all marks, as ``dir=none`` and ``dir=both``, no probabilities.
+    Holds all marks, as ``dir=none`` and ``dir=both``, no probabilities. Circles are
+    ``arrowhead=odot`` and ``arrowtail=odot``.
 
     Args:
       source: a fitted estimator or a networkx graph.
@@ -52,7 +59,9 @@ def to_dot(source: Source) -> str:
 def to_dagitty(source: Source) -> str:
     """The graph as text of DAGitty, for its page and its package for R.
 
-    Holds all marks, as ``->``, ``--`` and ``<->``, no probabilities.
+    Holds all marks, no probabilities: ``->``, ``--`` and ``<->``, and with a circle
+    ``@->``, ``@-@`` and ``--@``. Its kind is ``pag`` if there is a circle, else
+    ``pdag`` if there is an edge ``---``, else ``dag``.
 
     Args:
       source: a fitted estimator or a networkx graph.
@@ -63,13 +72,14 @@ def to_dagitty(source: Source) -> str:
     """
     edges, names = marked(source)
     refuse_names(names, "DAGitty", _fits_dagitty)
-    open_edges = (edges["mark"] == edge_tables.UNDIRECTED).any()
+    kind = "pdag" if (edges["mark"] == edge_tables.UNDIRECTED).any() else "dag"
+    kind = "pag" if edges["mark"].isin(edge_tables.CIRCLED).any() else kind
     lines = [f"  {_quoted(name)}" for name in names]
     lines += [
         f"  {_quoted(source)} {_ARROWS[mark]} {_quoted(target)}"
         for source, target, mark in _edges(edges)
     ]
-    return "\n".join(["pdag {" if open_edges else "dag {", *lines, "}", ""])
+    return "\n".join([f"{kind} {{", *lines, "}", ""])
 
 
 def _edges(edges):

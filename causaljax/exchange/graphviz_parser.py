@@ -13,27 +13,27 @@ _TOKEN = re.compile(
     r"""
     (?P<blank> [\s;,]+ | //[^\n]* | /\*.*?\*/ | \#[^\n]* )
   | (?P<string> "(?:[^"\\]|\\.)*" )
-  | (?P<arrow> <-> | -> | <- | -- | @-> | <-@ | @-@ | --@ | @-- )
+  | (?P<arrow> <-> | @-> | <-@ | @-@ | --@ | @-- | -> | <- | -- )
   | (?P<word> -?(?:\.\d+|\d+(?:\.\d*)?)(?![\w.]) | [\w.]+ )
   | (?P<sign> [{}\[\]=:+] )
   | (?P<html> <(?:[^<>]|<[^<>]*>)*> )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_DAGITTY = re.compile(r"\s*(dag|pdag)\b", re.IGNORECASE)
+_DAGITTY = re.compile(r"\s*(dag|pdag|pag)\b", re.IGNORECASE)
 _DAGITTY_STRING = re.compile(r'(?P<string>"(?:[^"\\]|\\"|\\(?!"))*")')
-_KINDS = ("graph", "digraph", "dag", "pdag")
-_MARKS = {
-    # whether there is a head at the source and at the target
-    (False, True): edge_tables.DIRECTED,
-    (False, False): edge_tables.UNDIRECTED,
-    (True, True): edge_tables.CONFOUNDED,
+_KINDS = ("graph", "digraph", "dag", "pdag", "pag")
+_SIGNS = {
+    "-": edge_tables.TAIL,
+    "<": edge_tables.ARROW,
+    ">": edge_tables.ARROW,
+    "@": edge_tables.CIRCLE,
 }
-_DIRECTIONS = {
-    "forward": (False, True),
-    "back": (True, False),
-    "both": (True, True),
-    "none": (False, False),
+_DIRECTIONS = {"forward": "->", "back": "<-", "both": "<->", "none": "--"}
+_SHAPES = {
+    "none": edge_tables.TAIL,
+    "dot": edge_tables.CIRCLE,
+    "odot": edge_tables.CIRCLE,
 }
 
 
@@ -184,25 +184,15 @@ class _Parser:
         return found
 
     def join(self, a, arrow, b, attributes, line):
-        if "@" in arrow or "dot" in " ".join(
-            attributes.get(end, "") for end in ("arrowhead", "arrowtail")
-        ):
-            raise ValueError(
-                f"line {line}: the edge between {a!r} and {b!r} has a circle for an "
-                "end, as in partial ancestral graphs; keep edges ->, -- and <->"
-            )
-        if arrow == "<-":
-            a, b = b, a
-        heads = {"<->": (True, True), "--": (False, False)}.get(arrow, (False, True))
         if not self.dagitty and arrow != "<->":
-            heads = _drawn(attributes, heads, line)
-        if heads == (True, False):
-            a, b, heads = b, a, (False, True)
-        self.rows.append((a, b, _MARKS[heads], {}))
+            ends = _drawn(attributes, arrow, line)
+        else:
+            ends = _SIGNS[arrow[0]], _SIGNS[arrow[-1]]
+        self.rows.append((*edge_tables.with_ends(a, b, ends), {}))
 
 
-def _drawn(attributes, heads, line):
-    """The heads that the attributes of an edge of DOT ask for."""
+def _drawn(attributes, arrow, line):
+    """The ends that the attributes of an edge of DOT ask for."""
     direction = attributes.get("dir")
     if direction is not None:
         if direction not in _DIRECTIONS:
@@ -210,11 +200,24 @@ def _drawn(attributes, heads, line):
                 f"line {line}: dir is {direction!r}: write one of "
                 f"{', '.join(_DIRECTIONS)}"
             )
-        heads = _DIRECTIONS[direction]
-    return tuple(
-        head and attributes.get(end, "normal") != "none"
-        for head, end in zip(heads, ("arrowtail", "arrowhead"), strict=True)
+        arrow = _DIRECTIONS[direction]
+    return (
+        _end(arrow[0], "arrowtail", attributes, line),
+        _end(arrow[-1], "arrowhead", attributes, line),
     )
+
+
+def _end(sign, name, attributes, line):
+    """An end; a shape only counts where there is a head to have it."""
+    end, shape = _SIGNS[sign], attributes.get(name, "normal")
+    if end != edge_tables.ARROW:
+        return end
+    if "dot" in shape and shape not in _SHAPES:
+        raise ValueError(
+            f"line {line}: {name} is {shape!r}, an arrow with a circle: write normal "
+            "for an arrow, odot for a circle"
+        )
+    return _SHAPES.get(shape, end)
 
 
 def _tokens(text, dagitty):

@@ -8,7 +8,11 @@ from causaljax.tables import edges as edge_tables
 
 _LINKS = {
     edge_tables.DIRECTED: "-->",
+    # Mermaid takes o--> for a link too, but draws no circle.
+    edge_tables.PARTLY_DIRECTED: '-->|"o-#62;"|',
+    edge_tables.UNTOLD: "o--o",
     edge_tables.UNDIRECTED: "---",
+    edge_tables.HALF_UNDIRECTED: "--o",
     edge_tables.CONFOUNDED: "<-.->",
 }
 
@@ -18,6 +22,7 @@ def to_mermaid(source: Source) -> str:
 
     Names are the labels of nodes; a letter that may have a meaning of its own is
     written as a number. Holds all marks, no probabilities. An edge ``<->`` is dotted.
+    An edge ``o->`` is an arrow with its mark beside it, as Mermaid has no such link.
 
     Args:
       source: a fitted estimator or a networkx graph.

@@ -8,11 +8,7 @@ import pandas as pd
 from causaljax.exchange.source import Source, marked
 from causaljax.tables import edges as edge_tables
 
-_ENDS = {  # of source and target; -1 is a tail, 1 an arrowhead
-    edge_tables.DIRECTED: (-1, 1),
-    edge_tables.UNDIRECTED: (-1, -1),
-    edge_tables.CONFOUNDED: (1, 1),
-}
+_CODES = {edge_tables.TAIL: -1, edge_tables.ARROW: 1, edge_tables.CIRCLE: 2}
 
 
 def to_dowhy(source: Source) -> nx.DiGraph:
@@ -26,14 +22,14 @@ def to_dowhy(source: Source) -> nx.DiGraph:
       installed.
 
     Raises:
-      ValueError: if an edge is ``---`` or ``<->``, which DoWhy would take for something
-        else.
+      ValueError: if an edge is not ``-->``, as DoWhy would take it for something else.
 
     Example:
       >>> to_dowhy(nx.DiGraph([("rain", "wet")])).edges
       OutEdgeView([('rain', 'wet')])
     """
     edges, names = marked(source)
+    _refuse_circles(edges, "DoWhy takes directed graphs")
     open_edges, confounded = (
         edges[edges["mark"] == mark]
         for mark in (edge_tables.UNDIRECTED, edge_tables.CONFOUNDED)
@@ -68,10 +64,12 @@ def to_pgmpy(source: Source) -> Any:
       - ``pgmpy.base.ADMG`` if there are edges ``<->``.
 
     Raises:
-      ValueError: if there are both ``---`` and ``<->``, for which pgmpy has no graph.
+      ValueError: if there are both ``---`` and ``<->``, or a circle at an end, for
+        which pgmpy has no graph.
       ImportError: without pgmpy.
     """
     edges, names = marked(source)
+    _refuse_circles(edges, "pgmpy has no partial ancestral graphs")
     try:
         from pgmpy import base
     except ImportError:
@@ -81,7 +79,11 @@ def to_pgmpy(source: Source) -> Any:
             (row["source"], row["target"])
             for row in edges[edges["mark"] == mark].to_dict("records")
         ]
-        for mark in edge_tables.MARKS
+        for mark in (
+            edge_tables.DIRECTED,
+            edge_tables.UNDIRECTED,
+            edge_tables.CONFOUNDED,
+        )
     )
     if open_edges and confounded:
         raise ValueError(
@@ -98,6 +100,15 @@ def to_pgmpy(source: Source) -> Any:
     return graph
 
 
+def _refuse_circles(edges, reason):
+    for row in edges[edges["mark"].isin(edge_tables.CIRCLED)].to_dict("records"):
+        raise ValueError(
+            f"{reason}, and {row['source']!r} {row['mark']} {row['target']!r} has an "
+            "end that is not told: write --> in place of it if that is known, or fit a "
+            "method that assumes no hidden causes"
+        )
+
+
 def to_causal_learn(source: Source) -> pd.DataFrame:
     """The graph as a matrix of end marks, which causal-learn keeps as ``G.graph``.
 
@@ -106,8 +117,8 @@ def to_causal_learn(source: Source) -> pd.DataFrame:
 
     Returns:
       DataFrame ``[d, d]`` of ints: at [i, j] the mark that the edge between i and j has
-      at i, -1 for a tail and 1 for an arrowhead, 0 without an edge. So i --> j is -1 at
-      [i, j] and 1 at [j, i].
+      at i, -1 for a tail, 1 for an arrowhead and 2 for a circle, 0 without an edge. So
+      i --> j is -1 at [i, j] and 1 at [j, i].
 
     Example:
       >>> matrix = to_causal_learn(nx.DiGraph([("a", "b")]))
@@ -120,5 +131,6 @@ def to_causal_learn(source: Source) -> pd.DataFrame:
     cells = matrix.to_numpy().copy()
     for row in edges.to_dict("records"):
         i, j = place[row["source"]], place[row["target"]]
-        cells[i, j], cells[j, i] = _ENDS[row["mark"]]
+        ends = edge_tables.ENDS[row["mark"]]
+        cells[i, j], cells[j, i] = (_CODES[end] for end in ends)
     return pd.DataFrame(cells, index=names, columns=names)

@@ -11,6 +11,9 @@ Nothing here is traced: graphs with marks are small and are worked on by the hos
 import enum
 
 import numpy as np
+from jax.typing import ArrayLike
+
+from causaljax.graphs.dags import ancestors
 
 
 class Mark(enum.IntEnum):
@@ -128,3 +131,88 @@ def unshielded_triples(joined: np.ndarray) -> np.ndarray:
     a, b, c = end[first], middle[first], end[np.repeat(begin, number) + within]
     kept = (a < c) & ~joined[a, c]
     return np.stack([a[kept], b[kept], c[kept]], axis=1)
+
+
+def may_point(marks: ArrayLike) -> np.ndarray:
+    """``[.., d, d]`` bool, True where the edge of i and j, if any, may be i -> j.
+
+    Of an edge of two tails, either direction may be.
+
+    Args:
+      marks: ``[.., d, d]`` int.
+    """
+    marks = np.asarray(marks)
+    turned = marks.swapaxes(-1, -2)
+    lines = (marks == Mark.TAIL) & (turned == Mark.TAIL)
+    arrow = (marks == Mark.ARROW) | (marks == Mark.CIRCLE)
+    return lines | (arrow & ((turned == Mark.TAIL) | (turned == Mark.CIRCLE)))
+
+
+def direction_shares(marks: ArrayLike) -> np.ndarray:
+    """How many of some graphs have an edge i -> j.
+
+    An edge that may be i -> j and need not counts half.
+
+    Args:
+      marks: ``[s, d, d]`` int.
+
+    Returns:
+      ``[d, d]`` float.
+
+    Example:
+      >>> direction_shares([[[0, 2], [1, 0]], [[0, 3], [3, 0]]]).tolist()
+      [[0.0, 0.75], [0.25, 0.0]]
+    """
+    marks = np.asarray(marks)
+    told = (marks == Mark.ARROW) & (marks.swapaxes(-1, -2) == Mark.TAIL)
+    return np.where(told, 1, 0.5 * may_point(marks)).mean(axis=0)
+
+
+def consensus(marks: np.ndarray) -> np.ndarray:
+    """What more than half of some graphs say.
+
+    Two variables are joined if at least half of the graphs join them. An end has a tail
+    or an arrow if more than half of the graphs that join the two have it, else a
+    circle.
+
+    Args:
+      marks: ``[s, d, d]`` int; an open end is a circle.
+
+    Returns:
+      ``[d, d]`` int8.
+
+    Example:
+      >>> consensus([[[0, 2], [1, 0]], [[0, 2], [3, 0]]]).tolist()  # --> and o->
+      [[0, 2], [3, 0]]
+    """
+    marks = np.asarray(marks)
+    number = (marks != Mark.NONE).sum(axis=0)
+    found = np.where(2 * number >= max(len(marks), 1), Mark.CIRCLE, Mark.NONE)
+    for mark in (Mark.TAIL, Mark.ARROW):
+        found[(found > 0) & (2 * (marks == mark).sum(axis=0) > number)] = mark
+    return found.astype(np.int8)
+
+
+def without_cycles(marks: np.ndarray) -> np.ndarray:
+    """Marks of which those edges say nothing more that point along a cycle.
+
+    Marks of finite data can contradict themselves. Both ends of each edge that can
+    point one way only and lies on a cycle of such edges become circles.
+
+    Args:
+      marks: ``[d, d]`` int.
+
+    Returns:
+      ``[d, d]`` int8, as ``marks`` where there is no such cycle.
+
+    Example:
+      >>> without_cycles(from_graph([[0, 1, 0], [0, 0, 1], [1, 0, 0]])).tolist()
+      [[0, 3, 3], [3, 0, 3], [3, 3, 0]]
+    """
+    marks = check_marks(marks)
+    may = may_point(marks)
+    one_way = may & ~may.T
+    above = ancestors(one_way)
+    cyclic = one_way & above.T
+    marks[cyclic | cyclic.T] = Mark.CIRCLE
+    return marks

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from causaljax.graphs.dags import ancestors
+
 
 def members(graph: np.ndarray) -> Iterator[np.ndarray]:
     """The DAGs without colliders of their own that a graph stands for.
@@ -51,6 +53,34 @@ def members(graph: np.ndarray) -> Iterator[np.ndarray]:
         else:
             # The last that waits is taken first.
             waiting += [(partial.copy(), [pair[::-1]]), (partial, [pair])]
+
+
+def extension(graph: np.ndarray) -> np.ndarray:
+    """One DAG with the edges of a graph, the directed ones as they are.
+
+    It is the first of ``members``. Where there is none, as of a graph of finite data
+    that contradicts itself, open edges point at the variable of more ancestors, and may
+    make colliders.
+
+    Args:
+      graph: ``[d, d]`` bool; an undirected edge has a 1 at both places, and directed
+        edges make no cycle.
+
+    Returns:
+      ``[d, d]`` bool.
+
+    Example:
+      >>> square = np.roll(np.eye(4, dtype=bool), 1, axis=0)  # 0 - 3 - 2 - 1 - 0
+      >>> np.argwhere(extension(square | square.T)).tolist()
+      [[0, 1], [0, 3], [1, 2], [2, 3]]
+    """
+    graph = np.asarray(graph, bool)
+    found = next(members(graph), None)
+    if found is not None:
+        return found
+    number = ancestors(graph & ~graph.T).sum(axis=0)
+    place = np.lexsort((np.arange(len(graph)), number)).argsort()
+    return graph & (~graph.T | (place[:, None] < place[None]))
 
 
 class _Partial:

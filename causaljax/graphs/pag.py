@@ -318,3 +318,42 @@ def a_member(marks: np.ndarray) -> np.ndarray | None:
         return None
     mag[dag], mag[dag.T] = _ARROW, _TAIL
     return mag
+
+
+def visible(marks: np.ndarray) -> np.ndarray:
+    """The directed edges whose variables have no hidden common cause.
+
+    An edge a -> b is visible if some c that is not joined with b has an arrow at a, or
+    reaches a by a path into a on which each inner variable is a collider and a parent
+    of b. A hidden common cause of a and b would then join c and b.
+
+    Args:
+      marks: ``[d, d]`` int, a MAG's or a PAG's.
+
+    Returns:
+      ``[d, d]`` bool, True where i -> j is visible.
+
+    Source: Zhang 2008, "Causal reasoning with ancestral graphs", definition 8.
+
+    Example:
+      >>> marks = np.zeros((3, 3), int)  # 0 o-> 1 --> 2
+      >>> marks[0, 1], marks[1, 0], marks[1, 2], marks[2, 1] = 2, 3, 2, 1
+      >>> np.argwhere(visible(marks)).tolist()
+      [[1, 2]]
+    """
+    marks = check_marks(marks)
+    joined, parent, arrow = marks > 0, directed(marks), marks == _ARROW
+    found = np.zeros_like(joined)
+    for a, b in np.argwhere(parent).tolist():
+        waiting, seen = [a], {a, b}
+        while waiting and not found[a, b]:
+            v = waiting.pop()
+            for c in np.flatnonzero(arrow[:, v]).tolist():
+                if c in seen:
+                    continue
+                seen.add(c)
+                if not joined[c, b]:
+                    found[a, b] = True
+                elif parent[c, b] and arrow[v, c]:
+                    waiting.append(c)
+    return found

@@ -47,7 +47,8 @@ class Separation:
         if (marks == Mark.CIRCLE).any():
             raise ValueError("marks have circles: independence needs tails and arrows")
         d = len(marks)
-        self._places = list(range(d) if observed is None else observed)
+        # Python's own numbers, whose bits are asked for.
+        self._places = [int(k) for k in (range(d) if observed is None else observed)]
         self._always = _bits(selected)
         # Edges of v by the mark at v, then by the mark at the other end.
         self._leaving = [

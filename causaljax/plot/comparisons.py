@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from causaljax.plot import drawing, graphs, style
-from causaljax.tables.edges import DIRECTED
+from causaljax.tables.edges import ENDS, TAIL
 
 _SAME, _OURS, _THEIRS = "in both", "only in {0}", "only in {1}"
 _OTHERWISE = "in both, as in {0}; in {1} turned or of another mark"
@@ -57,7 +57,7 @@ def comparison(
     edges = pd.concat([one.edges, more]) if len(more) else one.edges
     lines = [
         drawing.Line(
-            source, target, graphs.HEADS[mark], _LOOKS[kind][0], pattern=_LOOKS[kind][1]
+            source, target, ENDS[mark], _LOOKS[kind][0], pattern=_LOOKS[kind][1]
         )
         for source, target, mark, kind in zip(
             edges["source"], edges["target"], edges["mark"], kinds, strict=True
@@ -66,7 +66,7 @@ def comparison(
     legend = [
         (
             f"{kind.format(*labels)} ({kinds.count(kind)})",
-            drawing.Line("", "", (False, False), color, pattern=pattern),
+            drawing.Line("", "", (TAIL, TAIL), color, pattern=pattern),
         )
         for kind, (color, pattern) in _LOOKS.items()
         if kind in kinds
@@ -75,9 +75,11 @@ def comparison(
 
 
 def _claims(edges):
-    """By pair of names, in the order of rows: the mark, and the source of ``-->``."""
+    """By pair of names, in the order of rows: the end at each of the two."""
     return {
-        frozenset((source, target)): (mark, source if mark == DIRECTED else None)
+        frozenset((source, target)): dict(
+            zip((source, target), ENDS[mark], strict=True)
+        )
         for source, target, mark in zip(
             edges["source"], edges["target"], edges["mark"], strict=True
         )

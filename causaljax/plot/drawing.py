@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from causaljax.plot import layout, style
+from causaljax.tables.edges import ARROW, CIRCLE
 
 _FONT, _SMALL = 9, 8  # points, of names and of all else
 _ROW = 0.8  # from row to row
@@ -23,7 +24,8 @@ _ENTRY = 0.19  # a line of the legend
 _SAMPLE = 0.75  # a line of the legend, but for its text
 _MARGIN = 0.12
 _DEEPEST = 0.4  # below a row, of the control points of a line that stays in it
-_HEAD = 9  # points, an arrowhead's length
+_HEAD = 9  # points, the scale of arrowheads
+_CIRCLE, _RIM = 2.4, 1.2  # points, of circles at ends: radius and width of the line
 _LONGEST = 18, 12  # characters of a name, in graphs of few nodes and of many
 _FEW = 25  # nodes
 _LARGEST = 1.25  # scale, however large the axes are
@@ -34,7 +36,7 @@ class Line(NamedTuple):
 
     source: Any
     target: Any
-    heads: tuple[bool, bool]  # whether source and target have an arrowhead
+    ends: tuple[str, str]  # at source and target, as ``tables.edges.ENDS`` has them
     color: str
     width: float = 1.6  # points
     pattern: str = "-"
@@ -67,7 +69,7 @@ def draw(
 
     Returns:
       The Axes. Its artists have ids (``get_gid``): "node k" is the text of the k-th
-      name, "edge k" the k-th line.
+      name, "edge k" the k-th line, "circle k" a circle at an end of that line.
     """
     own, ax = ax is None, style.axes(ax, 1, 1)
     names = list(names)
@@ -187,10 +189,20 @@ def _put_lines(ax, nodes, bends, lines, scale):
             vertices += [(x0, y0 - drop), (x1, y1 + rise), (x1, y1)]
             codes += [Path.CURVE4] * 3
         down = routes[k].upper == line.source
-        heads = line.heads if down else line.heads[::-1]
-        patch = _arrow(line, heads, scale, path=Path(vertices, codes))
+        ends = line.ends if down else line.ends[::-1]
+        patch = _arrow(line, ends, scale, path=Path(vertices, codes))
         patch.set_gid(f"edge {k}")
         ax.add_artist(patch)
+        level = points[0][1] == points[-1][1]
+        for end, (x, y), side in zip(
+            ends, (points[0], points[-1]), (-1, -1 if level else 1), strict=True
+        ):
+            if end == CIRCLE:
+                # Lines leave and reach frames upright, and so pass the centre.
+                radius = _CIRCLE / 72
+                circle = _circle(line, (x, y + side * radius), radius, scale)
+                circle.set_gid(f"circle {k}")
+                ax.add_artist(circle)
 
 
 class _Route(NamedTuple):
@@ -254,12 +266,13 @@ def _ported(routes, nodes):
     return lines
 
 
-def _arrow(line, heads, scale, **shape):
+def _arrow(line, ends, scale, **shape):
     from matplotlib.patches import FancyArrowPatch
 
+    source, target = (end == ARROW for end in ends)
     return FancyArrowPatch(
         **shape,
-        arrowstyle=f"{'<|' * heads[0]}-{'|>' * heads[1]}",
+        arrowstyle=f"{'<|' * source}-{'|>' * target}",
         mutation_scale=_HEAD * scale,
         color=line.color,
         linewidth=line.width * scale,
@@ -270,29 +283,59 @@ def _arrow(line, heads, scale, **shape):
     )
 
 
-def _put_legend(ax, legend, scale):
-    from matplotlib.legend_handler import HandlerPatch
-    from matplotlib.patches import FancyArrowPatch
+def _circle(line, centre, radius, scale):
+    from matplotlib.patches import Circle
 
-    def sample(legend, orig_handle, xdescent, ydescent, width, height, fontsize):
-        del legend, fontsize
-        y = height / 2 - ydescent
-        patch = FancyArrowPatch(
-            (-xdescent, y), (width - xdescent, y), shrinkA=0, shrinkB=0
-        )
-        patch.set_arrowstyle(orig_handle.get_arrowstyle())
-        patch.set_mutation_scale(orig_handle.get_mutation_scale())
-        return patch
+    return Circle(
+        centre,
+        radius,
+        facecolor="white",
+        edgecolor=line.color,
+        linewidth=_RIM * scale,
+        zorder=1.5,  # above all lines and below nodes
+    )
+
+
+def _put_legend(ax, legend, scale):
+    from matplotlib.legend_handler import HandlerBase
+
+    class Sample(HandlerBase):
+        """Draws a line and its ends beside its text."""
+
+        def __init__(self, line):
+            super().__init__()
+            self.line = line
+
+        def create_artists(
+            self,
+            legend,
+            orig_handle,
+            xdescent,
+            ydescent,
+            width,
+            height,
+            fontsize,
+            trans,
+        ):
+            del legend, orig_handle, fontsize
+            y, left, right = height / 2 - ydescent, -xdescent, width - xdescent
+            line, radius = self.line, _CIRCLE * scale
+            span = {"posA": (left, y), "posB": (right, y)}
+            artists: list[Any] = [_arrow(line, line.ends, scale, **span)]
+            for end, x in zip(line.ends, (left + radius, right - radius), strict=True):
+                if end == CIRCLE:
+                    artists.append(_circle(line, (x, y), radius, scale))
+            for artist in artists:
+                artist.set_transform(trans)
+            return artists
 
     if not legend:
         return
+    samples = {object(): Sample(line) for _, line in legend}
     ax.legend(
-        [
-            _arrow(line, line.heads, scale, posA=(0, 0), posB=(1, 0))
-            for _, line in legend
-        ],
+        [*samples],
         [text for text, _ in legend],
-        handler_map={FancyArrowPatch: HandlerPatch(patch_func=sample)},
+        handler_map=samples,
         loc="lower center",
         frameon=False,
         fontsize=_SMALL * scale,

@@ -7,29 +7,23 @@ import pandas as pd
 
 from causaljax.plot import drawing, style
 from causaljax.tables import edges as edge_tables
-from causaljax.tables.edges import CONFOUNDED, DIRECTED, UNDIRECTED
+from causaljax.tables.edges import CONFOUNDED, ENDS, STATED, TAIL, strength
 
 UNCERTAIN = 0.75
 """The probability below which an edge is drawn dotted: of edges that are stated with
 less, and rightly so, at least one in four is not there."""
 
-HEADS = {
-    DIRECTED: (False, True),
-    UNDIRECTED: (False, False),
-    CONFOUNDED: (True, True),
-}
-"""Whether lines of each mark have arrowheads at source and target."""
-
 
 def graph(graph: Any, *, ax: Any = None) -> Any:
     """Draws a graph in layers, causes above their effects.
 
-    Every row of the edge table is one line. Its mark gives colour and arrowheads:
-    ``-->`` blue, ``---`` green and without arrowheads, ``<->`` vermilion, dashed, with
-    two. Its width is ``0.8 + 2.4 p`` points, p the row's ``probability``; of ``---``
-    its ``stability`` where there is one, as the probability is that of one of two
-    directions. A line is dotted where p is below 0.75, but for ``---`` without a
-    stability. Names without an edge stand below.
+    Every row of the edge table is one line. Its mark gives its ends, which are arrows,
+    small open circles or nothing, and its colour: ``-->`` blue, ``o->`` purple, ``o-o``
+    light blue, ``---`` green, ``--o`` orange, ``<->`` vermilion and dashed. Its width
+    is ``0.8 + 2.4 p`` points, p the row's ``probability``. Of other marks than ``-->``
+    and ``<->`` p is its ``stability`` where there is one, as the probability is that of
+    one direction alone. A line is dotted where p is below 0.75, but for these other
+    marks without a stability. Names without an edge stand below.
 
     Args:
       graph: a fitted estimator, its ``edges_``, or a 0/1 frame like its ``adjacency_``
@@ -111,23 +105,17 @@ def _of_matrix(matrix, what):
 
 
 def _line(row):
-    mark, strength = row["mark"], _strength(row)
-    told = mark != UNDIRECTED or not np.isnan(row["stability"])
+    mark, share = row["mark"], strength(row)
+    told = mark in STATED or not np.isnan(row["stability"])
     pattern = "--" if mark == CONFOUNDED else "-"
     return drawing.Line(
         source=row["source"],
         target=row["target"],
-        heads=HEADS[mark],
+        ends=ENDS[mark],
         color=style.EDGES[mark],
-        width=line_width(strength),
-        pattern=":" if told and strength < UNCERTAIN else pattern,
+        width=line_width(share),
+        pattern=":" if told and share < UNCERTAIN else pattern,
     )
-
-
-def _strength(row):
-    """How sure an edge is; without its direction where none is claimed."""
-    open_edge = row["mark"] == UNDIRECTED and not np.isnan(row["stability"])
-    return row["stability" if open_edge else "probability"]
 
 
 def _legend(edges, lines):
@@ -137,17 +125,18 @@ def _legend(edges, lines):
         if (edges["mark"] == mark).any():
             pattern = "--" if mark == CONFOUNDED else "-"
             sample = drawing.Line(
-                "", "", HEADS[mark], style.EDGES[mark], pattern=pattern
+                "", "", ENDS[mark], style.EDGES[mark], pattern=pattern
             )
             entries.append((meaning, sample))
     if any(line.pattern == ":" for line in lines):
-        sample = drawing.Line("", "", (False, False), style.TEXT, pattern=":")
+        sample = drawing.Line("", "", (TAIL, TAIL), style.TEXT, pattern=":")
         entries.append((f"uncertain: probability below {UNCERTAIN}", sample))
-    strengths = np.array([_strength(row) for row in edges.to_dict("records")])
+    strengths = np.array([strength(row) for row in edges.to_dict("records")])
     if np.isfinite(strengths).any():
         meanings = "; ".join(dict.fromkeys(edges["meaning"][np.isfinite(strengths)]))
+        meanings = meanings or "probability"
         low, high = np.nanmin(strengths), np.nanmax(strengths)
-        sample = drawing.Line("", "", (False, False), style.TEXT, line_width(high))
+        sample = drawing.Line("", "", (TAIL, TAIL), style.TEXT, line_width(high))
         span = f"{low:.2f} to {high:.2f}" if high - low > 0.005 else f"{high:.2f}"
         entries.append((f"width: {meanings}, here {span}", sample))
     return entries

@@ -38,9 +38,9 @@ def layered(edges: pd.DataFrame, names: Sequence[Any]) -> dict[Any, Point]:
       names: of all columns.
 
     Returns:
-      ``{name: (x, y)}``: y grows upwards from 0, and the source of an edge ``-->`` or
-      ``---`` stands above its target. Neighbours are at least 1 apart, and layers 1.
-      Names without an edge stand in rows below all others. Neither the order of the
+      ``{name: (x, y)}``: y grows upwards from 0, and the source of an edge of any mark
+      but ``<->`` stands above its target. Neighbours are at least 1 apart, and layers
+      1. Names without an edge stand in rows below all others. Neither the order of the
       names nor that of the rows changes a place.
 
     Raises:
@@ -124,7 +124,7 @@ def _pairs(edges, names):
         rows.append((marks.index(cells[2]), place[cells[0]], place[cells[1]]))
     graph = nx.DiGraph()
     hidden = marks.index(edge_tables.CONFOUNDED)
-    # Of rows that make a cycle the later ones turn, and --- before -->.
+    # Of rows that make a cycle the later ones turn, and so do later marks.
     for kind, i, j in sorted(rows, key=lambda row: row[0]):
         if kind != hidden:
             back = {i, j} <= set(graph) and nx.has_path(graph, j, i)

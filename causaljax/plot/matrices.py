@@ -13,8 +13,8 @@ def edge_probabilities(estimator: Any, *, ax: Any = None) -> Any:
     """Draws ``edge_probabilities_`` as a heat map, causes as rows.
 
     Rows and columns are in an order of the graph found, causes first, so that its edges
-    lie above the diagonal. Frames mark the edges of ``edges_``: blue is ``-->``, green
-    ``---``. Tables of up to 14 columns show the numbers.
+    lie above the diagonal. Frames mark the edges of ``edges_`` in the colours that
+    their marks have in ``plot.graph``. Tables of up to 14 columns show the numbers.
 
     Args:
       estimator: a fitted one.

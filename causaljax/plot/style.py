@@ -4,14 +4,28 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from causaljax.tables.edges import CONFOUNDED, DIRECTED, UNDIRECTED
+from causaljax.tables.edges import (
+    CONFOUNDED,
+    DIRECTED,
+    HALF_UNDIRECTED,
+    PARTLY_DIRECTED,
+    UNDIRECTED,
+    UNTOLD,
+)
 
 # Okabe and Ito's palette, which colour-blind readers tell apart.
 BLACK, BLUE, ORANGE, GREEN = "#000000", "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 CYCLE = BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK
 TEXT = "#1a1a1a"
-EDGES = {DIRECTED: BLUE, UNDIRECTED: GREEN, CONFOUNDED: VERMILION}
+EDGES = {
+    DIRECTED: BLUE,
+    PARTLY_DIRECTED: PURPLE,
+    UNTOLD: SKY,
+    UNDIRECTED: GREEN,
+    HALF_UNDIRECTED: ORANGE,
+    CONFOUNDED: VERMILION,
+}
 """The colours of the marks of edges."""
 
 _BLANK = "(blank)"

@@ -247,6 +247,11 @@ def _named(graph):
     if isinstance(graph, nx.Graph):
         if not graph.is_directed():
             raise ValueError("the graph is undirected: give a networkx.DiGraph")
+        if graph.graph.get("kind") == "pag":
+            raise ValueError(
+                "the graph is a partial ancestral graph, whose circles leave open what "
+                "is a cause: give a DAG, such as the graph_ of another method"
+            )
         names = [str(node) for node in graph]
         matrix = np.array([[graph.has_edge(i, j) for j in graph] for i in graph])
         if graph.graph.get("confounded", "[]") != "[]":

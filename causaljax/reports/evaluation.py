@@ -21,7 +21,8 @@ GraphLike = pd.DataFrame | np.ndarray | nx.DiGraph
 """A 0/1 adjacency matrix, 1 where row -> column, or a directed graph.
 
 An edge without a direction, as ``cpdag_`` has them, is a 1 at both places, and in a
-directed graph an edge whose attribute ``undirected`` is set, as in ``graph_``.
+directed graph an edge whose attribute ``undirected`` is set, as in ``graph_``. So an
+edge ``o->`` counts as directed, and ``o-o`` and ``--o`` as without a direction.
 """
 
 _NUM_RANDOM_GRAPHS = 100

@@ -208,7 +208,8 @@ class Explanation:
       knowledge: what was known beforehand, a sentence each.
       prior: of source -> target and of target -> source, or None if none was given.
       given: the parents of the one of the two that is later in the graph, without the
-        other. Where no edge joins the two, they separate them in the graph.
+        other. Where no edge joins the two, they separate them in the graph, unless it
+        has ends that are not told.
       association: of the two, ``given`` held fixed, by a Gaussian model; None if there
         are too few rows.
       score_gain: nats by which the method's score is better with the edge than
@@ -274,7 +275,7 @@ def explain(
         raise ValueError(f"explain: {pair[0]!r} is named twice: name two columns")
     rows = edges[edges[["source", "target"]].isin(pair).all(axis=1)].to_dict("records")
     edge = rows[0] if rows else {"mark": "", "why": ""}
-    if edge["mark"] in (edge_tables.DIRECTED, edge_tables.UNDIRECTED):
+    if edge["mark"] not in ("", edge_tables.CONFOUNDED):
         i, j = names.index(edge["source"]), names.index(edge["target"])
         cause, effect = i, j
     else:
@@ -317,7 +318,8 @@ def explain(
             association=found,
             score_gain=gain,
             direction=direction,
-        )
+        ),
+        separated=not (edge["mark"] or edges["mark"].isin(edge_tables.CIRCLED).any()),
     )
 
 
@@ -332,11 +334,13 @@ def _knowledge_of(evidence, names, i, j):
     return tuple(found)
 
 
-def _in_words(told):
+def _in_words(told, *, separated):
     """The explanation with its sentences."""
     a, b = told.source, told.target
     forward, backward = told.probabilities
     said = [f"{a} {told.mark} {b}" if told.mark else f"{a} and {b}: no edge"]
+    if told.mark in edge_tables.CIRCLED:
+        said.append(f"{told.mark}: {edge_tables.MARKS[told.mark]}.")
     said.append(
         f"Probability ({told.meaning}) of {a} --> {b}: {forward:.2f}; "
         f"of {b} --> {a}: {backward:.2f}."
@@ -352,7 +356,7 @@ def _in_words(told):
         said.append(
             f"The prior gave {a} --> {b} {first:.2g} and {b} --> {a} {second:.2g}."
         )
-    said += _of_association(told)
+    said += _of_association(told, separated)
     if told.score_gain is not None:
         word = "better" if told.score_gain >= 0 else "worse"
         verb = "is" if told.mark else "would be"
@@ -365,7 +369,7 @@ def _in_words(told):
     return dataclasses.replace(told, sentences=tuple(said))
 
 
-def _of_association(told):
+def _of_association(told, separated):
     found = told.association
     if found is None:
         return ["There are too few rows to measure what joins the two."]
@@ -376,7 +380,7 @@ def _of_association(told):
     size = f"a log-likelihood ratio of {found.nats:.4g} nats"
     if found.correlation is not None:
         size = f"a partial correlation of {found.correlation:.3f}"
-    separates = "" if told.mark else ", which separates them in the graph,"
+    separates = ", which separates them in the graph," if separated else ""
     return [
         f"{given}{separates} the two have {size} (linear Gaussian model, p = "
         f"{found.p_value:.2g}, {found.rows:.4g} rows)."

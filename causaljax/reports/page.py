@@ -21,6 +21,8 @@ from causaljax.tables import files
 MEANINGS = {
     "share of class members": "Not estimated. It is the share of those graphs that "
     "fit the data equally well: 1, or 1/2 where the direction is open.",
+    "open ends as halves": "No probability. 1 is an edge -->; one half stands for a "
+    "direction that an open end leaves possible.",
     "share of refits": "The share of refits to resampled rows that have the edge in "
     "this direction; a refit that leaves the direction open counts half.",
     "posterior probability": "The probability of the edge given the table, under the "
@@ -44,8 +46,9 @@ MEANINGS = {
 
 _LIMITS = (
     "A graph learned from a table is a hypothesis. It holds as far as the assumptions "
-    "of the method do: rows are independent, and for all methods but AmortizedDAG no "
-    "cause of two columns is missing from the table.",
+    "of the method do: rows are independent, and no cause of two columns is missing "
+    "from the table. AmortizedDAG, and methods that give marks with a circle, allow "
+    "for such causes.",
     "A pair without an edge shows no direct effect that these rows can tell from "
     "chance. An effect through other columns may remain: follow the arrows.",
     "A probability says how sure the method is of an edge. It says nothing of the size "
@@ -53,7 +56,7 @@ _LIMITS = (
     "A weight is the change of the target for one unit of the source while its other "
     "parents are held fixed, if the relation is linear.",
     "Only an experiment, or knowledge that does not come from this table, can settle "
-    "an edge of open direction.",
+    "an edge of open direction, or an end with a circle.",
 )
 _LOADER = (
     'Bokeh.embed.embed_item(JSON.parse(document.getElementById("model").textContent))'

@@ -11,12 +11,8 @@ from causaljax.plot import layout, style
 from causaljax.reports.summary import spelled
 from causaljax.tables import edges as edge_tables
 
-_DASHES = {
-    edge_tables.DIRECTED: [],
-    edge_tables.UNDIRECTED: [],
-    edge_tables.CONFOUNDED: [6, 4],
-}
-_NODE, _HEAD = 12, 11  # pixels
+_DASHES = {edge_tables.CONFOUNDED: [6, 4]}
+_NODE, _HEAD, _CIRCLE = 12, 11, 8  # pixels
 _BOW = 0.2  # how far the line of a common cause leaves the straight one, by its length
 _MOST_BOW = (0.4, 1.2)  # sideways and upwards
 _SAMPLES = 25  # points of a curve
@@ -46,19 +42,19 @@ const found = [...names.keys()].filter(
 nodes.selected.indices = found
 said.text = text ? `${found.length} of ${names.length} columns found` : ""
 """
-# Heads touch their nodes at any zoom. A label has the room up to the next one, in which
-# longer names are cut.
+# Heads and circles touch their nodes at any zoom. A label has the room up to the next
+# one, in which longer names are cut.
 _DRAW = """
 const {x_range, y_range, properties} = figure
 if (properties.inner_width.is_unset || properties.inner_height.is_unset) return
 const right = figure.inner_width / (x_range.end - x_range.start)
 const up = figure.inner_height / (y_range.end - y_range.start)
-const {to_x, to_y, from_x, from_y, x, y, angle} = heads.data
+const {to_x, to_y, from_x, from_y, x, y, angle, gap} = heads.data
 for (let k = 0; k < x.length; k++) {
   const dx = (to_x[k] - from_x[k]) * right, dy = (to_y[k] - from_y[k]) * up
   angle[k] = Math.atan2(dy, dx) - Math.PI / 2
-  x[k] = to_x[k] - gap * Math.cos(Math.atan2(dy, dx)) / right
-  y[k] = to_y[k] - gap * Math.sin(Math.atan2(dy, dx)) / up
+  x[k] = to_x[k] - gap[k] * Math.cos(Math.atan2(dy, dx)) / right
+  y[k] = to_y[k] - gap[k] * Math.sin(Math.atan2(dy, dx)) / up
 }
 heads.change.emit()
 nodes.data.label = nodes.data.name.map((name, k) => {
@@ -131,9 +127,7 @@ def interactive(
     }
     cut.js_on_change("value", CustomJS(args=used, code=_CUT))
     picture = _figure(source, view, heads, CDSView(filter=shown_heads), nodes)
-    # The tip of bokeh's triangle is size / sqrt(3) from its place.
-    used = {"gap": _NODE / 2 + _HEAD / 3**0.5}
-    used |= {"figure": picture, "nodes": nodes, "heads": heads}
+    used = {"figure": picture, "nodes": nodes, "heads": heads}
     draw = CustomJS(args=used, code=_DRAW)
     for model, changes in (
         (picture, ("inner_width", "inner_height")),
@@ -196,7 +190,7 @@ def _figure(source, view, heads, head_view, nodes):
         line_width="width",
         line_alpha=0.8,
         nonselection_line_alpha=0.15,
-        hover_line_color=style.ORANGE,
+        hover_line_color=style.BLACK,  # which no mark has
     )
     behind: Any = {"background_fill_color": "#fff", "background_fill_alpha": 0.75}
     picture.text(
@@ -217,9 +211,11 @@ def _figure(source, view, heads, head_view, nodes):
         angle="angle",
         source=heads,
         view=head_view,
-        marker="triangle",
-        size=_HEAD,
-        color="colour",
+        marker="marker",
+        size="size",
+        fill_color="fill",
+        line_color="colour",
+        line_width=1.5,
     )
     dots = picture.scatter(
         "x",
@@ -316,22 +312,18 @@ def _edge_data(edges, lines) -> Any:
     data["xs"] = [line[:, 0].round(4).tolist() for line in lines]
     data["ys"] = [line[:, 1].round(4).tolist() for line in lines]
     data["colour"] = [style.EDGES[mark] for mark in edges["mark"]]
-    data["dash"] = [_DASHES[mark] for mark in edges["mark"]]
+    data["dash"] = [_DASHES.get(mark, []) for mark in edges["mark"]]
     rows = edges.to_dict("records")
-    data["strength"] = [_strength(row) for row in rows]
-    data["width"] = [1 + 2 * p for p in data["strength"]]
+    strengths = np.array([edge_tables.strength(row) for row in rows])
+    # No cut hides an edge whose probability nobody estimated.
+    data["strength"] = np.nan_to_num(strengths, nan=1).tolist()
+    data["width"] = (1 + 2 * np.nan_to_num(strengths, nan=1 / 3)).tolist()
     data["edge"] = [
         f"{isolated(a)} {mark} {isolated(b)}"
         for a, mark, b in zip(data["source"], data["mark"], data["target"], strict=True)
     ]
     data["numbers"] = [_numbers(row) for row in rows]
     return data
-
-
-def _strength(row):
-    """How sure an edge is; without its direction where none is claimed."""
-    stable = row["mark"] == edge_tables.UNDIRECTED and not np.isnan(row["stability"])
-    return row["stability" if stable else "probability"]
 
 
 def _numbers(row):
@@ -343,19 +335,29 @@ def _numbers(row):
 
 
 def _head_data(edges, lines) -> Any:
-    """Of each arrowhead its edge, its node, and a point that its line comes from."""
-    data: dict[str, list[Any]] = {
-        name: [] for name in ("edge", "colour", "to_x", "to_y", "from_x", "from_y")
-    }
-    ends = {edge_tables.DIRECTED: (-1,), edge_tables.CONFOUNDED: (0, -1)}
+    """Of each arrowhead and circle its edge, its node, and where its line comes from.
+
+    Arrowheads are triangles, filled with the colour of the line.
+    """
+    rows = []
     for k, (mark, line) in enumerate(zip(edges["mark"], lines, strict=True)):
-        for end in ends.get(mark, ()):
-            come = line[2 if end == 0 else -3]
-            row = (k, style.EDGES[mark], *line[end].tolist(), *come.tolist())
-            for column, value in zip(data.values(), row, strict=True):
-                column.append(value)
-    places = {"x": data["to_x"], "y": data["to_y"], "angle": [0.0] * len(data["edge"])}
-    return {name: list(column) for name, column in (data | places).items()}
+        colour = style.EDGES[mark]
+        ends = zip(edge_tables.ENDS[mark], (0, -1), (2, -3), strict=True)
+        for end, at, come in ends:
+            if end == edge_tables.TAIL:
+                continue
+            points = [*line[at].tolist(), *line[come].tolist()]
+            is_arrow = end == edge_tables.ARROW
+            size = _HEAD if is_arrow else _CIRCLE
+            # The tip of bokeh's triangle is size / sqrt(3) from its place.
+            gap = _NODE / 2 + (size / 3**0.5 if is_arrow else size / 2)
+            shape = "triangle" if is_arrow else "circle"
+            fill = colour if is_arrow else "#ffffff"
+            place = [*points[:2], 0.0]
+            rows.append([k, colour, *points, *place, shape, size, fill, gap])
+    names = ("edge", "colour", "to_x", "to_y", "from_x", "from_y", "x", "y", "angle")
+    names += ("marker", "size", "fill", "gap")
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
 def _node_data(names, places, about, heads) -> Any:

@@ -15,7 +15,6 @@ _MANY_CLASSES = 5  # of a column that are shown
 _WIDEST = 100_000  # characters of a table's line
 # Numbers and words of info_ that are told elsewhere.
 _ELSEWHERE = ("nonfinite", "seconds", "rows", "edge_probabilities")
-_NO_ESTIMATE = "share of class members"  # who are as likely as each other
 
 
 class Lines(NamedTuple):
@@ -52,10 +51,9 @@ def text_table(lines: Lines, *, ascii_only: bool = False) -> str:
 def shown_edges(edges: pd.DataFrame) -> Lines:
     """An edge table as it is shown: what it knows nothing of is left out."""
     meanings = edge_tables.directed_edges(edges)["meaning"].unique().tolist()
-    confounded = (edges["mark"] == edge_tables.CONFOUNDED).any()
     heads = ["source", "", "target"]
     cells: list[Any] = [edges[name] for name in ("source", "mark", "target")]
-    if confounded or meanings != [_NO_ESTIMATE]:
+    if not len(edges) or not set(edges["meaning"]) <= edge_tables.NO_ESTIMATE:
         heads.append(meanings[0] if len(meanings) == 1 else "probability")
         cells.append([f"{number:.2f}" for number in edges["probability"]])
     for name, form in (("weight", ".3g"), ("effect_size", ".3g"), ("stability", ".2f")):
@@ -112,15 +110,15 @@ def diagnostics(info: Mapping[str, Any]) -> list[str]:
 
 def counted(edges: pd.DataFrame, num_columns: int) -> str:
     """What was found, in a phrase: "5 edges among 7 columns, 2 of open direction"."""
-    counts = edges["mark"].value_counts()
     number = len(edge_tables.directed_edges(edges))
     words = f"{number} edge{'s' * (number != 1)} among {num_columns} columns"
-    for mark, what in (
-        (edge_tables.UNDIRECTED, "of open direction"),
-        (edge_tables.CONFOUNDED, "with a likely hidden cause"),
+    for marks, what in (
+        ([edge_tables.UNDIRECTED], "of open direction"),
+        (edge_tables.CIRCLED, "with an end that is not told"),
+        ([edge_tables.CONFOUNDED], "with a likely hidden cause"),
     ):
-        if number := int(counts.get(mark, 0)):
-            pairs = f"pair{'s' * (number != 1)} " * (mark == edge_tables.CONFOUNDED)
+        if number := int(edges["mark"].isin(marks).sum()):
+            pairs = f"pair{'s' * (number != 1)} " * (edge_tables.CONFOUNDED in marks)
             words += f", {number} {pairs}{what}"
     return words
 

@@ -13,12 +13,46 @@ import numpy as np
 import pandas as pd
 
 DIRECTED, UNDIRECTED, CONFOUNDED = "-->", "---", "<->"
+PARTLY_DIRECTED, UNTOLD, HALF_UNDIRECTED = "o->", "o-o", "--o"
 MARKS = {
     DIRECTED: "the source is a cause of the target",
+    PARTLY_DIRECTED: "the target is no cause of the source; the source is a cause of "
+    "the target, or a cause that is not in the table is one of both",
+    UNTOLD: "an edge of which neither end is told: either may be a cause of the other, "
+    "or a cause that is not in the table is one of both",
     UNDIRECTED: "an edge whose direction is not claimed",
-    CONFOUNDED: "no edge, but probably a common cause that is not in the table",
+    HALF_UNDIRECTED: "the source is a cause of the target, or of what the rows were "
+    "selected by",
+    CONFOUNDED: "neither is a direct cause of the other, but probably both are effects "
+    "of a cause that is not in the table",
 }
-"""The marks of edges, and what each means."""
+"""The marks of edges, and what each means.
+
+Those with a circle are of partial ancestral graphs. A row is written so that the right
+end of its mark is an arrow if one end is.
+"""
+
+TAIL, ARROW, CIRCLE = "tail", "arrow", "circle"
+ENDS = {
+    DIRECTED: (TAIL, ARROW),
+    PARTLY_DIRECTED: (CIRCLE, ARROW),
+    UNTOLD: (CIRCLE, CIRCLE),
+    UNDIRECTED: (TAIL, TAIL),
+    HALF_UNDIRECTED: (TAIL, CIRCLE),
+    CONFOUNDED: (ARROW, ARROW),
+}
+"""What each mark has at the source and at the target."""
+
+CIRCLED = tuple(mark for mark, ends in ENDS.items() if CIRCLE in ends)
+"""The marks with an end that is not told."""
+
+_ONE_WAY = tuple(mark for mark, (a, b) in ENDS.items() if a != b)  # cannot be turned
+
+OPEN = (UNDIRECTED, UNTOLD)
+"""The marks of edges that may point either way."""
+
+STATED = (DIRECTED, CONFOUNDED)
+"""The marks that say all of a pair, so that their probability is that of the mark."""
 
 TEXTS = ("source", "target", "mark", "meaning", "why")
 NUMBERS = ("probability", "weight", "effect_size", "stability")
@@ -35,6 +69,9 @@ COLUMNS = (
 )
 """The columns of an edge table."""
 
+NO_ESTIMATE = {"share of class members", "open ends as halves"}
+"""Meanings of probabilities that the data were not asked for."""
+
 LIKELY = 0.5
 """Probability above which a common cause is shown."""
 
@@ -48,9 +85,10 @@ def edge_table(
     meaning: str,
     weights: Any = None,
     effects: Any = None,
-    refitted: bool = False,
+    stability: Any = None,
     confounders: Any = None,
     why: Mapping[tuple[int, int], str] | None = None,
+    marks: Mapping[tuple[int, int], str] | None = None,
 ) -> pd.DataFrame:
     """Writes down a graph, an edge a row.
 
@@ -63,15 +101,19 @@ def edge_table(
       meaning: what these probabilities are, such as "share of refits".
       weights: ``[d, d]`` float, in the units of the table, or None.
       effects: ``[d, d]`` float, without a unit, or None.
-      refitted: whether probabilities are shares of refits.
-      confounders: ``[d, d]`` float, symmetric, P(a hidden common cause), or None.
+      stability: ``[d, d]`` float, the share of refits that join two columns; None
+        without refits.
+      confounders: ``[d, d]`` float, symmetric, P(a hidden common cause), or None; with
+        ``marks``, of the same meaning as ``edge_prob``.
       why: reasons, by the places of source and target.
+      marks: of the edges of the graph and of pairs ``<->``, by the places of source
+        and target; None where ``essential`` and ``confounders`` say all.
 
     Returns:
       DataFrame with ``COLUMNS``, in the order of the names:
 
       - ``source``, ``target``: which of them is which means nothing unless the mark is
-        ``-->``.
+        ``-->`` or ``o->``.
       - ``mark``: of ``MARKS``.
       - ``probability`` of the edge from source to target, or for ``<->`` of the common
         cause; ``meaning``: what kind of number it is.
@@ -99,31 +141,40 @@ def edge_table(
             return np.full(len(i), np.nan)
         return np.asarray(matrix, np.float64)[i, j]
 
-    rows = {
-        "mark": np.where(essential[j, i], UNDIRECTED, DIRECTED),
+    pairs = list(zip(i.tolist(), j.tolist(), strict=True))
+    open_edges = essential[j, i]
+    rows: dict[str, Any] = {
+        "mark": np.where(open_edges, UNDIRECTED, DIRECTED)
+        if marks is None
+        else [marks[pair] for pair in pairs],
         "probability": edge_prob[i, j],
         "meaning": [meaning] * len(i),
         "weight": numbers(weights),
         "effect_size": numbers(effects),
-        # A refit of open direction counts half each way.
-        "stability": numbers(edge_prob + edge_prob.T if refitted else None),
-        "why": [
-            reasons.get(pair, "") for pair in zip(i.tolist(), j.tolist(), strict=True)
-        ],
+        "stability": numbers(stability),
+        "why": [reasons.get(pair, "") for pair in pairs],
     }
     if confounders is not None:
         confounders = np.asarray(confounders, np.float64)
-        apart = np.triu(~(graph | graph.T), 1)
-        k, m = np.nonzero(apart & (confounders > LIKELY))
+        apart, likely = np.triu(~(graph | graph.T), 1), confounders > LIKELY
+        if marks is not None:
+            likely = np.zeros_like(graph)
+            for pair, mark in marks.items():
+                likely[pair] = mark == CONFOUNDED
+        k, m = np.nonzero(apart & likely)
         count, empty = len(k), np.full(len(k), np.nan)
         more = {
             "mark": [CONFOUNDED] * count,
             "probability": confounders[k, m],
-            "meaning": ["of a hidden common cause"] * count,
+            "meaning": ["of a hidden common cause" if marks is None else meaning]
+            * count,
             "weight": empty,
             "effect_size": empty,
-            "stability": empty,
-            "why": [""] * count,
+            "stability": empty if stability is None else np.asarray(stability)[k, m],
+            "why": [
+                reasons.get(pair, "")
+                for pair in zip(k.tolist(), m.tolist(), strict=True)
+            ],
         }
         rows = {name: [*cells, *more[name]] for name, cells in rows.items()}
         i, j = np.concatenate([i, k]), np.concatenate([j, m])
@@ -175,9 +226,10 @@ def marked_edges(
             raise ValueError(f"an edge joins {source!r} to itself: remove it")
         pair, turned = (source, target), (target, source)
         there = turned if turned in marks else pair
-        if there == turned and marks[turned] == mark == DIRECTED:
+        twice = there == turned and marks[turned] == mark
+        if twice and mark == DIRECTED:
             marks[turned] = UNDIRECTED
-        elif marks.setdefault(there, mark) != mark:
+        elif marks.setdefault(there, mark) != mark or (twice and mark in _ONE_WAY):
             raise ValueError(
                 f"{source!r} and {target!r} are joined by {marks[there]} and by "
                 f"{mark}: keep one of them"
@@ -185,7 +237,7 @@ def marked_edges(
         numbers.setdefault(there, known)
     directed = nx.DiGraph()
     directed.add_nodes_from(names)
-    directed.add_edges_from(pair for pair, mark in marks.items() if mark == DIRECTED)
+    directed.add_edges_from(pair for pair, mark in marks.items() if mark in _ONE_WAY)
     try:
         place = {name: k for k, name in enumerate(nx.topological_sort(directed))}
     except nx.NetworkXUnfeasible:
@@ -208,6 +260,36 @@ def marked_edges(
     return _typed(table | {"mark": [*marks.values()]})
 
 
+def with_ends(a: str, b: str, ends: tuple[str, str]) -> tuple[str, str, str]:
+    """Source, target and mark of an edge that has these ends at a and at b.
+
+    Example:
+      >>> with_ends("x", "y", (ARROW, CIRCLE))
+      ('y', 'x', 'o->')
+    """
+    for mark, known in ENDS.items():
+        if known == ends:
+            return a, b, mark
+    return with_ends(b, a, ends[::-1])
+
+
+def strength(row: Mapping[str, Any]) -> float:
+    """How sure an edge is.
+
+    Args:
+      row: of an edge table.
+
+    Returns:
+      Its probability, NaN where its meaning is of ``NO_ESTIMATE``; of an edge whose
+      mark is none of ``STATED`` its stability, if that is known, as its probability is
+      that of one direction alone.
+    """
+    if row["meaning"] in NO_ESTIMATE:
+        return math.nan
+    stable = row["mark"] not in STATED and not math.isnan(row["stability"])
+    return row["stability" if stable else "probability"]
+
+
 def directed_edges(edges: pd.DataFrame) -> pd.DataFrame:
     """The rows of an edge table that are edges of the one graph found."""
     return edges[edges["mark"] != CONFOUNDED]
@@ -219,8 +301,8 @@ def adjacency(edges: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def claims(edges: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """What is claimed: as ``adjacency``, ``---`` with a 1 at both places."""
-    open_edges = _matrix(edges[edges["mark"] == UNDIRECTED], names)
+    """What is claimed: as ``adjacency``, with a 1 at both places of ``OPEN`` edges."""
+    open_edges = _matrix(edges[edges["mark"].isin(OPEN)], names)
     return _framed(_matrix(directed_edges(edges), names) | open_edges.T, names)
 
 
@@ -252,9 +334,10 @@ def to_networkx(edges: pd.DataFrame, names: Sequence[str]) -> nx.DiGraph:
 
     Returns:
       ``networkx.DiGraph`` over all columns, edges with ``undirected``, and with
-      ``probability`` and ``weight`` where they are known. Its ``kind`` is "cpdag" if an
-      edge is undirected and "dag" otherwise. Pairs of mark ``<->`` have no edge: if
-      there are any, its attribute ``confounded`` holds them, a JSON text of lists
+      ``probability`` and ``weight`` where they are known; an edge whose mark has a
+      circle has it as ``mark``. Its ``kind`` is "pag" if there is such an edge, else
+      "cpdag" if an edge is undirected, else "dag". Pairs of mark ``<->`` have no edge:
+      if there are any, its attribute ``confounded`` holds them, a JSON text of lists
       ``[source, target, probability]``, probability null if unknown. All values are of
       Python's own types, which every networkx writer accepts.
     """
@@ -262,8 +345,8 @@ def to_networkx(edges: pd.DataFrame, names: Sequence[str]) -> nx.DiGraph:
     result.add_nodes_from(names)
     confounded = []
     for row in edges.to_dict("records"):
-        source, target, undirected = row["source"], row["target"], False
-        known = {
+        source, target = row["source"], row["target"]
+        known: dict[str, Any] = {
             name: float(row[name])
             for name in ("probability", "weight")
             if not math.isnan(row[name])
@@ -271,9 +354,14 @@ def to_networkx(edges: pd.DataFrame, names: Sequence[str]) -> nx.DiGraph:
         if row["mark"] == CONFOUNDED:
             confounded.append([source, target, known.get("probability")])
             continue
-        if row["mark"] == UNDIRECTED:
-            result.graph["kind"], undirected = "cpdag", True
+        if row["mark"] in CIRCLED:
+            known["mark"] = row["mark"]
+        undirected = row["mark"] in OPEN
         result.add_edge(source, target, **known, undirected=undirected)
+    if edges["mark"].isin(CIRCLED).any():
+        result.graph["kind"] = "pag"
+    elif edges["mark"].isin(OPEN).any():
+        result.graph["kind"] = "cpdag"
     if confounded:
         result.graph["confounded"] = json.dumps(confounded)
     return result
@@ -287,7 +375,7 @@ def from_networkx(graph: nx.Graph) -> tuple[pd.DataFrame, list[str]]:
 
     Args:
       graph: its names are the texts of its nodes. Attributes that ``to_networkx`` does
-        not name are left out.
+        not name are left out, as is a ``mark`` that is none of those with a circle.
 
     Returns:
       What ``marked_edges`` makes, and all names.
@@ -307,6 +395,8 @@ def from_networkx(graph: nx.Graph) -> tuple[pd.DataFrame, list[str]]:
         if undirected not in (False, True):
             raise ValueError(f"undirected of {pair} is {undirected!r}: write 0 or 1")
         mark = DIRECTED if graph.is_directed() and not undirected else UNDIRECTED
+        if graph.is_directed() and about.get("mark") in CIRCLED:
+            mark = about["mark"]
         known = {
             name: _number(about[name], name, pair)
             for name in ("probability", "weight")
