@@ -837,3 +837,18 @@ def test_rows_with_gaps_or_settings_do_not_count(name):
             np.testing.assert_allclose(gaps[concerned], without[concerned], rtol=1e-3)
     twice = log_p(weight=np.full(30, 2, np.float32))
     assert (twice <= whole + 1e-5).mean() > 0.8
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_copies_depend_on_each_other_and_on_nothing_else_given_each_other(name):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 4)) + rng.normal(size=(30, 1))
+    if name in ("g_squared", "chi_squared"):
+        x = np.round(x)
+    x[:, 1] = x[:, 0]
+    log_p = answers(name)(make_problem(x.astype(np.float32))).log_p
+    log_p = dict(zip(ASKED, np.asarray(log_p), strict=True))
+    for z in [(), (2,), (3,)]:
+        assert log_p[0, 1, z] < np.log(0.01)
+    for test in [(0, 2, (1,)), (0, 3, (1, 2)), (1, 3, (0,))]:
+        assert log_p[test] > np.log(0.05), test
