@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from causaljax.core.types import Posterior as Posterior
     from causaljax.core.types import Problem as Problem
     from causaljax.core.types import make_problem as make_problem
+    from causaljax.estimators import CDNOD as CDNOD
     from causaljax.estimators import FCI as FCI
     from causaljax.estimators import PC as PC
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import BayesianDAG as BayesianDAG
+    from causaljax.estimators import CausalDeFinetti as CausalDeFinetti
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
     from causaljax.estimators import FederatedCDNOD as FederatedCDNOD
     from causaljax.estimators import FederatedClient as FederatedClient
@@ -47,6 +49,8 @@ _HOME = {
     "tables.datasets": ["load_sachs"],
     "tables.files": ["read_result"],
     "estimators": [
+        "CDNOD",
+        "CausalDeFinetti",
         "FCI",
         "PC",
         "AmortizedDAG",

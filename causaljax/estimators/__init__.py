@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     )
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
     from causaljax.estimators.bayesian import BayesianDAG as BayesianDAG
+    from causaljax.estimators.causal_de_finetti import (
+        CausalDeFinetti as CausalDeFinetti,
+    )
+    from causaljax.estimators.cdnod import CDNOD as CDNOD
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
     from causaljax.estimators.fci import FCI as FCI
     from causaljax.estimators.federated import FederatedCDNOD as FederatedCDNOD
@@ -37,6 +41,8 @@ _HOME = {
     "assumptions": ["diagnose_assumptions"],
     "base": ["BaseGraphEstimator"],
     "bayesian": ["BayesianDAG"],
+    "causal_de_finetti": ["CausalDeFinetti"],
+    "cdnod": ["CDNOD"],
     "continuous": ["ContinuousDAG"],
     "fci": ["FCI"],
     "federated": ["FederatedCDNOD"],
