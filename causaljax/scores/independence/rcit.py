@@ -297,8 +297,13 @@ def _read_given(sums, agreed):
     num = len(mean)
     # A regression that takes most degrees of freedom leaves the test no power.
     kept = jnp.arange(num, dtype=rows.dtype) < rows / _ROWS_PER_FEATURE
-    scale = jnp.where(kept, _inverse_root(jnp.diagonal(covariance)), 0)
-    ridge = jnp.maximum(agreed.ridge, float(jnp.finfo(scale.dtype).eps) * num**2)
+    rounding = float(jnp.finfo(mean.dtype).eps) * num
+    ridge = jnp.maximum(agreed.ridge, rounding * num)
+    # Standardised, a feature that hardly varies would have errors above the ridge, and
+    # the matrix no factor.
+    variance = jnp.diagonal(covariance)
+    kept &= variance > rounding / ridge
+    scale = jnp.where(kept, _inverse_root(variance), 0)
     identity = jnp.eye(num, dtype=scale.dtype)
     system = covariance * scale[:, None] * scale[None] + ridge * identity
     factor = jnp.linalg.cholesky(system)
