@@ -97,13 +97,37 @@ def _classes():
     return fit
 
 
-def _independence():
+def _causal_learn():
+    from causallearn.search.ConstraintBased.FCI import fci
+    from causallearn.search.ConstraintBased.PC import pc
     from causallearn.utils.cit import CIT
 
-    def fit(x, method, tests):  # tests: [k, 2 + m], columns x, y, z of each
-        test = CIT(x, method)
-        p = np.array([test(int(a), int(b), list(map(int, z))) for a, b, *z in tests])
-        return p < 0.05, p  # no graph: what is rejected, and the p-values
+    def fit(x, method, tests=(), alpha=0.05, test="fisherz"):
+        # With "pc" and "fci", x may also be [k, n, d]: k tables, and then k graphs.
+        if method == "pc":
+            graphs = [
+                pc(table, alpha, test, show_progress=False).G for table in _each(x)
+            ]
+            # [i, j] is the mark at i: -1 a tail, 1 a head. PC marks contradictory
+            # directions with two heads: an edge all the same.
+            marks = np.array([graph.graph for graph in graphs])
+            other = marks.swapaxes(1, 2)
+            found = (marks == -1) | ((marks == 1) & (other == 1))
+        elif method == "fci":  # the graph is of `causaljax.graphs.marks`
+            graphs = [
+                fci(table, test, alpha, show_progress=False) for table in _each(x)
+            ]
+            marks = np.array([graph.graph for graph, _ in graphs])
+            found = np.select([marks == -1, marks == 1, marks == 2], [1, 2, 3])
+            found = found.swapaxes(1, 2)
+        else:  # tests: [k, 2 + m], columns x, y, z of each
+            asked = CIT(x, method)
+            p = [asked(int(a), int(b), list(map(int, z))) for a, b, *z in tests]
+            return np.array(p) < 0.05, np.array(p)  # what is rejected, and p-values
+        return found if x.ndim == 3 else found[0], None
+
+    def _each(x):
+        return x if x.ndim == 3 else x[None]
 
     return fit
 
@@ -233,7 +257,7 @@ RIVALS = {
     "andrey_fci": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_fci),
     "andrey_lingam": ("numpy==2.4.6 andrey-core==0.10.0", _andrey_lingam),
     "boss": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _boss),
-    "causal-learn": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _independence),
+    "causal-learn": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _causal_learn),
     "classes": ("numpy==2.4.6 scipy==1.17.1 causal-learn==0.1.4.8", _classes),
     "dibs": ("jax==0.10.2 jaxlib==0.10.2 numpy==2.4.6 dibs-lib==1.3.3", _dibs),
     "direct_lingam": ("numpy==2.2.6 scipy==1.13.1 lingam==1.13.0", _direct_lingam),

@@ -578,3 +578,17 @@ def test_triples_are_judged_by_the_sets_that_separate(sets, expected):
         at = verdicts.triples.tolist().index([0, 4, 1])
         assert verdicts.collider[at] == (collider == 1)
         assert verdicts.noncollider[at] == (collider == 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_far_sets_are_of_those_that_may_be_ancestors(seed):
+    table = simulated(np.random.default_rng(seed), 12, 500)[:, :9]
+    near = fci_search(fisher_z(table), 9, fci.Config(far_sets=False))
+    far = fci_search(fisher_z(table), 9, FCI)
+    graph = (near.marks > 0).astype(int) * Mark.CIRCLE
+    a, b, c = near.verdicts.triples[near.verdicts.collider].T
+    graph[a, b] = graph[c, b] = Mark.ARROW
+    above = ancestors((graph > 0) & (graph.T != Mark.ARROW))
+    for i, j in np.argwhere(far.separated & ~near.separated):
+        members = far.separators[i, j][far.separators[i, j] >= 0]
+        assert (above[members, i] | above[members, j]).all()

@@ -17,6 +17,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("advise", help="say which method a table asks for")
     parser.set_defaults(command=_advise, method=None)
     loading.add_data_options(parser)
+    loading.add_question_options(parser)
 
 
 def _advise(options: Any, reply: Reply) -> None:
@@ -27,7 +28,12 @@ def _advise(options: Any, reply: Reply) -> None:
     enable_cache(options, reply)
     known = reading.known(options, loaded) | {"regimes": loaded.regimes}
     with coded("invalid_data"):
-        advice = causaljax.recommend(loaded.table, random_state=options.seed, **known)
+        advice = causaljax.recommend(
+            loaded.table,
+            random_state=options.seed,
+            **loading.question(options),
+            **known,
+        )
     method = method_name(advice.method)
     reply.run = {
         "settings": {"columns": known["columns"], "kinds": known["kinds"]},

@@ -34,6 +34,7 @@ def add(commands: Any) -> None:
         choices=METHODS,
         help="left out, the one that `advise` suggests is taken",
     )
+    loading.add_question_options(parser)
     parser.add_argument("--out", metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--report",
@@ -64,6 +65,14 @@ def _fit(options: Any, reply: Reply) -> None:
         raise CodedError(
             "usage", f"--set {options.set[0]}: name its method by --method"
         )
+    if options.method is not None and (options.hidden_causes or options.domain):
+        name = "--hidden-causes" if options.hidden_causes else "--domain"
+        raise CodedError(
+            "option_not_applicable",
+            f"{name} serves the choice of a method, and --method {options.method} has "
+            "chosen it: leave one out, or take --method fci, or --method cdnod with "
+            "--set domain=COLUMN",
+        )
     loading.check_seed(options)
     with reply.hearing():
         loaded = loading.load(options)
@@ -81,7 +90,10 @@ def _fit(options: Any, reply: Reply) -> None:
     with reply.hearing(), _of_settings_or_data(estimator):
         if estimator is None:
             estimator = causaljax.discover(
-                loaded.table, random_state=options.seed, **known
+                loaded.table,
+                random_state=options.seed,
+                **loading.question(options),
+                **known,
             )
         else:
             estimator.fit(loaded.table, **known)

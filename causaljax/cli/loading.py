@@ -19,6 +19,26 @@ _CAUTION = (
 )
 
 
+def add_question_options(parser: Any) -> None:
+    """What ``fit`` and ``advise`` are told that no table tells."""
+    parser.add_argument(
+        "--hidden-causes",
+        action="store_true",
+        help="causes of several columns may be missing from the table",
+    )
+    parser.add_argument(
+        "--domain",
+        metavar="COLUMN",
+        help="the column that says which site or time a row is from, where mechanisms "
+        "may differ",
+    )
+
+
+def question(options: Any) -> dict[str, Any]:
+    """What the options of ``add_question_options`` say, as ``discover`` takes it."""
+    return {"hidden_causes": options.hidden_causes, "domain": options.domain}
+
+
 def add_data_options(parser: Any) -> None:
     """What ``fit`` and ``advise`` are told of a table."""
     parser.add_argument(

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import warnings
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from causaljax.core.types import Kind
 from causaljax.estimators.amortized import AmortizedDAG
 from causaljax.estimators.base import BaseGraphEstimator
+from causaljax.estimators.cdnod import CDNOD
 from causaljax.estimators.fci import FCI
 from causaljax.estimators.latent_interventions import LatentInterventionDAG
 from causaljax.estimators.linear import LinearDAG
@@ -23,6 +25,7 @@ from causaljax.tables.scan import Scan, scan_file
 METHODS = {
     method.__name__: method
     for method in (
+        CDNOD,
         FCI,
         AmortizedDAG,
         LatentInterventionDAG,
@@ -74,6 +77,7 @@ class Advice:
 def recommend(
     X: Any,
     *,
+    domain: Hashable | None = None,
     hidden_causes: bool = False,
     random_state: Any = 0,
     **known: Any,
@@ -82,22 +86,25 @@ def recommend(
 
     The rules, the first that applies:
 
-    1. Causes may be hidden, as only you can say: ``FCI``.
-    2. Rows have regimes: ``LatentInterventionDAG``, which finds what each regime did.
-    3. A column has classes without an order, or a quarter of the columns has classes:
+    1. A column names the domain of each row, as you say: ``CDNOD``.
+    2. Causes may be hidden, as only you can say: ``FCI``.
+    3. Rows have regimes: ``LatentInterventionDAG``, which finds what each regime did.
+    4. A column has classes without an order, or a quarter of the columns has classes:
        ``MixedDAG``.
-    4. Fewer than 100 rows, on which no test has power, and not more columns than the
+    5. Fewer than 100 rows, on which no test has power, and not more columns than the
        shipped network was trained on: ``AmortizedDAG``.
-    5. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth
+    6. Equations are linear: ``LinearDAG``. They count as linear if fewer than a tenth
        of the edges that it draws fail its test of residuals (``info_["directions"]``).
-    6. At most 25 columns: ``NeuralDAG``, which takes a minute or two.
-    7. As many columns as the network was trained on: ``AmortizedDAG``; beyond them
+    7. At most 25 columns: ``NeuralDAG``, which takes a minute or two.
+    8. As many columns as the network was trained on: ``AmortizedDAG``; beyond them
        ``LinearDAG(noise="gaussian")``.
 
     No rule reads the names of columns, and nothing is sent anywhere.
 
     Args:
       X: as the estimators' ``fit`` takes it.
+      domain: the column that says which site or time a row is from, where mechanisms
+        may differ; None for none.
       hidden_causes: whether causes of several columns may be missing from the table.
       random_state: as of the estimators.
       **known: ``interventions``, ``regimes``, ``knowledge``, ``kinds``, ``columns`` and
@@ -119,12 +126,13 @@ def recommend(
       'LinearDAG'
     """
     table = _scanned(X, known)
-    return _advised(table, hidden_causes, random_state, None, known)[0]
+    return _advised(table, domain, hidden_causes, random_state, None, known)[0]
 
 
 def discover(
     X: Any,
     *,
+    domain: Hashable | None = None,
     hidden_causes: bool = False,
     progress: bool | None = None,
     random_state: Any = 0,
@@ -134,6 +142,7 @@ def discover(
 
     Args:
       X: as the estimators' ``fit`` takes it.
+      domain: as of ``recommend``.
       hidden_causes: as of ``recommend``.
       progress: as of the estimators.
       random_state: as of the estimators.
@@ -155,7 +164,7 @@ def discover(
       'LinearDAG'
     """
     X = _scanned(X, known)  # read once
-    advice, model = _advised(X, hidden_causes, random_state, progress, known)
+    advice, model = _advised(X, domain, hidden_causes, random_state, progress, known)
     if model is None:
         model = advice.estimator(random_state=random_state, progress=progress)
         model.fit(X, **known)
@@ -173,7 +182,7 @@ def _scanned(X, known):
     return scan_file(X, kinds=known.get("kinds"), columns=known.get("columns"))
 
 
-def _advised(X, hidden_causes, random_state, progress, known):
+def _advised(X, domain, hidden_causes, random_state, progress, known):
     """The advice, and the estimator as it is advised if it is fitted already."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -206,6 +215,13 @@ def _advised(X, hidden_causes, random_state, progress, known):
 
     if not isinstance(hidden_causes, bool):
         raise ValueError(f"hidden_causes must be True or False, not {hidden_causes!r}")
+    if domain is not None and hidden_causes:
+        raise ValueError(
+            "domain and hidden_causes ask for two methods, CDNOD and FCI: give one"
+        )
+    if domain is not None:
+        reason = f"Mechanisms may differ by {domain}."
+        return advise(CDNOD, reason, domain=domain)
     if hidden_causes:
         reason = "Causes of several columns may be missing from the table."
         return advise(FCI, reason)

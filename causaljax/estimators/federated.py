@@ -268,13 +268,13 @@ class FederatedCDNOD(BaseConstraintGraph):
             ],
             "independent_changes": [
                 {
-                    "effect": names[sink.variable],
-                    "causes": [names[cause] for cause in sink.causes],
-                    "score": sink.score,
-                    "p_value": sink.p,
-                    "taken": sink.taken,
+                    "effect": names[one.effect],
+                    "causes": [names[one.cause]],
+                    "score": one.score,
+                    "p_value": one.p,
+                    "taken": one.taken,
                 }
-                for sink in found.sinks
+                for one in found.directions
             ],
         }
         return FitResult(extension(may), may, None, posterior, info, closed)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from causaljax.core.compiling import quick_jit
 from causaljax.core.options import option
 from causaljax.graphs.marks import from_graph
 from causaljax.kernels.constraint.questions import BATCHES, Asker, Test
@@ -28,9 +29,12 @@ class Config:
     """Settings of the search.
 
     Two variables are taken for independent if the p-value is at least ``alpha``.
+    ``most_tables`` is how many ordered pairs of rows of an environment are asked and
+    put ``together``.
     """
 
     alpha: float = option(0.05, above=0, below=1)
+    most_tables: int = option(6, least=1)
 
 
 class Found(NamedTuple):
@@ -45,27 +49,105 @@ class Found(NamedTuple):
     num_tests: int
 
 
-def rows_of_pairs(x: np.ndarray, environment: np.ndarray) -> np.ndarray:
-    """The first two rows of every environment, side by side.
+def rows_of_pairs(
+    x: np.ndarray, environment: np.ndarray, most_tables: int = 1
+) -> np.ndarray:
+    """Two rows of every environment, side by side.
 
     Args:
       x: ``[n, d]``.
       environment: ``[n]``, labels; those of one row are left out.
+      most_tables: how many ordered pairs of rows are taken of each environment.
 
     Returns:
-      ``[k, 2 d]``, one row an environment, so that rows are independent: column i is
-      variable i of the first row, column d + i of the second.
+      ``[t, k, 2 d]``, tables of one row an environment, so that the rows of a table are
+      independent: column i is variable i of one row, column d + i of another. The first
+      table has the first two rows. There are as many tables as the largest environment
+      has ordered pairs, and ``most_tables`` at most; smaller ones repeat theirs.
 
     Example:
-      >>> rows_of_pairs(np.arange(8).reshape(4, 2), np.array([5, 3, 5, 5])).tolist()
-      [[0, 1, 4, 5]]
+      >>> x, environment = np.arange(8).reshape(4, 2), np.array([5, 3, 5, 5])
+      >>> rows_of_pairs(x, environment).tolist()
+      [[[0, 1, 4, 5]]]
+      >>> rows_of_pairs(x, environment, most_tables=3)[1:].tolist()
+      [[[4, 5, 6, 7]], [[6, 7, 0, 1]]]
     """
+    environment = np.asarray(environment)
     order = np.argsort(environment, kind="stable")
-    sorted_ = np.asarray(environment)[order]
-    first = np.flatnonzero(np.append(True, sorted_[1:] != sorted_[:-1])[: len(order)])
-    first = first[first + 1 < len(order)]
-    first = first[sorted_[first] == sorted_[first + 1]]
-    return np.concatenate([x[order[first]], x[order[first + 1]]], axis=1)
+    _, first, size = np.unique(
+        environment[order], return_index=True, return_counts=True
+    )
+    first, size = first[size > 1], size[size > 1]
+    number = int(np.minimum((size * (size - 1)).max(initial=0), most_tables))
+    # Pairs of neighbours come first, then those two rows apart, and so on.
+    place = np.arange(number)[:, None] % (size * (size - 1))
+    one = place % size
+    other = (one + 1 + place // size) % size
+    return np.concatenate([x[order[first + one]], x[order[first + other]]], axis=2)
+
+
+def normal_scores(x: np.ndarray) -> np.ndarray:
+    """Columns with the ranks of a normal distribution.
+
+    What is independent stays so. Kernels of standardised columns see less of those
+    that have far values.
+
+    Args:
+      x: ``[n, d]`` float. Equal values get the mean of their ranks.
+
+    Returns:
+      ``[n, d]`` float.
+
+    Example:
+      >>> normal_scores(np.array([[1.0], [9.0], [2.0]])).round(2) + 0.0
+      array([[-0.97],
+             [ 0.97],
+             [ 0.  ]], dtype=float32)
+    """
+    shares = np.empty(x.shape)
+    for column, share in zip(x.T, shares.T, strict=True):
+        _, of_row, counts = np.unique(column, return_inverse=True, return_counts=True)
+        share[:] = ((np.cumsum(counts) - counts / 2) / max(len(x), 1))[of_row]
+    return np.asarray(_quantiles(shares.astype(x.dtype)))
+
+
+_quantiles = quick_jit(jax.scipy.special.ndtri, once=True)
+
+
+def together(tests: Sequence[Test]) -> Test:
+    """One test of the answers of several, which may depend on each other.
+
+    With p_t the p-values, the mean of ``tan(pi (1/2 - p_t))`` is about as large under
+    independence as that of one of them, however they depend on each other (Cauchy's
+    combination). The power is that of the smallest ones.
+
+    Args:
+      tests: of the same variables, of other rows of the same environments.
+
+    Returns:
+      The test.
+
+    Source: Liu and Xie 2020, "Cauchy combination test".
+
+    Example:
+      >>> answers = [np.log([0.02, 0.5]), np.log([0.02, 0.2])]
+      >>> tests = [lambda x, y, z, used, log_p=log_p: log_p for log_p in answers]
+      >>> np.exp(together(tests)(None, None, None, None)).round(2).tolist()
+      [0.02, 0.31]
+    """
+    if len(tests) == 1:
+        return tests[0]
+
+    def test(x, y, z, used):
+        log_p = np.stack([np.asarray(one(x, y, z, used), np.float64) for one in tests])
+        # A p-value near 1 would outweigh all others.
+        p = np.minimum(np.exp(log_p), 0.99)
+        far = np.logaddexp.reduce(-log_p) - math.log(len(tests))
+        small = log_p.min(axis=0) < math.log(1e-8)  # tan(pi / 2 - a) is 1 / a
+        mean = np.tan(np.pi * (0.5 - np.where(small, 0.5, p))).mean(axis=0)
+        return np.where(small, -far, np.log(0.5 - np.arctan(mean) / np.pi))
+
+    return test
 
 
 def search(
@@ -82,7 +164,7 @@ def search(
 
     Args:
       test: of independence of 2 d variables, columns as of ``rows_of_pairs``, its rows
-        environments.
+        environments; or several such tests ``together``.
       num_variables: d.
       config: settings.
       batches: as of ``pc.search``.

@@ -534,7 +534,8 @@ def search(
         client,
         config,
         weight=weight,
-        allowed=allowed,
-        required=required,
+        # The domain is the last variable, and may change any other one.
+        allowed=None if allowed is None else np.pad(allowed, (0, 1), constant_values=1),
+        required=None if required is None else np.pad(required, (0, 1)),
         batches=BATCHES,
     )

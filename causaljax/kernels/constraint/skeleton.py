@@ -84,6 +84,7 @@ def separate(
     size: int,
     log_alpha: float,
     asked_before: np.ndarray | None = None,
+    before: np.ndarray | None = None,
 ) -> Skeleton:
     """Looks for separating sets of one size.
 
@@ -96,6 +97,8 @@ def separate(
       log_alpha: a set separates if the logarithm of the p-value is at least this.
       asked_before: ``[d, d]`` bool; sets that lie in a row of either variable are left
         out.
+      before: ``[d, d]`` bool; sets with a member k that [k, i] has for neither variable
+        i are left out.
 
     Returns:
       The skeleton; pairs that a set separates are not joined.
@@ -108,6 +111,10 @@ def separate(
             known = asked_before[pairs[pair][:, :, None], given[:, None]].all(axis=2)
             new = ~np.any(known, axis=1)
             pair, given = pair[new], given[new]
+        if before is not None:
+            ends = pairs[pair]
+            early = before[given, ends[:, :1]] | before[given, ends[:, 1:]]
+            pair, given = pair[early.all(axis=1)], given[early.all(axis=1)]
         log_p = ask(pairs[pair, 0], pairs[pair, 1], given)
         order = np.lexsort((-log_p, pair))
         pair, log_p, given = pair[order], log_p[order], given[order]
