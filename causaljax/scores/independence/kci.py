@@ -13,11 +13,13 @@ elementwise product of R K_x R and R K_y R, times
 
     c = tr(S^2) / sum_i S_ii^2,   S the centred R^2;
 
-three moments of that sum give the p-value. With features of variance 1 left by z, tr
-(S^2) is the mean of the statistic and sum_i S_ii^2 that of the weights' sum. The
-authors have no c: of 250 tables of 200 rows with three z, they would reject .16 and not
-.05. That n / tr(R), the ratio if all rows had equal influence, takes its place makes it
-.00.
+three moments of that sum give the p-value. Where what z leaves of x and y has the same
+variance in all rows, c is the ratio of the means of the statistic and of the sum of the
+weights without c. (The authors have no c.) Of 250 tables of 200 rows with three z, .16
+would be rejected at level .05 without c, and .00 with n / tr(R), which c is if all rows
+have equal influence. Of 4,000 such tables this test rejected .035 with one z and .031
+with three, and of those with three z and long tails (cubes of x and y) .006.
+
 Without conditioning variables (HSIC) the statistic is tr(K_x K_y), of other widths, and
 the weights are the products of the eigenvalues of K_x / sqrt(n) and K_y / sqrt(n).
 
