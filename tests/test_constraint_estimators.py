@@ -75,7 +75,8 @@ def test_the_collider_and_what_follows_are_found(table):
 
 def test_words_are_tested_by_counts(table):
     model = PC().fit(classes())
-    assert model.info_["test"] == "g_squared"
+    assert model.info_["test"] == "chi_squared"
+    assert drawn(PC(test="g_squared").fit(classes())) == drawn(model)
     assert drawn(model) == {("a", "-->", "c"), ("b", "-->", "c"), ("c", "-->", "d")}
     both = table.assign(c=np.where(table["c"] > 0, "high", "low"))
     model = PC().fit(both)

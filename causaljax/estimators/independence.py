@@ -64,7 +64,7 @@ def choose(name: str, problem: Problem, columns: Sequence[str]) -> Chosen:
     """A test by its name, set up for a table.
 
     Args:
-      name: of ``NAMES``. "auto" is "fisher_z" for tables of numbers, "g_squared" for
+      name: of ``NAMES``. "auto" is "fisher_z" for tables of numbers, "chi_squared" for
         tables of classes and "degenerate_gaussian" for tables of both.
       problem: the table, its arrays numpy's.
       columns: their names.
@@ -80,7 +80,8 @@ def choose(name: str, problem: Problem, columns: Sequence[str]) -> Chosen:
     if name == "auto":
         name = "degenerate_gaussian" if nominal.any() else "fisher_z"
         if not counted.any():
-            name = "g_squared"
+            # G-squared rejects too often where cells have few rows.
+            name = "chi_squared"
     if name == "fisher_z":
         gaps = not problem.observed[problem.weight > 0].all()
         test = partial_correlation.FISHER_Z_ROWS if gaps else None

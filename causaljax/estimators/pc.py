@@ -19,8 +19,8 @@ class PC(BaseConstraintGraph):
         of classes; "regression" likewise, by logistic regressions of classes, and takes
         a thousand times as long; "kci" any relation of numbers in some hundreds of
         rows, "rcit" and "rcot" in long tables. "auto" is "fisher_z" for tables of
-        numbers, "g_squared" for tables of classes and "degenerate_gaussian" for tables
-        of both.
+        numbers, "chi_squared" for tables of classes and "degenerate_gaussian" for
+        tables of both.
       alpha: the level: a set separates two columns if the p-value is at least this; .05
         if None. No correction is made for the number of tests.
       collider_rule: which sets say that an unshielded triple is a collider: the one
