@@ -852,3 +852,21 @@ def test_copies_depend_on_each_other_and_on_nothing_else_given_each_other(name):
         assert log_p[0, 1, z] < np.log(0.01)
     for test in [(0, 2, (1,)), (0, 3, (1, 2)), (1, 3, (0,))]:
         assert log_p[test] > np.log(0.05), test
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", ["RCIT", "RCOT"])
+def test_features_that_hardly_vary_leave_a_test_its_power(name):
+    """Frequencies near 0 once left matrices without a factor, and the p-value 1."""
+    rng, d = np.random.default_rng(0), 4
+    x = rng.normal(size=(400, d))
+    for j in range(1, d):
+        x[:, j] += x[:, j - 1] + np.sin(2 * x[:, j - 1])
+    # Neighbours in a chain, given a variable that does not stand between them.
+    tests = [(0, 1, (2,)), (0, 1, (3,)), (1, 2, (0,)), (1, 2, (3,)), (2, 3, (0,))]
+    test, problem = getattr(rcit, name), make_problem(x)
+    prepare, answer = jax.jit(test.prepare), jax.jit(test.p_values)
+    ask = asked(*tests, width=1)
+    for seed in range(20):
+        stats = prepare(jax.random.key(seed), problem, rcit.Config())
+        assert (np.asarray(answer(stats, *ask).log_p) < np.log(0.05)).all()
