@@ -23,7 +23,7 @@ from causaljax.tables import frame, notices
 
 _TEST = 4  # folded into the key of its draws
 _ENOUGH = 200  # environments that tell directions
-_LONG = 1000  # environments beyond which KCI takes too long
+_LONG = 500  # environments beyond which KCI takes too long
 
 
 class CausalDeFinetti(BaseGraphEstimator):
@@ -40,7 +40,7 @@ class CausalDeFinetti(BaseGraphEstimator):
     Args:
       environment: the name of the column that says to which environment a row belongs.
         It is no variable of the graph.
-      test: of independence. "auto" is "kci" for numbers in up to 1,000 environments and
+      test: of independence. "auto" is "kci" for numbers in up to 500 environments and
         "rcit" in more, "g_squared" for tables of classes and "degenerate_gaussian" for
         tables of both; others are as of ``PC``.
       alpha: the level: two variables are independent if the p-value is at least this;
