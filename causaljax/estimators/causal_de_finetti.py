@@ -102,6 +102,12 @@ class CausalDeFinetti(BaseGraphEstimator):
     def _reads_classes(self):
         return True
 
+    def _accepts_missing(self):
+        return True  # a column without variation depends on nothing
+
+    def _fills_gaps(self, problem, columns):
+        return True
+
     def _num_imputations(self):
         return 1  # rows count, of which there must not be copies
 
@@ -113,6 +119,11 @@ class CausalDeFinetti(BaseGraphEstimator):
         table = frame.as_pandas(table)
         if not isinstance(table, pd.DataFrame):
             table = pd.DataFrame(np.asarray(table))
+        if known.get("scan") is not None:
+            raise ValueError(
+                "CausalDeFinetti reads rows of an environment together, and of a file "
+                "this long a sample of rows: read it by pandas and give fit the table"
+            )
         labels, name, table, known = self._take_out(table, known)
         if sample_weight is not None:
             counted = np.asarray(sample_weight, float) > 0
