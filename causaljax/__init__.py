@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from causaljax.core.types import Posterior as Posterior
     from causaljax.core.types import Problem as Problem
     from causaljax.core.types import make_problem as make_problem
+    from causaljax.estimators import CDNOD as CDNOD
     from causaljax.estimators import FCI as FCI
     from causaljax.estimators import PC as PC
     from causaljax.estimators import AmortizedDAG as AmortizedDAG
     from causaljax.estimators import BayesianDAG as BayesianDAG
+    from causaljax.estimators import CausalDeFinetti as CausalDeFinetti
     from causaljax.estimators import ContinuousDAG as ContinuousDAG
     from causaljax.estimators import FederatedCDNOD as FederatedCDNOD
     from causaljax.estimators import FederatedClient as FederatedClient
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from causaljax.estimators import LinearDAG as LinearDAG
     from causaljax.estimators import MixedDAG as MixedDAG
     from causaljax.estimators import NeuralDAG as NeuralDAG
+    from causaljax.estimators import diagnose_assumptions as diagnose_assumptions
     from causaljax.estimators import discover as discover
     from causaljax.estimators import load as load
     from causaljax.estimators import recommend as recommend
@@ -46,6 +49,8 @@ _HOME = {
     "tables.datasets": ["load_sachs"],
     "tables.files": ["read_result"],
     "estimators": [
+        "CDNOD",
+        "CausalDeFinetti",
         "FCI",
         "PC",
         "AmortizedDAG",
@@ -57,6 +62,7 @@ _HOME = {
         "LinearDAG",
         "MixedDAG",
         "NeuralDAG",
+        "diagnose_assumptions",
         "discover",
         "load",
         "recommend",

@@ -12,6 +12,8 @@ common causes z, which are given:
 
 - "linear": x, y = sum z / sqrt(m) + noise;
 - "curved": x, y = sum sin(2 z) / sqrt(m) + noise / 2;
+- "cubed": the cubes of those;
+- "scaled": x, y = sum sin(2 z) / sqrt(m) + noise (1 / 5 + abs(first z));
 - "classes": three classes each, those of x and y more often that of the first z.
 
 Dependence adds c x or c (x^2 - E x^2) to y, in units of the noise.
@@ -32,6 +34,7 @@ from causaljax.scores.independence import (
     likelihood_ratio,
     partial_correlation,
     rcit,
+    regression,
 )
 
 CLASSES = contingency.Config(most_classes=3)
@@ -50,6 +53,7 @@ TESTS = {
         likelihood_ratio.Config(most_classes=3),
         4096,
     ),
+    "regression": (regression.REGRESSION, regression.Config(most_classes=3), 64),
     "kci": (kci.KCI, kci.Config(), 8),
     "rcit": (rcit.RCIT, rcit.Config(), 64),
     "rcot": (rcit.RCOT, rcit.Config(), 64),
@@ -57,6 +61,9 @@ TESTS = {
 RIVAL = {"fisher_z": ("fisherz", 500), "kci": ("kci", 2), "rcit": ("rcit", 20)}
 RIVAL |= {"g_squared": ("gsq", 200)}
 OF_CLASSES = ("g_squared", "chi_squared")
+OF_MIXED = ("degenerate_gaussian", "regression")
+OF_KERNELS = ("kci", "rcit", "rcot")
+KINDS = ("linear", "curved", "cubed", "scaled", "classes")
 
 
 def draw(rng, kind, rows, given, strength=0.0, curve=False):
@@ -75,9 +82,11 @@ def draw(rng, kind, rows, given, strength=0.0, curve=False):
     else:
         x = np.sin(2 * z).sum(axis=1, keepdims=True) / np.sqrt(given) + noise / 2
         size = 0.5
+    if kind == "scaled":
+        x += noise * (np.abs(z[:, :1]) - 0.3)
     cause = x[:, 0] / x[:, 0].std()
     x[:, 1] += size * strength * ((cause**2 - 1) if curve else cause)
-    return np.concatenate([x, z], axis=1)
+    return np.concatenate([x**3 if kind == "cubed" else x, z], axis=1)
 
 
 def kinds_of(kind, given):
@@ -114,9 +123,11 @@ def p_values(name, kind, draws, rows, given, strength=0.0, curve=False, at_once=
 
 def fits(name, kind):
     """Whether a test is for such tables."""
-    return (kind == "classes") == (name in OF_CLASSES) or (
-        name == "degenerate_gaussian" and kind != "curved"
-    )
+    if name in OF_CLASSES:
+        return kind == "classes"
+    if name in OF_MIXED:
+        return kind in ("linear", "classes")
+    return kind == "linear" or (name in OF_KERNELS and kind != "classes")
 
 
 def null(args):
@@ -124,9 +135,8 @@ def null(args):
     print(f"n = {args.rows}, {args.given} given, {args.draws} tables")
     print("test                 table        .05     .01")
     for name in args.tests or TESTS:
-        for kind in ("linear", "curved", "classes"):
-            linear_only = kind == "curved" and name.startswith("fisher")
-            if not fits(name, kind) or linear_only:
+        for kind in KINDS:
+            if not fits(name, kind):
                 continue
             p = p_values(name, kind, args.draws, args.rows, args.given)
             sizes = [(p < level).mean() for level in (0.05, 0.01)]
@@ -147,7 +157,7 @@ def power(args):
             ("curved", True),
             ("classes", False),
         ):
-            if not fits(name, kind) or (kind == "curved" and name.startswith("fisher")):
+            if not fits(name, kind):
                 continue
             rates = [
                 (
@@ -169,11 +179,15 @@ def speed(args):
     x = rng.normal(size=(args.rows, d))
     x[:, 1:] += 0.5 * np.tanh(x[:, :-1])
     classes = rng.integers(0, 3, (args.rows, d)).astype(float)
+    is_class = np.arange(d) % 2 == 0
+    mixed = np.where(is_class, classes, x), np.where(is_class, Kind.CATEGORICAL, 0)
     print(f"n = {args.rows}; tests a second of CPU time, given 0, 1, 2, 3 variables")
     for name in args.tests or TESTS:
         test, config, batch = TESTS[name]
         table = classes if name in OF_CLASSES else x
         problem = make_problem(table)
+        if name in OF_MIXED:
+            problem = make_problem(mixed[0], kind=mixed[1])
         stats = jax.jit(test.prepare)(jax.random.key(0), problem, config)
         answer, rates, rivals = jax.jit(test.p_values), [], []
         for given in range(4):

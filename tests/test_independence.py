@@ -1,13 +1,17 @@
 """Tests of conditional independence against numpy and scipy."""
 
+import functools
 import itertools
 
+import hypothesis
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 import pytest
 from scipy import stats as laws
+from scipy.optimize import minimize
 
 from causaljax.core.problem import take_variables
 from causaljax.core.types import Kind, Whole, make_problem
@@ -20,6 +24,7 @@ from causaljax.scores.independence import (
     partial_correlation,
     rank_test,
     rcit,
+    regression,
 )
 
 
@@ -409,6 +414,68 @@ def test_classes_that_determine_one_another_have_an_answer():
     np.testing.assert_allclose(found.log_p[3], found.log_p[4], rtol=1e-2)
 
 
+# Regressions
+
+REGRESSIONS = regression.Config(most_classes=4)
+
+
+def greatest_likelihood(codes, design):
+    """Of a multinomial logistic regression, by scipy."""
+    num = codes.max() + 1
+
+    def loss(slopes):
+        odds = np.concatenate(
+            [np.zeros((len(design), 1)), design @ slopes.reshape(-1, num - 1)], axis=1
+        )
+        log_p = odds - np.logaddexp.reduce(odds, axis=1, keepdims=True)
+        error = np.exp(log_p) - (codes[:, None] == np.arange(num))
+        value = -log_p[np.arange(len(codes)), codes].sum()
+        return value, (design.T @ error[:, 1:]).ravel()
+
+    start = np.zeros(design.shape[1] * (num - 1))
+    return -minimize(loss, start, jac=True, options={"gtol": 1e-7}).fun
+
+
+def regression_test(x, kind, a, b, z):
+    blocks = columns_of(x, kind)
+    one = np.ones((len(x), 1))
+
+    def direction(target, other):
+        less = np.concatenate([one] + [blocks[k] for k in z], axis=1)
+        more = np.concatenate([less, blocks[other]], axis=1)
+        dof = blocks[other].shape[1]
+        if kind[target] == Kind.CATEGORICAL:
+            codes = np.unique(x[:, target], return_inverse=True)[1]
+            values = [greatest_likelihood(codes, design) for design in (less, more)]
+            statistic, dof = 2 * (values[1] - values[0]), dof * codes.max()
+        else:
+            left = [
+                np.linalg.lstsq(design, x[:, target])[1][0] for design in (less, more)
+            ]
+            statistic = len(x) - less.shape[1] - dof / 2 - 1
+            statistic = statistic * np.log(left[0] / left[1])
+        return laws.chi2.logsf(statistic, dof), statistic, dof
+
+    first, second = sorted([direction(a, b), direction(b, a)])
+    return *first[1:], min(np.log(2) + first[0], second[0])
+
+
+def test_regressions_are_those_of_scipy(x64):
+    tests = [*all_tests(5, width=1), (0, 1, (2, 3)), (0, 4, (1, 3)), (3, 4, (0, 2))]
+    x, kind = mixed_table(200)
+    times = np.random.default_rng(1).integers(0, 3, 200)
+    observed = np.random.default_rng(2).random(x.shape) < 0.95
+    problem = make_problem(
+        np.where(observed, x, 9), kind=kind, weight=times, observed=observed
+    )
+    found = outcome_of(regression.REGRESSION, problem, tests, REGRESSIONS)
+    reference = []
+    for a, b, z in tests:
+        rows = times * observed[:, [a, b, *z]].all(axis=1)
+        reference.append(regression_test(np.repeat(x, rows, axis=0), kind, a, b, z))
+    assert_outcome(found, np.transpose(reference), rtol=1e-5)
+
+
 # Kernels
 
 
@@ -441,7 +508,8 @@ def kernel_test(x, a, b, z, ridge=1e-3):
     of_b, of_z = kernel(x[:, [b]], width), kernel(x[:, z], width)
     residual = ridge * np.linalg.inv(of_z + ridge * np.eye(n))
     of_a, of_b = residual @ of_a @ residual, residual @ of_b @ residual
-    share = n / (n - 1 - np.trace(np.eye(n) - residual))
+    square = centre @ residual @ residual
+    share = np.trace(square @ square) / (np.diag(square) ** 2).sum()
     weights = np.linalg.eigvalsh(of_a * of_b) * share
     return three_moments((of_a * of_b).sum(), weights)
 
@@ -477,31 +545,36 @@ def test_kernel_tests_are_those_of_dense_matrices(x64):
 def features_test(x, agreed, a, b, z, augmented):
     """RCIT and RCoT by regression on the same features, and by eigenvalues."""
     x = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
-    few = len(agreed.few)
+    n, few = len(x), len(agreed.few)
 
-    def features(variables, part):
-        if not variables:
-            return np.zeros((len(x), 1))
-        squares = agreed.squares[variables].sum(axis=0)
-        width = np.sqrt(np.median(squares[squares > 0]))
-        angles = x[:, variables] @ agreed.frequencies[variables, part] / width
+    def features(values, variables, part):
+        width = np.sqrt((agreed.width[variables] ** 2).sum())
+        angles = values @ agreed.frequencies[variables, part] / width
         found = np.cos(angles + agreed.phases[part])
         return (found - found.mean(axis=0)) / found.std(axis=0, ddof=1)
 
-    of_z = features(z, slice(2 * few, None))
-    of_a = features([a], slice(0, few))
-    of_b = features([b, *z] if augmented else [b], slice(few, 2 * few))
-    gram = of_z.T @ of_z / (len(x) - 1)
+    of_z, of_b, taken = np.zeros((n, 0)), x[:, b], 0
+    if z:
+        of_z = features(x[:, z], z, slice(2 * few, None))[:, : -(-n // 4)]
+    gram = of_z.T @ of_z / (n - 1)
     ridged = gram + agreed.ridge * np.eye(len(gram))
-    slopes_a, slopes_b = (
-        np.linalg.solve(ridged, of_z.T @ f) / (len(x) - 1) for f in (of_a, of_b)
-    )
-    left = of_a.T @ (of_b - of_z @ slopes_b) / (len(x) - 1)
-    of_a, of_b = of_a - of_z @ slopes_a, of_b - of_z @ slopes_b
-    taken = np.trace(np.linalg.solve(ridged, gram))
-    statistic = len(x) * (left**2).sum()
-    products = (of_a[:, :, None] * of_b[:, None, :]).reshape(len(x), -1)
-    second = products.T @ products / (len(x) - 1 - taken)
+
+    def slopes(features):
+        return np.linalg.solve(ridged, of_z.T @ features) / (n - 1)
+
+    if z:
+        left = of_b - of_z @ slopes(of_b)
+        of_b = left / np.sqrt(of_b @ left / (n - 1))
+        taken = np.trace(np.linalg.solve(ridged, gram))
+    more = [b, *z] if augmented else [b]
+    of_b = np.concatenate([of_b[:, None], x[:, more[1:]]], axis=1)
+    of_a = features(x[:, [a]], [a], slice(0, few))
+    of_b = features(of_b, more, slice(few, 2 * few))
+    left = of_a.T @ (of_b - of_z @ slopes(of_b)) / (n - 1)
+    of_a, of_b = of_a - of_z @ slopes(of_a), of_b - of_z @ slopes(of_b)
+    statistic = n * (left**2).sum()
+    products = (of_a[:, :, None] * of_b[:, None, :]).reshape(n, -1)
+    second = products.T @ products / (n - 1 - taken)
     return three_moments(statistic, np.linalg.eigvalsh(second))
 
 
@@ -536,11 +609,18 @@ def test_tables_that_stay_apart_answer_as_one(x64):
 
     @jax.jit
     def apart(parts):
-        first = [rcit.moments(part, *tests, augmented=True) for part in parts]
-        first = first[0] + first[1] + first[2]
-        second = [rcit.products(part, first, *tests, augmented=True) for part in parts]
-        second = second[0] + second[1] + second[2]
-        return rcit.outcome(first, second, agreed, *tests[:2])
+        rounds = [rcit.explain(part, *tests) for part in parts]
+        given, of_y = (a + b + c for a, b, c in zip(*rounds, strict=True))
+        rounds = [
+            rcit.moments(part, given, of_y, *tests, augmented=True) for part in parts
+        ]
+        second = rounds[0] + rounds[1] + rounds[2]
+        rounds = [
+            rcit.products(part, given, of_y, second, *tests, augmented=True)
+            for part in parts
+        ]
+        third = rounds[0] + rounds[1] + rounds[2]
+        return rcit.outcome(given, second, third, agreed, *tests[:2])
 
     pooled = jax.jit(rcit.p_values)(rcit.read(agreed, problem), *tests)
     for one, other in zip(apart(parts), pooled, strict=True):
@@ -593,6 +673,7 @@ ALL = {
         likelihood_ratio.DEGENERATE_GAUSSIAN,
         likelihood_ratio.Config(most_classes=4),
     ),
+    "regression": (regression.REGRESSION, REGRESSIONS),
     "kci": (kci.KCI, kci.Config(rank=32)),
     "rcit": (rcit.RCIT, FEATURES),
     "rcot": (rcit.RCOT, FEATURES),
@@ -631,6 +712,9 @@ def test_an_answer_depends_on_the_table_and_the_test_only(name, x64):
     order = np.array([3, 1, 1, 0, 2])
     again = answer(problem, a[order], b[order], z[order], used[order])
     np.testing.assert_allclose(again.log_p, first.log_p[order], rtol=1e-9)
+    # No room for conditioning variables.
+    alone = answer(problem, a[:1], b[:1], z[:1, :0], used[:1, :0])
+    np.testing.assert_allclose(alone.log_p, first.log_p[:1], rtol=1e-5, atol=1e-7)
     # Variables in other places.
     order = np.array([2, 4, 0, 1, 3])
     moved = np.argsort(order)
@@ -652,3 +736,119 @@ def test_constant_columns_are_independent_of_all(name):
     found = outcome_of(test, empty, tests, config)
     assert (found.log_p == 0).all()
     assert np.isfinite(np.concatenate(found)).all()
+
+
+SHAPES = {  # what may be wrong with a column
+    "plain": lambda rng, x, k: x[:, k],
+    "constant": lambda rng, x, k: np.full(len(x), 7.1),
+    "copy": lambda rng, x, k: x[:, k - 1],
+    "line": lambda rng, x, k: 3 - 1e3 * x[:, k - 1],
+    "classes": lambda rng, x, k: rng.integers(0, 9, len(x)) / 3,
+    "flag": lambda rng, x, k: x[:, k - 1] > 0,
+    "outlier": lambda rng, x, k: np.where(np.arange(len(x)) == 11, 1e6, x[:, k]),
+    "large": lambda rng, x, k: 1e30 * x[:, k],
+    "small": lambda rng, x, k: 1e-30 * x[:, k],
+    "far": lambda rng, x, k: x[:, k] + 1e6,
+    "gap": lambda rng, x, k: x[:, k],
+}
+ASKED = list(all_tests(4, width=2))
+
+
+@functools.cache
+def answers(name):
+    test, config = ALL[name]
+
+    @jax.jit
+    def answer(problem):
+        stats = test.prepare(jax.random.key(0), problem, config)
+        return test.p_values(stats, *asked(*ASKED, width=2))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "kci")) for name in ALL],
+)
+@hypothesis.given(
+    shapes=st.lists(st.sampled_from(sorted(SHAPES)), min_size=4, max_size=4),
+    weights=st.sampled_from(["all", "some", "few", "one", "none", "many"]),
+    marks=st.sampled_from(["none", "gaps", "settings", "all set"]),
+    kinds=st.lists(st.sampled_from(list(Kind)), min_size=4, max_size=4),
+    seed=st.integers(0, 99),
+)
+@hypothesis.settings(max_examples=20, deadline=None, derandomize=True)
+def test_any_finite_table_has_a_finite_answer(
+    name, shapes, weights, marks, kinds, seed
+):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(30, 4)) @ (np.eye(4) + rng.normal(size=(4, 4)))
+    for k, shape in enumerate(shapes):
+        x[:, k] = SHAPES[shape](rng, x, k)
+    number = {"all": 30, "some": 20, "few": 4, "one": 1, "none": 0, "many": 30}[weights]
+    weight = (rng.permutation(30) < number) * (1e3 if weights == "many" else 1.0)
+    cells = rng.random(x.shape) < {"gaps": 0.2, "settings": 0.2}.get(marks, 0)
+    observed = ~cells if marks == "gaps" else np.ones(x.shape, bool)
+    observed[:, [shape == "gap" for shape in shapes]] = False
+    set_cells = cells & (marks == "settings") | (marks == "all set")
+    problem = make_problem(
+        np.where(observed, x, 0).astype(np.float32),
+        observed=observed,
+        intervened=set_cells,
+        weight=weight.astype(np.float32),
+        kind=kinds,
+    )
+    found = answers(name)(problem)
+    assert np.isfinite(np.concatenate(found)).all()
+    assert (np.asarray(found.log_p) <= 0).all()
+    assert (np.asarray(found.statistic) >= 0).all()
+    counted = (weight > 0) & ~set_cells.any(axis=1)
+    for k, (a, b, _) in enumerate(ASKED):
+        ends = [x[counted & observed[:, end], end] for end in (a, b)]
+        if any(len(np.unique(end.astype(np.float32))) < 2 for end in ends):
+            assert found.log_p[k] == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rows_with_gaps_or_settings_do_not_count(name):
+    """Gaps are in variable 3 alone: of which tests do they take rows?"""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 4)) + rng.integers(0, 2, (30, 1))
+    kind = [Kind.CONTINUOUS, Kind.BINARY, Kind.CONTINUOUS, Kind.CONTINUOUS]
+    x[:, 1] = x[:, 1] > np.median(x[:, 1])
+    if name in ("g_squared", "chi_squared"):
+        x = np.round(x)
+    x, rows = x.astype(np.float32), rng.random(30) < 0.3
+    cells = rows[:, None] & (np.arange(4) == 3)[None]
+
+    def log_p(**marks):
+        return np.asarray(answers(name)(make_problem(x, kind=kind, **marks)).log_p)
+
+    whole, without = log_p(), log_p(weight=(~rows).astype(np.float32))
+    assert not np.allclose(whole, without)
+    np.testing.assert_allclose(log_p(intervened=cells), without, rtol=1e-5)
+    gaps = log_p(observed=~cells)
+    concerned = np.array([3 in (a, b, *z) for a, b, z in ASKED])
+    if name in ("degenerate_gaussian", "kci", "rcit", "rcot"):
+        np.testing.assert_allclose(gaps, without, rtol=1e-5)
+    else:
+        np.testing.assert_allclose(gaps[~concerned], whole[~concerned], rtol=1e-4)
+        if name != "fisher_z":
+            np.testing.assert_allclose(gaps[concerned], without[concerned], rtol=1e-3)
+    twice = log_p(weight=np.full(30, 2, np.float32))
+    assert (twice <= whole + 1e-5).mean() > 0.8
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_copies_depend_on_each_other_and_on_nothing_else_given_each_other(name):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 4)) + rng.normal(size=(30, 1))
+    if name in ("g_squared", "chi_squared"):
+        x = np.round(x)
+    x[:, 1] = x[:, 0]
+    log_p = answers(name)(make_problem(x.astype(np.float32))).log_p
+    log_p = dict(zip(ASKED, np.asarray(log_p), strict=True))
+    for z in [(), (2,), (3,)]:
+        assert log_p[0, 1, z] < np.log(0.01)
+    for test in [(0, 2, (1,)), (0, 3, (1, 2)), (1, 3, (0,))]:
+        assert log_p[test] > np.log(0.05), test

@@ -10,8 +10,15 @@ if TYPE_CHECKING:
     from causaljax.estimators.advice import discover as discover
     from causaljax.estimators.advice import recommend as recommend
     from causaljax.estimators.amortized import AmortizedDAG as AmortizedDAG
+    from causaljax.estimators.assumptions import (
+        diagnose_assumptions as diagnose_assumptions,
+    )
     from causaljax.estimators.base import BaseGraphEstimator as BaseGraphEstimator
     from causaljax.estimators.bayesian import BayesianDAG as BayesianDAG
+    from causaljax.estimators.causal_de_finetti import (
+        CausalDeFinetti as CausalDeFinetti,
+    )
+    from causaljax.estimators.cdnod import CDNOD as CDNOD
     from causaljax.estimators.continuous import ContinuousDAG as ContinuousDAG
     from causaljax.estimators.fci import FCI as FCI
     from causaljax.estimators.federated import FederatedCDNOD as FederatedCDNOD
@@ -31,8 +38,11 @@ if TYPE_CHECKING:
 _HOME = {
     "advice": ["Advice", "discover", "recommend"],
     "amortized": ["AmortizedDAG"],
+    "assumptions": ["diagnose_assumptions"],
     "base": ["BaseGraphEstimator"],
     "bayesian": ["BayesianDAG"],
+    "causal_de_finetti": ["CausalDeFinetti"],
+    "cdnod": ["CDNOD"],
     "continuous": ["ContinuousDAG"],
     "fci": ["FCI"],
     "federated": ["FederatedCDNOD"],

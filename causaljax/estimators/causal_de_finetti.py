@@ -71,7 +71,7 @@ class CausalDeFinetti(BaseGraphEstimator):
     Example:
       >>> import numpy as np
       >>> import pandas as pd
-      >>> from causaljax.estimators.causal_de_finetti import CausalDeFinetti
+      >>> from causaljax import CausalDeFinetti
       >>> rng = np.random.default_rng(0)
       >>> level = np.repeat(rng.normal(size=(2, 300)), 2, axis=1)
       >>> cause, more = [[0.5], [2]] * level + rng.normal(size=(2, 600))

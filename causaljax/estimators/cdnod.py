@@ -81,7 +81,7 @@ class CDNOD(BaseConstraintGraph):
     Example: the mean of c and the slope of e change.
       >>> import numpy as np
       >>> import pandas as pd
-      >>> from causaljax.estimators.cdnod import CDNOD
+      >>> from causaljax import CDNOD
       >>> rng = np.random.default_rng(0)
       >>> site = np.repeat(np.arange(20), 30)
       >>> noise = rng.normal(size=(3, 600))

@@ -14,6 +14,7 @@ from causaljax.scores.independence import (
     likelihood_ratio,
     partial_correlation,
     rcit,
+    regression,
 )
 from causaljax.scores.independence.interface import IndependenceTest
 
@@ -37,6 +38,7 @@ NAMES = (
     "g_squared",
     "chi_squared",
     "degenerate_gaussian",
+    "regression",
     "kci",
     "rcit",
     "rcot",
@@ -49,6 +51,8 @@ MEANINGS = {
     "chi_squared": "Pearson's chi-squared of tables of counts (classes)",
     "degenerate_gaussian": "likelihood ratios of a Gaussian model of numbers and of "
     "indicators of classes",
+    "regression": "likelihood ratios of linear and logistic regressions (numbers and "
+    "classes)",
     "kci": "the kernel test KCI (any relation of numbers)",
     "rcit": "the randomised kernel test RCIT (any relation of numbers)",
     "rcot": "the randomised kernel test RCoT (any relation of numbers)",
@@ -100,9 +104,13 @@ def choose(name: str, problem: Problem, columns: Sequence[str]) -> Chosen:
         test = getattr(contingency, name.upper())
         config = contingency.Config(most_classes=most)
         return Chosen(name, test, config, batches=(64, 1024), reads_gaps=True)
-    if name == "degenerate_gaussian":
+    if name in ("degenerate_gaussian", "regression"):
         levels, _ = (np.asarray(leaf) for leaf in count_classes(problem))
         most = class_bound(columns, levels, nominal)
+        if name == "regression":
+            config = regression.Config(most_classes=most)
+            slow = (16, 128)
+            return Chosen(name, regression.REGRESSION, config, slow, reads_gaps=True)
         return Chosen(
             name,
             likelihood_ratio.DEGENERATE_GAUSSIAN,

@@ -15,6 +15,8 @@ METHODS = {
     "neural": "NeuralDAG",
     "pc": "PC",
     "fci": "FCI",
+    "cdnod": "CDNOD",
+    "causal-de-finetti": "CausalDeFinetti",
     "latent-interventions": "LatentInterventionDAG",
 }
 """Names of ``--method`` and the estimators behind them."""

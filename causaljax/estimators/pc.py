@@ -16,8 +16,9 @@ class PC(BaseConstraintGraph):
     Args:
       test: of independence. "fisher_z" tests partial correlations, "g_squared" and
         "chi_squared" tables of counts, "degenerate_gaussian" numbers beside indicators
-        of classes; "kci" any relation of numbers in some hundreds of rows, "rcit" and
-        "rcot" in long tables. "auto" is "fisher_z" for tables of numbers, "g_squared"
+        of classes; "regression" likewise, by logistic regressions of classes, and takes
+        a thousand times as long; "kci" any relation of numbers in some hundreds of
+        rows, "rcit" and "rcot" in long tables. "auto" is "fisher_z" for tables of numbers, "g_squared"
         for tables of classes and "degenerate_gaussian" for tables of both.
       alpha: the level: a set separates two columns if the p-value is at least this; .05
         if None. No correction is made for the number of tests.

@@ -14,8 +14,17 @@ degrees of freedom, where r_x(z) is the number of classes of x that occur togeth
 z. So causal-learn counts them; bnlearn (its "mi" and "x2") and pcalg take all classes
 and all configurations, also those that do not occur, for (r_x - 1) (r_y - 1) prod r_z.
 
-A test uses the rows in which its variables are all observed. It is of little worth
-where cells have fewer than some five rows.
+A test uses the rows in which its variables are all observed, but none in which a
+variable of the table was set from outside; a weight counts rows. Columns of all kinds
+are classes by their values.
+
+Either law needs rows in all cells, G-squared many more than Pearson's. Of 10,000 tables
+of 200 rows with three classes a variable, they rejected at level .05
+
+    one conditioning variable, 7 rows a cell:        .098 and .052,
+    three conditioning variables, 1 row a cell:      .586 and .178,
+
+and of 4,000 tables of 1,000 rows .060 and .053, and .371 and .064.
 
 Sources: Neapolitan 2004, "Learning Bayesian networks", section 10.3; Bishop, Fienberg
 and Holland 1975, "Discrete multivariate analysis", section 3.8 (cells that cannot

@@ -23,7 +23,8 @@ class Outcome(NamedTuple):
     """The answers of a batch of tests.
 
     A test that cannot be made, as of a constant column or with too few rows, finds no
-    dependence: statistic 0 and p-value 1.
+    dependence: statistic 0 and p-value 1. ``statistic``, ``dof`` and ``log_p`` are
+    finite for any finite table.
     """
 
     statistic: Array  # [b] float, at least 0; larger is less independent

@@ -9,16 +9,24 @@ conditioning variables, the Gaussian kernels, centred, are
     statistic = tr(R K_x R  R K_y R).
 
 Under independence it is a sum of chi-squares whose weights are the eigenvalues of the
-elementwise product of R K_x R and R K_y R, times n / (n - 1 - tr(I - R)) for the
-degrees of freedom of the regression on z; three moments of that sum give the p-value.
-(The authors leave that factor out, and with several conditioning variables reject too
-often.)
+elementwise product of R K_x R and R K_y R, times
+
+    c = tr(S^2) / sum_i S_ii^2,   S the centred R^2;
+
+three moments of that sum give the p-value. With features of variance 1 left by z, tr
+(S^2) is the mean of the statistic and sum_i S_ii^2 that of the weights' sum. The
+authors have no c: of 250 tables of 200 rows with three z, they would reject .16 and not
+.05. That n / tr(R), the ratio if all rows had equal influence, takes its place makes it
+.00.
 Without conditioning variables (HSIC) the statistic is tr(K_x K_y), of other widths, and
 the weights are the products of the eigenvalues of K_x / sqrt(n) and K_y / sqrt(n).
 
 Each kernel matrix is a product of a tall matrix with its transpose, by a Cholesky
 factorisation that stops at some rank: kernels of few variables have fast falling
 eigenvalues. A test costs O(n^3) all the same, of one product of n x n matrices.
+
+Rows with a gap in any column of the table, and rows in which a variable was set from
+outside, count in no test; a weight counts rows. Columns of all kinds are numbers.
 
 x is the variable that comes first in an order that does not depend on labels, so that
 (x, y) and (y, x) are the same test.
@@ -250,11 +258,15 @@ def p_values(stats: KernelRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         of_x, of_y = of_x.astype(jnp.float32), (of_y * inverse_root[:, None])
         of_y = of_y.astype(jnp.float32)
         product = matmul(of_x, of_x.T) * matmul(of_y, of_y.T)
-        # The regression takes sum l / (l + e) degrees of freedom, l the eigenvalues.
+        # C R^2 = C - L (B + B^2) L' / e, where B = e (L'L + e I)^-1 and C centres.
         identity = jnp.eye(rank, dtype=ridge.dtype)
-        inverse = jax.scipy.linalg.solve_triangular(factor[0], identity, lower=True)
-        taken = rank - ridge * (inverse**2).sum()
-        share = rows / jnp.maximum(rows - 1 - taken, 1)
+        kept = ridge * jax.scipy.linalg.cho_solve(factor, identity)
+        square = matmul(kept, kept)
+        trace = rows - 1 - rank + (square**2).sum()
+        taken = (matmul(of_z, kept + square) * of_z).sum(axis=1) / ridge
+        own = 1 - 1 / jnp.maximum(rows, 1) - taken * inverse_root**2
+        own = (weight * own**2).sum()
+        share = jnp.maximum(trace, 0) / jnp.where(own > 0, own, 1)
         product = product * share.astype(product.dtype)
         return statistic, *(trace.astype(ridge.dtype) for trace in _traces(product))
 

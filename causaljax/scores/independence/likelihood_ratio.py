@@ -12,6 +12,10 @@ Bartlett's correction, which keeps the test's size in small tables. Columns that
 conditioning variables determine count neither in k_x nor in k_y. The test sees whether
 means depend on classes and classes on values, linearly and without interactions.
 
+Rows with a gap in any column of the table, and rows in which a variable was set from
+outside, count in no test; a weight counts rows. Columns of kind ``CATEGORICAL`` and
+``BINARY`` are classes, those of all other kinds numbers.
+
 Sources: Andrews, Ramsey and Cooper 2019, "Learning high-dimensional directed acyclic
 graphs with mixed data-types"; Bartlett 1938, "Further aspects of the theory of multiple
 regression".

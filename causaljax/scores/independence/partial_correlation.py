@@ -17,6 +17,9 @@ random and correlations of .9 with z, it rejected independence at level .05 in 1
 2,000 tables, ``FISHER_Z_ROWS`` in 5 %. The latter is the one to use with gaps. It is
 right also where gaps depend on what is missing, unless gaps cause gaps.
 
+Rows in which a variable was set from outside count in no test; a weight counts rows.
+Columns of all kinds are numbers.
+
 Sources: Fisher 1924, "The distribution of the partial correlation coefficient";
 Strobl, Visweswaran and Spirtes 2018, "Fast causal inference with non-random missingness
 by test-wise deletion".
