@@ -222,3 +222,25 @@ def test_few_environments_and_single_rows_are_warned_of():
     with pytest.warns(UserWarning, match="3 environments .* have one row"):
         model = clone(FAST).fit(lone.reset_index(drop=True))
     assert model.info_["environments_left_out"] == 3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_strange_tables_have_an_answer(tmp_path):
+    table = table_of()
+    holes = np.random.default_rng(1).random(len(table)) < 0.05
+    table.to_csv(tmp_path / "table.csv", index=False)
+    for given in (
+        tmp_path / "table.csv",
+        table.assign(z=table["z"].mask(holes)),
+        table.assign(copy=table["x"]),
+        table.assign(z=3.0),
+        table.head(60),
+    ):
+        model = clone(FAST).fit(given)
+        assert np.isfinite(model.edges_["probability"]).all()
+        assert "school" not in model.adjacency_
+        if isinstance(given, pd.DataFrame) and len(given) < len(table):
+            continue  # too few to find anything
+        if "y" in model.adjacency_:
+            edges = model.adjacency_  # of a copy, one of the two is joined
+            assert edges.loc[edges.index.isin(["x", "copy"]), "y"].any()

@@ -70,7 +70,9 @@ def test_the_domain_directs_what_it_can():
     assert found.directions == ()
 
 
-@pytest.mark.parametrize("score", cdnod.SCORES)
+@pytest.mark.parametrize(
+    "score", ["regression", pytest.param("kernel", marks=pytest.mark.slow)]
+)
 def test_changes_tell_a_direction_that_independence_leaves_open(score):
     graph, right = digraph(3, (0, 1)), 0  # PC alone leaves the edge open
     config = dataclasses.replace(CONFIG, direction_score=score)
@@ -540,6 +542,7 @@ def test_few_domains_are_warned_of():
         clone(MODEL).fit(table_of_sites(sites=5, rows=60))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_strange_tables_have_an_answer():
     table = table_of_sites()

@@ -23,7 +23,7 @@ from causaljax.tables import frame, notices
 
 _TEST = 4  # folded into the key of its draws
 _ENOUGH = 200  # environments that tell directions
-_LONG = 1000  # environments beyond which KCI takes too long
+_LONG = 500  # environments beyond which KCI takes too long
 
 
 class CausalDeFinetti(BaseGraphEstimator):
@@ -40,7 +40,7 @@ class CausalDeFinetti(BaseGraphEstimator):
     Args:
       environment: the name of the column that says to which environment a row belongs.
         It is no variable of the graph.
-      test: of independence. "auto" is "kci" for numbers in up to 1,000 environments and
+      test: of independence. "auto" is "kci" for numbers in up to 500 environments and
         "rcit" in more, "g_squared" for tables of classes and "degenerate_gaussian" for
         tables of both; others are as of ``PC``.
       alpha: the level: two variables are independent if the p-value is at least this;
@@ -102,6 +102,12 @@ class CausalDeFinetti(BaseGraphEstimator):
     def _reads_classes(self):
         return True
 
+    def _accepts_missing(self):
+        return True  # a column without variation depends on nothing
+
+    def _fills_gaps(self, problem, columns):
+        return True
+
     def _num_imputations(self):
         return 1  # rows count, of which there must not be copies
 
@@ -113,6 +119,11 @@ class CausalDeFinetti(BaseGraphEstimator):
         table = frame.as_pandas(table)
         if not isinstance(table, pd.DataFrame):
             table = pd.DataFrame(np.asarray(table))
+        if known.get("scan") is not None:
+            raise ValueError(
+                "CausalDeFinetti reads rows of an environment together, and of a file "
+                "this long a sample of rows: read it by pandas and give fit the table"
+            )
         labels, name, table, known = self._take_out(table, known)
         if sample_weight is not None:
             counted = np.asarray(sample_weight, float) > 0

@@ -226,7 +226,11 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         at_all = with_curve(total, pair, z, live)[0, 0]
         separate = (few * each).sum()
 
-        own = jnp.where(able[:, None], stats.inside, 0)
+        # With fewer rows, residuals mix so many of their neighbours' that spreads of
+        # noise that is not normal look changed.
+        many = count >= 6 * (p + 1)
+        some, num_many = jnp.where(many, count, 0), many.sum(dtype=dtype)
+        own = jnp.where(many[:, None], stats.inside, 0)
         member = (own > 0).astype(dtype)
         curve, bent = curve_of(z, live)
 
@@ -243,16 +247,16 @@ def p_values(stats: DomainRows, x: Array, y: Array, z: Array, used: Array) -> Ou
         middle = _medians(residual, own > 0)
         size = jnp.abs(residual - matmul(middle, member))
         size = size * matmul(jnp.sqrt(count / jnp.maximum(count - 1 - p, 1)), member)
-        level = matmul(own, size) / jnp.maximum(few, 1)
+        level = matmul(own, size) / jnp.maximum(some, 1)
         inner = (own * (size[None] - level[:, None]) ** 2).sum()
-        mean = (few * level).sum() / jnp.maximum(n, 1)
-        outer = inner + (few * (level - mean) ** 2).sum()
+        mean = (some * level).sum() / jnp.maximum(some.sum(), 1)
+        outer = inner + (some * (level - mean) ** 2).sum()
         # Of means, of slopes and of spreads.
         return f_tests(
             (rows * at_all, n * in_able, outer),
             (rows * in_all, separate, inner),
-            (num - 1, p * (k - 1), k - 1),
-            (rows - num - 3 * p, n - k * (p + 1) - 2 * p, n - k),
+            (num - 1, p * (k - 1), num_many - 1),
+            (rows - num - 3 * p, n - k * (p + 1) - 2 * p, some.sum() - num_many),
             jnp.where(p > 0, 3, 2),
         )
 
