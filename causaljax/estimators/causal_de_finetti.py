@@ -41,8 +41,8 @@ class CausalDeFinetti(BaseGraphEstimator):
       environment: the name of the column that says to which environment a row belongs.
         It is no variable of the graph.
       test: of independence. "auto" is "kci" for numbers in up to 500 environments and
-        "rcit" in more, "chi_squared" for tables of classes and "degenerate_gaussian" for
-        tables of both; others are as of ``PC``.
+        "rcit" in more, "chi_squared" for tables of classes and "degenerate_gaussian"
+        for tables of both; others are as of ``PC``.
       alpha: the level: two variables are independent if the p-value is at least this;
         .05 if None. No correction is made for the number of tests.
       most_tables: how many ordered pairs of rows are read of an environment; 6 if None.
