@@ -433,7 +433,7 @@ def test_directions_between_what_changes_are_told():
     for score in cdnod.SCORES:
         model = clone(MODEL).set_params(direction_score=score).fit(table)
         assert (("e", "c"), "-->") not in drawn(model)
-        rows = pd.DataFrame(model.info_["directions"])
+        rows = pd.DataFrame(model.info_["direction_tests"])
         assert set(zip(rows["cause"], rows["effect"], strict=True)) == {
             ("c", "e"),
             ("e", "c"),

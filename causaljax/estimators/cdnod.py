@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -10,14 +10,11 @@ import numpy as np
 import pandas as pd
 
 from causaljax.core.options import check_options, settings
-from causaljax.core.types import Kind, MarkedPosterior
-from causaljax.estimators.base import FitResult
+from causaljax.core.types import Kind
 from causaljax.estimators.class_levels import is_class
 from causaljax.estimators.constraint_base import BaseConstraintGraph
 from causaljax.estimators.independence import MEANINGS, NAMES, Chosen, choose
-from causaljax.graphs import marks as end_marks
 from causaljax.graphs.marks import Mark
-from causaljax.graphs.members import extension
 from causaljax.kernels.constraint import cdnod, driving_force, pc
 from causaljax.scores.independence import domain_regression
 from causaljax.scores.independence.asking import asking
@@ -66,7 +63,7 @@ class CDNOD(BaseConstraintGraph):
 
     Attributes:
       changing_: Series of bool, by column, whether its mechanism changes.
-      info_: ``info_["directions"]`` lists what was asked of directions between columns
+      info_: ``info_["direction_tests"]`` lists what was asked of directions between columns
         that change: ``cause``, ``effect``, ``given`` (other columns), ``score`` (nats
         of "regression", standard deviations of "kernel"), ``p`` of the mechanisms'
         independence in this direction and ``p_reverse`` in the other, and ``verdict``:
@@ -256,39 +253,26 @@ class CDNOD(BaseConstraintGraph):
         marks = whole.marks.copy()
         marks[:-1, :-1] = found.marks
         graphs = self._opened(marks[np.ix_(back, back)])[None]
-        shown = end_marks.without_cycles(end_marks.consensus(graphs))
-        may = end_marks.may_point(shown)
         config = settings(config)
-        info = {
-            "converged": True,
-            "nonfinite": False,
-            "config": config.pop("search") | config | {"test": chosen.name},
+        info: dict[str, Any] = {
+            "config": config.pop("search") | config,
             "edge_probabilities": "share of class members",
-            "test": chosen.name,
-            "num_tests": whole.num_tests,
             "num_domains": len(np.unique(domain[np.asarray(problem.weight) > 0])),
-            "directions": _direction_rows(found, [names[k] for k in order]),
+            "direction_tests": direction_rows(found, [names[k] for k in order]),
         }
         if left_out := self._left_out(problem):
             info["rows_left_out"] = left_out
-        verdicts = whole.verdicts
-        flags = np.stack([verdicts.collider, verdicts.noncollider], axis=1)
-        extra = {
-            "log_p": whole.log_p[np.ix_(back, back)],
-            "separated": whole.separated[np.ix_(back, back)],
-            "separators": np.where(whole.separators >= 0, order[whole.separators], -1)[
-                np.ix_(back, back)
-            ],
-            "verdicts": np.concatenate(
-                [order[verdicts.triples].reshape(-1, 3), flags], axis=1
-            ).astype(int),
-        }
-        posterior = MarkedPosterior(
-            marks=self._closed(graphs), log_weight=np.zeros(1), extra=extra
+        sets = np.where(whole.separators >= 0, order[whole.separators], -1)
+        square = np.ix_(back, back)
+        whole = whole._replace(
+            log_p=whole.log_p[square],
+            separated=whole.separated[square],
+            separators=sets[square],
+            verdicts=whole.verdicts._replace(
+                triples=order[whole.verdicts.triples].reshape(-1, 3)
+            ),
         )
-        return FitResult(
-            extension(may), may, None, posterior, info, self._closed(shown)
-        )
+        return self._finished(whole, graphs, chosen.name, info)
 
     # pyrefly: ignore [bad-override]
     def _search(self, test, problem, chosen, domain: Any = None):
@@ -394,11 +378,11 @@ class CDNOD(BaseConstraintGraph):
         open_pairs = sorted(
             {
                 " and ".join(sorted((entry["cause"], entry["effect"])))
-                for entry in info["directions"]
+                for entry in info["direction_tests"]
             }
             - {
                 " and ".join(sorted((entry["cause"], entry["effect"])))
-                for entry in info["directions"]
+                for entry in info["direction_tests"]
                 if entry["verdict"] == "taken"
             }
         )
@@ -419,21 +403,11 @@ class CDNOD(BaseConstraintGraph):
 
     def _reasons(self, learned, names):
         reasons = super()._reasons(learned, names)
-        taken = {
-            (entry["cause"], entry["effect"]): entry
-            for entry in learned.info["directions"]
-            if entry["verdict"] == "taken"
-        }
+        reasons |= told_by_changes(learned, names)
         for i, j in reasons:
-            entry = taken.get((str(names[i]), str(names[j])))
-            if str(names[i]) == str(self.domain):
-                if not self._evidence.required[i, j]:
-                    reasons[i, j] = f"the mechanism of {names[j]} changes"
-            elif entry and learned.marks[i, j] == Mark.ARROW:
-                reasons[i, j] = (
-                    "cause and mechanism change independently in this direction alone "
-                    f"(p = {entry['p']:.2g}, of the reverse {entry['p_reverse']:.2g})"
-                )
+            own = str(names[i]) == str(self.domain)
+            if own and not self._evidence.required[i, j]:
+                reasons[i, j] = f"the mechanism of {names[j]} changes"
         return reasons
 
     def _store(self, learned, columns, table):
@@ -459,7 +433,26 @@ def without_row_order() -> Generator[None]:
             notices.warn(str(one.message), stacklevel=5)
 
 
-def _direction_rows(found, names):
+def told_by_changes(
+    learned: FitResult, names: Sequence[str]
+) -> dict[tuple[int, int], str]:
+    """Why edges have a direction that changes of mechanisms tell, by their ends."""
+    reasons, place = {}, {str(name): k for k, name in enumerate(names)}
+    for entry in learned.info["direction_tests"]:
+        ends = place[entry["cause"]], place[entry["effect"]]
+        if (
+            entry["verdict"] == "taken"
+            and np.asarray(learned.marks)[ends] == Mark.ARROW
+        ):
+            reasons[ends] = (
+                "cause and mechanism change independently in this direction alone "
+                f"(p = {entry['p']:.2g}, of the reverse {entry['p_reverse']:.2g})"
+            )
+    return reasons
+
+
+def direction_rows(found: cdnod.Found, names: Sequence[str]) -> list[dict[str, Any]]:
+    """What was asked of directions between variables that change, for ``info_``."""
     return [
         {
             "cause": names[one.cause],

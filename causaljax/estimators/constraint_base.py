@@ -127,19 +127,26 @@ class BaseConstraintGraph(BaseGraphEstimator):
             said = "share of refits"
         elif (found.marks == Mark.CIRCLE).any():
             said = "open ends as halves"
-        shown = end_marks.without_cycles(end_marks.consensus(graphs))
-        may = end_marks.may_point(shown)
-        info = {
-            "converged": True,
-            "nonfinite": False,
-            "config": settings(config) | {"test": chosen.name},
-            "edge_probabilities": said,
-            "test": chosen.name,
-            "num_tests": found.num_tests,
-        }
+        info: dict[str, Any] = {"config": settings(config), "edge_probabilities": said}
         if left_out := self._left_out(problem):
             info["rows_left_out"] = left_out
-        closed = self._closed(shown)
+        return self._finished(found, graphs, chosen.name, info)
+
+    def _finished(
+        self, found: Found, graphs: np.ndarray, test: str, info: dict[str, Any]
+    ) -> FitResult:
+        """What ``_fit_problem`` hands back.
+
+        Args:
+          found: of all rows, over the variables of the problem.
+          graphs: ``[s, d, d]`` int8, of ``_opened``, of which the consensus is shown.
+          test: its name.
+          info: what else there is to say, with "config" and "edge_probabilities".
+        """
+        shown = end_marks.without_cycles(end_marks.consensus(graphs))
+        may = end_marks.may_point(shown)
+        verdicts = found.verdicts
+        flags = np.stack([verdicts.collider, verdicts.noncollider], axis=1)
         posterior = MarkedPosterior(
             marks=self._closed(graphs),
             log_weight=np.full(len(graphs), -np.log(len(graphs))),
@@ -147,9 +154,19 @@ class BaseConstraintGraph(BaseGraphEstimator):
                 "log_p": found.log_p,
                 "separated": found.separated,
                 "separators": found.separators,
-                "verdicts": _verdict_table(found.verdicts),
+                # [t, 5]: the triples, whether each is a collider, whether it is none
+                "verdicts": np.concatenate([verdicts.triples, flags], axis=1),
             },
         )
+        info = {
+            "converged": True,
+            "nonfinite": False,
+            "test": test,
+            "num_tests": found.num_tests,
+            **info,
+            "config": info["config"] | {"test": test},
+        }
+        closed = self._closed(shown)
         return FitResult(extension(may), may, None, posterior, info, closed)
 
     def _asked(self, key, problem, chosen) -> Found:
@@ -270,9 +287,3 @@ class BaseConstraintGraph(BaseGraphEstimator):
             given = np.sort(extra["separators"][i, j])
             sets[names[i], names[j]] = tuple(names[k] for k in given if k >= 0)
         self.sepsets_ = sets
-
-
-def _verdict_table(verdicts):
-    """``[t, 5]`` int: the triples, whether each is a collider, whether it is none."""
-    flags = np.stack([verdicts.collider, verdicts.noncollider], axis=1)
-    return np.concatenate([verdicts.triples, flags], axis=1).astype(int)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from causaljax.core.options import check_options, settings
-from causaljax.core.types import Kind, MarkedPosterior
+from causaljax.core.types import Kind
 from causaljax.estimators.base import FitResult
+from causaljax.estimators.cdnod import direction_rows, told_by_changes
 from causaljax.estimators.constraint_base import BaseConstraintGraph
 from causaljax.estimators.federated_messages import (
     VERSION,
@@ -22,9 +23,6 @@ from causaljax.estimators.federated_messages import (
     check_waves,
     sorted_levels,
 )
-from causaljax.graphs import marks as end_marks
-from causaljax.graphs.marks import Mark
-from causaljax.graphs.members import extension
 from causaljax.kernels.constraint import cdnod, federated, pc
 from causaljax.reports.explanation import Evidence
 from causaljax.reports.summary import Lines
@@ -223,40 +221,22 @@ class FederatedCDNOD(BaseConstraintGraph):
     def _learned(self, found, agreed, given, config) -> FitResult:
         d = len(agreed.columns)
         inner, names = found.with_domain, agreed.columns
-        shown = end_marks.without_cycles(self._opened(found.marks))
-        may = end_marks.may_point(shown)
-        sets = inner.separators[:d, :d]
-        triples = inner.verdicts.triples
-        flags = np.stack([inner.verdicts.collider, inner.verdicts.noncollider], axis=1)
-        verdicts = np.concatenate([triples, flags], axis=1).astype(int)
-        closed: Any = self._closed(shown)
-        certain: Any = np.zeros(1)
-        posterior = MarkedPosterior(
-            marks=closed[None],
-            log_weight=certain,
-            extra={
-                "log_p": inner.log_p[:d, :d],
-                "separated": inner.separated[:d, :d],
-                "separators": np.where(sets == d, -1, sets),
-                "given_client": (sets == d).any(axis=2),
-                "verdicts": verdicts[(triples < d).all(axis=1)],
-                "changing": found.changing,
-                "change_log_p": inner.log_p[d, :d],
-            },
+        sets, verdicts = inner.separators[:d, :d], inner.verdicts
+        own = (verdicts.triples < d).all(axis=1)
+        rows = inner._replace(
+            log_p=inner.log_p[:d, :d],
+            separated=inner.separated[:d, :d],
+            separators=np.where(sets == d, -1, sets),
+            verdicts=type(verdicts)(*(leaf[own] for leaf in verdicts)),
         )
         info = {
-            "converged": True,
-            "nonfinite": False,
             "config": settings(config.search)
             | {
                 "independent_change_alpha": config.independent_change_alpha,
                 "num_permutations": config.num_permutations,
                 "num_waves": agreed.num_waves,
-                "test": self.test,
             },
             "edge_probabilities": "share of class members",
-            "test": self.test,
-            "num_tests": inner.num_tests,
             "clients": [
                 {
                     "name": one.client,
@@ -266,18 +246,17 @@ class FederatedCDNOD(BaseConstraintGraph):
                 }
                 for one in given
             ],
-            "independent_changes": [
-                {
-                    "effect": names[one.effect],
-                    "causes": [names[one.cause]],
-                    "score": one.score,
-                    "p_value": one.p,
-                    "taken": one.taken,
-                }
-                for one in found.directions
-            ],
+            "direction_tests": direction_rows(found, names),
         }
-        return FitResult(extension(may), may, None, posterior, info, closed)
+        learned = self._finished(rows, self._opened(found.marks)[None], self.test, info)
+        learned.posterior.extra.update(
+            {
+                "given_client": (sets == d).any(axis=2),
+                "changing": found.changing,
+                "change_log_p": inner.log_p[d, :d],
+            }
+        )
+        return learned
 
     def _store(self, learned, columns, table):
         super()._store(learned, columns, table)
@@ -291,16 +270,7 @@ class FederatedCDNOD(BaseConstraintGraph):
             self.sepsets_[names[i], names[j]] += (CLIENT,)
 
     def _reasons(self, learned, names):
-        reasons, names = super()._reasons(learned, names), list(names)
-        for row in learned.info["independent_changes"]:
-            for cause in row["causes"] if row["taken"] else ():
-                edge = names.index(cause), names.index(row["effect"])
-                if learned.marks[edge] == Mark.ARROW:
-                    reasons[edge] = (
-                        "mechanisms change independently of each other this way "
-                        f"(p = {row['p_value']:.2g})"
-                    )
-        return reasons
+        return super()._reasons(learned, names) | told_by_changes(learned, names)
 
     _follows = (
         "else there would be a cycle or another collider, also with the client as a "
