@@ -446,6 +446,7 @@ def test_directions_between_what_changes_are_told():
             }
             why = model.edges_.set_index(["source", "target"])["why"]
             assert "independently in this direction alone" in why["c", "e"]
+            assert "in this direction alone" in str(model.explain("c", "e"))
         elif (rows["verdict"] == "open").all():
             assert "do not tell enough of the directions" in model.summary()
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from causaljax.core.options import check_options, settings
 from causaljax.core.types import Kind
+from causaljax.estimators.base import FitResult
 from causaljax.estimators.class_levels import is_class
 from causaljax.estimators.constraint_base import BaseConstraintGraph
 from causaljax.estimators.independence import MEANINGS, NAMES, Chosen, choose
@@ -63,8 +64,8 @@ class CDNOD(BaseConstraintGraph):
 
     Attributes:
       changing_: Series of bool, by column, whether its mechanism changes.
-      info_: ``info_["direction_tests"]`` lists what was asked of directions between columns
-        that change: ``cause``, ``effect``, ``given`` (other columns), ``score`` (nats
+      info_: ``info_["direction_tests"]`` lists what was asked of directions between
+        columns that change: ``cause``, ``effect``, ``given`` (other columns), ``score`` (nats
         of "regression", standard deviations of "kernel"), ``p`` of the mechanisms'
         independence in this direction and ``p_reverse`` in the other, and ``verdict``:
         "taken", "told" or "open".
@@ -440,10 +441,8 @@ def told_by_changes(
     reasons, place = {}, {str(name): k for k, name in enumerate(names)}
     for entry in learned.info["direction_tests"]:
         ends = place[entry["cause"]], place[entry["effect"]]
-        if (
-            entry["verdict"] == "taken"
-            and np.asarray(learned.marks)[ends] == Mark.ARROW
-        ):
+        told = np.asarray(learned.marks)[ends] == Mark.ARROW
+        if told and entry["verdict"] == "taken":
             reasons[ends] = (
                 "cause and mechanism change independently in this direction alone "
                 f"(p = {entry['p']:.2g}, of the reverse {entry['p_reverse']:.2g})"
