@@ -26,6 +26,7 @@ from causaljax.estimators.base import BaseGraphEstimator, FitResult
 from causaljax.networks import weights
 from causaljax.reports import summary
 from causaljax.tables import datasets, dcdi_format, edges, files, reading
+from causaljax.tables.edges import MARKS
 from causaljax.tables.frame import to_problem
 
 FAST = ["--method", "continuous", "--set", "num_steps=300"]
@@ -774,3 +775,23 @@ def test_a_table_of_classes_is_given_to_the_method_that_reads_them(
     table, known = told(monkeypatch, ["fit", str(path), "--no-cache"], MixedDAG)
     assert [*table] == ["colour", "size"]
     assert known["regimes"] is None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_no_table_tells_is_an_option(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x, site = rng.normal(size=300), np.repeat(np.arange(10), 30)
+    table = {"site": site, "x": x + site / 3, "y": x + rng.normal(size=300)}
+    path = tmp_path / "t.csv"
+    pd.DataFrame(table).to_csv(path, index=False)
+    assert (
+        command_line.main(["advise", str(path), "--domain", "site", "--no-cache"]) == 0
+    )
+    told = capsys.readouterr().out
+    assert "--method cdnod --set domain=site" in told
+    assert "Mechanisms may differ by site." in told
+    command = ["fit", str(path), "--hidden-causes", "--json", "--no-cache"]
+    assert command_line.main(command) == 0
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result["method"] == "fci"
+    assert {edge["mark"] for edge in result["edges"]} <= set(MARKS)

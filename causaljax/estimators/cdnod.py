@@ -65,10 +65,10 @@ class CDNOD(BaseConstraintGraph):
     Attributes:
       changing_: Series of bool, by column, whether its mechanism changes.
       info_: ``info_["direction_tests"]`` lists what was asked of directions between
-        columns that change: ``cause``, ``effect``, ``given`` (other columns), ``score`` (nats
-        of "regression", standard deviations of "kernel"), ``p`` of the mechanisms'
-        independence in this direction and ``p_reverse`` in the other, and ``verdict``:
-        "taken", "told" or "open".
+        columns that change: ``cause``, ``effect``, ``given`` (other columns), ``score``
+        (nats of "regression", standard deviations of "kernel"), ``p`` of the
+        mechanisms' independence in this direction and ``p_reverse`` in the other, and
+        ``verdict``: "taken", "told" or "open".
       marks_: as of ``PC``, as are ``adjacency_``, ``p_values_`` and ``sepsets_``.
 
     Gaps are filled; the domain has none. Rows in which a cell was set from outside are
