@@ -187,7 +187,7 @@ def test_classes_are_tested_by_counts():
     x, noise = rng.random(share.shape) < share
     table = pd.DataFrame({"x": x, "y": x ^ noise, "e": np.arange(6000) // 2})
     model = CausalDeFinetti(environment="e").fit(table.replace({True: "a", False: "b"}))
-    assert model.info_["test"] == "g_squared"
+    assert model.info_["test"] == "chi_squared"
     assert drawn(model) == {(("x", "y"), "-->")}
 
 

@@ -39,7 +39,7 @@ def _compare(options: Any, reply: Reply) -> None:
     given = (graph.edges for graph in (truth, graph) if graph.edges is not None)
     if any(edges["mark"].isin(CIRCLED).any() for edges in given):
         reply.warn(
-            "scores know no circles: they take o-> for -->, o-o and --o for ---, and "
+            "scores know no circles: they take o-> and --o for -->, o-o for ---, and "
             "<-> for no edge; the differences show the marks as they are"
         )
     reply.run = {"settings": {"truth": options.truth, "graph": options.graph}}
