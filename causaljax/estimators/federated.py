@@ -55,7 +55,7 @@ class FederatedCDNOD(BaseConstraintGraph):
       independent_change_alpha: level of the tests whether mechanisms change
         independently of each other, which direct edges between changing variables; .05
         if None.
-      num_permutations: of the clients in these tests; 999 if None. They need some 50
+      num_permutations: of the clients in these tests; 199 if None. They need some 20
         clients, and with fewer than 4 they can tell nothing.
       progress: not used, as a fit is short.
       random_state: seed of the permutations, as of ``PC``.
