@@ -21,6 +21,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import causaljax
 from causaljax import (
+    FCI,
+    PC,
     ContinuousDAG,
     Knowledge,
     LatentInterventionDAG,
@@ -81,8 +83,17 @@ def test_every_method_has_a_name_in_the_command_line():
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-def test_scikit_learn_contract():
-    check_estimator(ContinuousDAG(num_steps=20))
+@pytest.mark.parametrize(
+    "method",
+    [
+        ContinuousDAG(num_steps=20),
+        pytest.param(PC(), marks=pytest.mark.slow),
+        pytest.param(FCI(), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
+def test_scikit_learn_contract(method):
+    check_estimator(method)
 
 
 # Another order of columns

@@ -43,7 +43,10 @@ class FCI(BaseConstraintGraph):
       cpdag_: the same, with both directions of an edge that may point either way.
       p_values_, sepsets_: as of ``PC``.
 
-    Gaps and rows with cells set from outside are treated as by ``PC``.
+    Knowledge is of causes, direct or not: a forbidden edge a -> b puts an arrow at a,
+    should the two be joined, and a pair that is forbidden both ways may be joined by
+    ``<->``. A required edge is there. Gaps and rows with cells set from outside are
+    treated as by ``PC``.
 
     Sources: as in the kernel; Zhang 2008, "Causal reasoning with ancestral graphs", for
     ``visible_``.
