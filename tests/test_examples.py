@@ -49,6 +49,14 @@ SAID = {
         r"(?s)north.safetensors +(\d+) bytes.*differs between clients: \['(\w+)'\]",
         lambda size, column: int(size) < 4000 and column == "response",
     ),
+    "hidden_causes": (
+        r"(?s)ice cream +(\S+) +sun cream\nice cream.*visible: (.*?)\n.*waste', for[^:]*: (\S+)",
+        lambda mark, visible, effect: (
+            mark == "<->"
+            and visible == "[('ice cream', 'waste')]"
+            and abs(float(effect) - 1) < 0.1
+        ),
+    ),
     "kernel_in_shard_map": (
         r"graph (\d+)\nfound in each table (\d+)\nlosses on 2 devices",
         lambda edges, found: 0 < int(found) <= int(edges),
