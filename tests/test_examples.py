@@ -50,7 +50,8 @@ SAID = {
         lambda size, column: int(size) < 4000 and column == "response",
     ),
     "hidden_causes": (
-        r"(?s)ice cream +(\S+) +sun cream\nice cream.*visible: (.*?)\n.*waste', for[^:]*: (\S+)",
+        r"(?s)ice cream +(\S+) +sun cream\nice cream.*visible: (.*?)\n"
+        r".*waste', for[^:]*: (\S+)",
         lambda mark, visible, effect: (
             mark == "<->"
             and visible == "[('ice cream', 'waste')]"
