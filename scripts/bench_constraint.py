@@ -197,7 +197,7 @@ def run_fci(sizes: list[int], seeds: int, rule: str, rival: bool) -> None:
         for name, values in rows.items():
             skeleton, both, number, seconds = np.median(values, axis=0)
             print(
-                f"{name:10}{d:5}{skeleton:13.3f}{both:10.3f}{number:7.0f}{seconds:7.2f}",
+                f"{name:10}{d:5}{skeleton:13.3f}{both:10.3f}{number:9.0f}{seconds:7.2f}",
                 flush=True,
             )
 
