@@ -125,7 +125,7 @@ def all_dags(d: int):
 
 def run_pc(sizes: list[int], seeds: int, rule: str, rival: bool, device: bool) -> None:
     """Prints accuracy and seconds of PC."""
-    print("method        d  skeleton F1  oriented F1   SHD  tests  CPU s  first")
+    print("method        d  skeleton F1  oriented F1   SHD    tests  CPU s  first")
     config = pc.Config(collider_rule=rule)
     makers = {"numpy": fisher_z} | ({"device": on_device} if device else {})
     for d in sizes:
@@ -156,7 +156,7 @@ def run_pc(sizes: list[int], seeds: int, rule: str, rival: bool, device: bool) -
             skeleton, oriented, shd, number, warm, _ = np.median(values, axis=0)
             print(
                 f"{name:10}{d:5}{skeleton:13.3f}{oriented:13.3f}{shd:6.0f}"
-                f"{number:7.0f}{warm:7.2f}{values[0][-1]:7.2f}",
+                f"{number:9.0f}{warm:7.2f}{values[0][-1]:7.2f}",
                 flush=True,
             )
 
