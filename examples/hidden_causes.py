@@ -40,8 +40,8 @@ print("PC", causaljax.PC().fit(table).edges_[["source", "mark", "target"]], sep=
 model = causaljax.FCI().fit(table)
 print("FCI", model.edges_[["source", "mark", "target"]], sep="\n")
 print(model.explain("ice cream", "sun cream"))
-visible = [(a, b) for a in table for b in table if model.visible_.loc[a, b]]
-print("visible:", visible)
+visible = model.visible_.stack()
+print("visible:", visible.index[visible == 1].tolist())
 
 # %%
 # So the effect of ice cream on waste is identified, and that on sun cream is none.
