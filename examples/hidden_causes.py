@@ -40,8 +40,9 @@ print("PC", causaljax.PC().fit(table).edges_[["source", "mark", "target"]], sep=
 model = causaljax.FCI().fit(table)
 print("FCI", model.edges_[["source", "mark", "target"]], sep="\n")
 print(model.explain("ice cream", "sun cream"))
-visible = model.visible_.stack()
-print("visible:", visible.index[visible == 1].tolist())
+names = [str(name) for name in table]
+seen = np.argwhere(model.visible_.to_numpy() == 1).tolist()
+print("visible:", [(names[i], names[j]) for i, j in seen])
 
 # %%
 # So the effect of ice cream on waste is identified, and that on sun cream is none.
