@@ -23,6 +23,7 @@ only.
 """
 
 import argparse
+import functools
 import time
 import warnings
 
@@ -74,9 +75,9 @@ def closure(graph):
     return reach
 
 
-def claims_of_fci(table, test, far):
+def claims_of_fci(table, **settings):
     """Claims as matrices, by name."""
-    model = causaljax.FCI(test=test, far_sets=far).fit(table)
+    model = causaljax.FCI(**settings).fit(table)
     marks = model.marks_.to_numpy()
     arrow, tail = marks == 2, marks == 1
     seen = model.visible_.to_numpy() > 0
@@ -103,9 +104,12 @@ def claims_of_network(table):
 
 
 METHODS = {
-    "FCI fisher_z": lambda table: claims_of_fci(table, "fisher_z", True),
-    "FCI near": lambda table: claims_of_fci(table, "fisher_z", False),
-    "FCI rcit": lambda table: claims_of_fci(table, "rcit", True),
+    "FCI fisher_z": claims_of_fci,
+    "FCI near": functools.partial(claims_of_fci, far_sets=False),
+    "FCI careful": functools.partial(claims_of_fci, collider_rule="conservative"),
+    "FCI alpha .01": functools.partial(claims_of_fci, alpha=0.01),
+    "FCI 30 refits": functools.partial(claims_of_fci, n_bootstrap=30),
+    "FCI rcit": functools.partial(claims_of_fci, test="rcit"),
     "AmortizedDAG": claims_of_network,
 }
 

@@ -216,7 +216,7 @@ class FederatedCDNOD(BaseConstraintGraph):
         return cdnod.Config(search=pc.Config(**search), **own)
 
     def _search(self, test, problem, chosen):
-        raise NotImplementedError  # there is no table
+        raise TypeError("FederatedCDNOD is fitted to messages of clients, not to rows")
 
     def _learned(self, found, agreed, given, config) -> FitResult:
         d = len(agreed.columns)

@@ -19,15 +19,12 @@ of y' alone. Without conditioning variables both are RIT.
 The authors take y for y' and the median distance of rows of z for s. y' is independent
 of x given z exactly if y is, and what z says of g(y') is simple where z moves y, while
 what it says of g(y) has as many bends as z has dimensions. S is biased only by what h
-misses of f and of g, both. Of 400 tables of 1,000 rows with x, y = sum sin(2 z) /
-sqrt(3) + noise / 2 of three z, tests of y itself rejected .27 (RCIT) and .60 (RCoT) at
-level .05, and .05 and .08 with 300 features of z; tests of y' reject .04 and .05.
+misses of f and of g, both. Of 500 tables of 1,000 rows with x, y = sum sin(2 z) /
+sqrt(3) + noise / 2 of three z, .04 (RCIT) and .05 (RCoT) are rejected at level .05
+(``scripts/independence_tests.py null``).
 
-They still reject too often where 100 features miss much of what three z say: .14 and
-.40 for the cubes of such x and y, .24 and .47 in 5,000 rows (.04 and .06 with 300
-features), .06 and .09 in 200 rows and .27 and .42 in 30, which have room for 50 and 8
-features, and .48 and .72 in float32, whose ridge is large. With one z all these are at
-most .06. With three z and linear dependence, they reject .03 in 200 rows.
+They reject too often where 100 features miss much of what three z say: .14 and .39 for
+the cubes of such x and y. With one z all these are at most .05.
 
 Rows with a gap in any column of the table, and rows in which a variable was set from
 outside, count in no test; a weight counts rows. Columns of all kinds are numbers. A
